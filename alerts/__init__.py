@@ -1,0 +1,1 @@
+"""Who must know, in which words, exactly once."""

@@ -1,0 +1,1 @@
+"""What happened: counts, closed interval by closed interval."""

@@ -1,0 +1,115 @@
+"""Closed intervals with all series in them: what the collector hands on.
+
+In: nothing (this is a doorstep of types). Out: SeriesKey, SeriesTable, Late, Bins.
+Never: a clock, a file, a default of zero for what was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class SeriesKey(NamedTuple):
+    """The name of one series. `attributes` are sorted (name, value) pairs."""
+
+    service: str
+    metric: str
+    version: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class SeriesTable:
+    """Gives each series a row for life: rows are added, never moved or reused."""
+
+    def __init__(self, keys: Iterable[SeriesKey] = ()) -> None:
+        self.keys: list[SeriesKey] = []
+        self._rows: dict[SeriesKey, int] = {}
+        for key in keys:
+            self.row(key)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __contains__(self, key: SeriesKey) -> bool:
+        return key in self._rows
+
+    def row(self, key: SeriesKey) -> int:
+        """The row of `key`; a key never seen before gets the next one."""
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self.keys)
+            self.keys.append(key)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Counts that arrived after their interval was judged, in columns of equal length n.
+
+    interval: int64[n], index (in the block that carries this) of the interval at whose judgement
+        the count was already known; start: int64[n], start of the interval that it belongs to, epoch
+        seconds; row: int64[n], series row; count: float64[n], by how much that interval grew.
+    """
+
+    interval: NDArray[np.int64]
+    start: NDArray[np.int64]
+    row: NDArray[np.int64]
+    count: NDArray[np.float64]
+
+    @staticmethod
+    def none() -> Late:
+        whole = np.zeros(0, dtype=np.int64)
+        return Late(whole, whole, whole, np.zeros(0))
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """A block of consecutive closed intervals.
+
+    start: epoch seconds of the first interval's start; width: seconds.
+    closed: int64[intervals], the moment at which each was judged (its end plus the grace for late points).
+    values: float64[intervals, series]; NaN = not measured, which is not 0. May have fewer columns than
+        the series table has rows: series that came later were not measured here.
+    watched: bool[intervals], were we listening at all.
+    """
+
+    start: int
+    width: int
+    closed: NDArray[np.int64]
+    values: NDArray[np.float64]
+    watched: NDArray[np.bool_]
+    late: Late = field(default_factory=Late.none)
+
+    def __len__(self) -> int:
+        return len(self.closed)
+
+    @property
+    def end(self) -> int:
+        """Epoch seconds at which the last interval ends."""
+        return self.start + self.width * len(self)
+
+    def cut(self, first: int, last: int) -> Bins:
+        """Intervals first..last-1 as a block of its own, with the late counts that became known in them."""
+        known = (self.late.interval >= first) & (self.late.interval < last)
+        late = Late(
+            self.late.interval[known] - first,
+            self.late.start[known],
+            self.late.row[known],
+            self.late.count[known],
+        )
+        return replace(
+            self,
+            start=self.start + first * self.width,
+            closed=self.closed[first:last],
+            values=self.values[first:last],
+            watched=self.watched[first:last],
+            late=late,
+        )

@@ -1,0 +1,34 @@
+"""What was deployed where, and when: a doorstep of one type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DeploymentKind = Literal["deploy", "rollback", "config", "flag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One member of one release: rows that share an `id` are the services that it shipped.
+
+    time: when it began to serve, epoch seconds. reported: when we learned of it; 0 means at `time`.
+    """
+
+    id: str
+    time: int
+    service: str
+    version: str
+    previous_version: str = ""
+    environment: str = ""
+    url: str = ""
+    revision: str = ""
+    author: str = ""
+    kind: DeploymentKind = "deploy"
+    description: str = ""
+    reported: int = 0
+
+    @property
+    def known(self) -> int:
+        """From when on anybody here may speak of it."""
+        return max(self.time, self.reported)

@@ -1,0 +1,79 @@
+"""What the detectors hand on: a doorstep of types.
+
+Evidence is columns over charts; a Finding is one row that is worth a sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.signals import Signal
+
+FindingKind = Literal["error_spike", "data_loss", "no_data", "rollout"]
+Phase = Literal["raised", "standing", "cleared"]
+Cleared = Literal["", "recovered", "late_data", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The last intervals of one chart, for a picture: float64[n] each, NaN = not measured.
+
+    start: epoch seconds of the first interval; width: seconds. expected with its 95 % band low..high.
+    out_of: what observed is a share of (error_ratio, rollout), else NaN.
+    """
+
+    start: int
+    width: int
+    observed: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    out_of: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One chart that a person may have to read about.
+
+    at: close of the interval that it was judged on. Times are epoch seconds, counts are events.
+    onset: most likely start of the fault, onset_low..onset_high its 95 % range.
+    observed, expected: events counted since the onset (errors, or what came out), and how many would
+        have been.
+    lost: events failed or missing because of the fault, lost_low..lost_high its 95 % interval;
+        late: of those missing, how many arrived after all.
+    out_of: exposure since the onset (total, or what should have come), to say a share.
+    strength: log evidence in nats.
+    recovered: start of the first interval that was as before (cleared only).
+    cleared: why a cleared one is over.
+    young: too little history to wake anybody.
+    versions: (version, counted, out_of) since the onset, where series carry versions.
+    slice: the attribute values that explain it; slice_share: their share of counted and of out_of.
+    """
+
+    signal: Signal
+    kind: FindingKind
+    phase: Phase
+    at: int
+    onset: int
+    onset_low: int
+    onset_high: int
+    observed: float
+    expected: float
+    lost: float
+    lost_low: float
+    lost_high: float
+    out_of: float
+    strength: float
+    late: float = 0.0
+    recovered: int = 0
+    cleared: Cleared = ""
+    young: bool = False
+    version: str = ""
+    versions: tuple[tuple[str, float, float], ...] = ()
+    slice: tuple[tuple[str, str], ...] = ()
+    slice_share: tuple[float, float] = (0.0, 0.0)
+    trace: Trace | None = None

@@ -1,0 +1,1 @@
+"""The roof: joins, times, stores and shows what the three rooms make."""
