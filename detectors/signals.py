@@ -45,3 +45,11 @@ class Signal:
     within: int = 0
     owner: str = ""
     split_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most this many false alerts in `per` seconds, for everything that is watched together."""
+
+    false_alerts: float = 1.0
+    per: int = 7 * 86400
