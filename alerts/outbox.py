@@ -6,8 +6,11 @@ Never: the network, the database, a clock (the time comes as an argument).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal
+
+from alerts.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Receipt:
 Outcome = Literal["refused", "permanent", "unknown", "no_credentials"]
 
 
-class SendFailed(Exception):
+class SendFailed(Exception):  # noqa: N818  (it reads as what happened)
     """A message was not delivered, or nobody knows.
 
     outcome: refused (not taken, send again later), permanent (not taken, and the same will never be),
@@ -33,3 +36,118 @@ class SendFailed(Exception):
         super().__init__(message)
         self.outcome: Outcome = outcome
         self.retry_after = retry_after
+
+
+DeliveryState = Literal["waiting", "sent", "superseded", "given up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message on its way to its channel.
+
+    number: order of entry. incident: what keeps its order (empty: nothing to wait for). entered: epoch
+    seconds. tries: how often it was sent. unknown_since: epoch seconds of the earliest try whose outcome
+    nobody knows, 0 = there is none. not_before: epoch seconds. why: what the last try failed of.
+    """
+
+    number: int
+    incident: str
+    message: Message
+    entered: int
+    state: DeliveryState = "waiting"
+    tries: int = 0
+    unknown_since: int = 0
+    not_before: int = 0
+    receipt: Receipt | None = None
+    why: str = ""
+
+
+Decision = Literal[
+    "first", "retry due", "look first", "waiting", "waiting for the card", "superseded", "given up"
+]
+SEND: tuple[Decision, ...] = ("first", "retry due", "look first")
+
+LONGEST_PAUSE = 60  # seconds between tries, however long it has been going wrong
+LOOK_AFTER = 5  # a read may lag behind a write: seconds before we look for what may stand there
+SLOW = 600  # seconds between tries of what was refused for good: a person may yet let us into the channel
+GIVE_UP = 86400  # seconds after which we believe it
+
+
+def decide(delivery: Delivery, now: int, *, card: Delivery | None, newer_edit: bool) -> Decision:
+    """What to do with a waiting delivery at `now` (epoch seconds), and why.
+
+    card: what it edits or replies to, None where there is no such thing.
+    newer_edit: a later edit of the same card waits as well.
+    """
+    if card is not None and card.state == "given up":
+        return "given up"
+    if delivery.message.replaces and newer_edit:
+        return "superseded"
+    if card is not None and card.receipt is None:
+        return "waiting for the card"
+    if delivery.not_before > now:
+        return "waiting"
+    if delivery.unknown_since:
+        return "look first"
+    return "retry due" if delivery.tries else "first"
+
+
+def begun(delivery: Delivery, now: int) -> Delivery:
+    """As it must be recorded before the request: if we die now, nobody knows whether it arrived."""
+    return replace(
+        delivery,
+        tries=delivery.tries + 1,
+        unknown_since=delivery.unknown_since or now,
+        not_before=now + pause(delivery.tries + 1, "unknown"),
+    )
+
+
+def sent(delivery: Delivery, receipt: Receipt) -> Delivery:
+    """Taken."""
+    return replace(delivery, state="sent", receipt=receipt, unknown_since=0, not_before=0, why="")
+
+
+def failed(before: Delivery, failure: SendFailed, now: int) -> Delivery:
+    """After a try that failed; `before` is the delivery as it was before that try.
+
+    A failure that says "not taken" speaks of this try alone: an earlier try may still stand there.
+    """
+    tries = before.tries + 1
+    after = replace(
+        before,
+        tries=tries,
+        not_before=now + pause(tries, failure.outcome, failure.retry_after),
+        why=str(failure),
+    )
+    if failure.outcome == "unknown":
+        return replace(after, unknown_since=before.unknown_since or now)
+    if failure.outcome != "permanent":
+        return after
+    hopeless = before.message.chart is not None or now - before.entered > GIVE_UP
+    return replace(after, state="given up") if hopeless else after
+
+
+def pause(tries: int, outcome: Outcome, retry_after: float = 0.0) -> int:
+    """Seconds to leave this message alone after its `tries`-th try."""
+    if outcome == "no_credentials":
+        return LONGEST_PAUSE
+    if outcome == "permanent":
+        return SLOW
+    doubling: int = min(LONGEST_PAUSE, 2 ** min(tries - 1, 10))
+    if outcome == "unknown":
+        return max(LOOK_AFTER, doubling)
+    return max(doubling, ceil(retry_after))
+
+
+def channel_pause(outcome: Outcome, retry_after: float = 0.0) -> int:
+    """Seconds to leave the whole channel alone: what holds for one message there holds for the next."""
+    if outcome == "no_credentials":
+        return LONGEST_PAUSE
+    if outcome == "refused":
+        return max(1, ceil(retry_after))
+    return 0 if outcome == "permanent" else 2
+
+
+def with_news(card: Delivery, edit: Delivery) -> Delivery:
+    """A card that was never sent goes out in its newest state at once; it keeps its own key."""
+    return replace(card, message=replace(edit.message, key=card.message.key, replaces=""))
