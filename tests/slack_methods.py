@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import slack_blocks
@@ -252,11 +253,10 @@ def delete(space: Workspace, args: dict[str, Any]) -> dict[str, Any]:
 
 def _page(space: Workspace, args: dict[str, Any], found: list[Posted]) -> dict[str, Any]:
     """One page of messages: between oldest and latest, from the cursor on, no more than the limit."""
-    low, high = str(args.get("oldest") or "0"), str(args.get("latest") or "9")
+    low, high = Decimal(args.get("oldest") or 0), Decimal(args.get("latest") or "Infinity")
     inclusive = _true(args.get("inclusive"))
-    held = [
-        one for one in found if low < one.ts < high or (inclusive and one.ts in (low, high))
-    ]  # of equal length, so compared as text: a ts is not a number
+    at = [(one, Decimal(one.ts)) for one in found]  # exactly: as a float a ts loses digits
+    held = [one for one, ts in at if low < ts < high or (inclusive and ts in (low, high))]
     cursor = str(args.get("cursor") or "page:0")
     if not re.fullmatch(r"page:\d+", cursor):
         raise Refused("invalid_cursor")

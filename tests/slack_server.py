@@ -126,6 +126,9 @@ class SlackServer:
         The method of the raw upload of a file is "upload"."""
         self._faults[method].extend(faults)
 
+    def forget_faults(self) -> None:
+        self._faults.clear()
+
     def revoke(self) -> None:
         self._revoked = True
 
