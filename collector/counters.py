@@ -1,0 +1,308 @@
+"""Running totals become counts: resets, births, restarts, repeats.
+
+In: Readings (totals or deltas as senders report them). Out: Points (counts over the time they cover).
+Never: a clock, a guess that makes a burst: what cannot be known to have happened in our time is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.bins import SeriesTable
+from collector.points import NANOS, Limits, Points, Readings, Stream, tally, why_not
+
+FORGET = 86400  # s of silence after which a process and its totals are forgotten
+SETTLE = 75  # s for which a process must be known before a new counter of it is believed to be new
+REPEAT = 180  # s for which a delta is remembered, so that one sent again counts once
+
+Life = tuple[int, int, int]  # series row, stream number, start (ns)
+
+
+class Heard(NamedTuple):
+    """Of one process: times (ns) of its first export, of the last but one, and of the last."""
+
+    first: int
+    previous: int
+    last: int
+
+    def before(self, time: int) -> int:
+        """Time of the export before `time`, 0 if none is known."""
+        return next((heard for heard in (self.last, self.previous, self.first) if heard < time), 0)
+
+    def and_at(self, time: int) -> Heard:
+        if time > self.last:
+            return Heard(self.first, self.last, time)
+        return self._replace(first=min(self.first, time))
+
+
+class Counters:
+    """What each counter of each process last said.
+
+    A life is one counter of one process between two starts: (series row, stream, start time). A restart
+    is another life, so an old process' last report may come after the new one's first: both add up.
+
+    1. A total later than the last of its life: the difference counts, over the time between the two.
+    2. Not later: a repeat or out of order; what it holds is counted already.
+    3. A total that fell: the counter began anew without saying so; all of it counts.
+    4. The first of a life that started while we listened: all of it counts, since its start.
+    5. The first of a life that started earlier or unsaid, of a process heard for SETTLE seconds or more:
+       a process exports all that it has, so this began since its last export; all of it counts.
+    6. Any other first, as when we begin to listen to a process that has run for days: nothing counts,
+       it is where we go on from. After FORGET seconds of silence a process is a stranger again.
+    7. A delta counts as it is, once. One that a heard process leaves out of an export is measured 0:
+       exporters leave out deltas in which nothing happened.
+
+    One thread at a time. `state` and `restore` carry it over a restart of ours.
+    """
+
+    def __init__(self, now: float, limits: Limits | None = None) -> None:
+        """now: epoch seconds at which we begin to listen."""
+        self._limits = limits or Limits()
+        self._listening = int(now * NANOS)
+        self._swept = now
+        self._streams: dict[Stream, int] = {}
+        self._lives: dict[Life, int] = {}  # -> slot in the two columns below
+        self._total = np.zeros(64)
+        self._time = np.zeros(64, dtype=np.int64)
+        self._heard: dict[str, Heard] = {}
+        self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
+        self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
+
+    def count(self, readings: Readings, table: SeriesTable, now: float) -> Points:
+        """What `readings`, arrived at `now` (epoch seconds), add to what was known.
+
+        Series never seen before get a row in `table`. Points.refused holds, by reason, those readings that
+        were refused here and in the decoder. What is refused changes nothing.
+        """
+        self._sweep(now)
+        why = why_not(readings.time, readings.value, now, self._limits)
+        rows, full = self._rows(readings, table, why)
+        refused = _add(readings.refused, tally(why), {"too many series": full})
+        taken = rows >= 0
+        running = taken & readings.cumulative
+        passing = taken & ~readings.cumulative
+        numbers = np.array([self._number(stream) for stream in readings.streams], dtype=np.int64)
+        parts = [
+            self._running(rows, numbers, readings, np.flatnonzero(running)),
+            self._passing(rows, numbers, readings, np.flatnonzero(passing), now),
+            self._silent(rows, readings, taken),
+        ]
+        self._hear(readings, taken)
+        row, start, end, count = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return Points(row, start, end, count, refused)
+
+    def _rows(
+        self, readings: Readings, table: SeriesTable, why: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], int]:
+        """int64[n] row of each reading, -1 where refused, and how many there was no room for."""
+        rows = np.full(len(readings), -1, dtype=np.int64)
+        full = 0
+        for i in np.flatnonzero(why == 0).tolist():
+            key = readings.keys[i]
+            if len(table) < self._limits.series or key in table:
+                rows[i] = table.row(key)
+            else:
+                full += 1
+        return rows, full
+
+    def _number(self, stream: Stream) -> int:
+        return self._streams.setdefault(stream, len(self._streams))
+
+    def _running(
+        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], readings: Readings, at: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """row, start, end, count of the running totals at the places `at`."""
+        row, time, value, start = rows[at], readings.time[at], readings.value[at], readings.start[at]
+        number = numbers[readings.stream[at]]
+        lives = list(zip(row.tolist(), number.tolist(), start.tolist(), strict=True))
+        slots = [self._lives.get(life, -1) for life in lives]
+        born = [i for i, slot in enumerate(slots) if slot < 0]
+        for i in sorted(born, key=time.__getitem__):
+            slot = self._lives.get(lives[i], -1)
+            if slot < 0:
+                instance = readings.streams[readings.stream[at[i]]].instance
+                slot = self._birth(lives[i], instance, int(time[i]), float(value[i]))
+            slots[i] = slot
+        slot_of = np.array(slots, dtype=np.int64)
+        later = np.flatnonzero(time > self._time[slot_of])
+        order = later[np.lexsort((time[later], slot_of[later]))]
+        slot_of, row, time, value = slot_of[order], row[order], time[order], value[order]
+        # Within a request a life may report several times: each goes on from the one before it.
+        follows = np.zeros(len(order), dtype=np.bool_)
+        follows[1:] = slot_of[1:] == slot_of[:-1]
+        last_total = np.where(follows, np.roll(value, 1), self._total[slot_of])
+        last_time = np.where(follows, np.roll(time, 1), self._time[slot_of])
+        self._total[slot_of] = value  # sorted by time, and the last assignment to a slot stays
+        self._time[slot_of] = time
+        fresh = time > last_time  # false for the same moment told twice in one request
+        count = np.where(value >= last_total, value - last_total, value)
+        return row[fresh], last_time[fresh], time[fresh], count[fresh]
+
+    def _birth(self, life: Life, instance: str, time: int, total: float) -> int:
+        """The slot of a life seen for the first time, set to what it goes on from (rules 4 to 6)."""
+        slot = self._lives[life] = len(self._lives)
+        if slot == len(self._total):
+            self._total = np.concatenate([self._total, np.zeros(slot)])
+            self._time = np.concatenate([self._time, np.zeros(slot, dtype=np.int64)])
+        start = life[2]
+        heard = self._heard.get(instance)
+        earliest = max(self._listening, time - FORGET * NANOS)
+        if heard is not None and time - heard.first >= SETTLE * NANOS and heard.before(time):
+            since = max(start, heard.before(time))
+        elif start >= earliest:
+            since = start
+        else:
+            self._total[slot], self._time[slot] = total, time
+            return slot
+        self._total[slot], self._time[slot] = 0.0, min(since, time - 1)
+        return slot
+
+    def _passing(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        readings: Readings,
+        at: NDArray[np.int64],
+        now: float,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """row, start, end, count of the deltas at the places `at`; one that came before is left out."""
+        keep: list[int] = []
+        since: list[int] = []
+        for i in at.tolist():
+            stream, start, time = int(readings.stream[i]), int(readings.start[i]), int(readings.time[i])
+            instance = readings.streams[stream].instance
+            export = (int(numbers[stream]), start, time)
+            told = self._seen.setdefault(export, (int(now * NANOS), set()))[1]
+            row = int(rows[i])
+            if row in told:
+                continue
+            told.add(row)
+            self._deltas.setdefault(instance, set()).add(row)
+            heard = self._heard.get(instance)
+            if start == 0 and heard is not None:
+                start = heard.before(time)
+            keep.append(i)
+            since.append(start if 0 < start < time else time)
+        kept = np.array(keep, dtype=np.int64)
+        return rows[kept], np.array(since, dtype=np.int64), readings.time[kept], readings.value[kept]
+
+    def _silent(
+        self, rows: NDArray[np.int64], readings: Readings, taken: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """row, start, end, 0 for the deltas that a heard process left out of this export (rule 7)."""
+        row: list[int] = []
+        since: list[int] = []
+        until: list[int] = []
+        for instance, place in _by_instance(readings, taken):
+            heard, known = self._heard.get(instance), self._deltas.get(instance)
+            time = int(readings.time[place].max())
+            if heard is None or known is None or time <= heard.last:
+                continue
+            left_out = sorted(known.difference(rows[place].tolist()))
+            row += left_out
+            since += [heard.last] * len(left_out)
+            until += [time] * len(left_out)
+        return (
+            np.array(row, dtype=np.int64),
+            np.array(since, dtype=np.int64),
+            np.array(until, dtype=np.int64),
+            np.zeros(len(row)),
+        )
+
+    def _hear(self, readings: Readings, taken: NDArray[np.bool_]) -> None:
+        for instance, place in _by_instance(readings, taken):
+            for time in np.unique(readings.time[place]).tolist():
+                heard = self._heard.get(instance)
+                self._heard[instance] = Heard(time, time, time) if heard is None else heard.and_at(time)
+
+    def _sweep(self, now: float) -> None:
+        """Forget what has been silent for so long that it would never be asked for again."""
+        while self._seen:
+            export, (arrived, _) = next(iter(self._seen.items()))
+            if arrived >= (now - REPEAT) * NANOS:
+                break
+            del self._seen[export]
+        if now - self._swept < FORGET / 24:
+            return
+        self._swept = now
+        oldest = int((now - FORGET - self._limits.age) * NANOS)
+        self._heard = {who: heard for who, heard in self._heard.items() if heard.last >= oldest}
+        self._deltas = {who: rows for who, rows in self._deltas.items() if who in self._heard}
+        stays = {life: slot for life, slot in self._lives.items() if self._time[slot] >= oldest}
+        slots = np.array(list(stays.values()), dtype=np.int64)
+        self._total = np.concatenate([self._total[slots], np.zeros(64)])
+        self._time = np.concatenate([self._time[slots], np.zeros(64, dtype=np.int64)])
+        self._lives = {life: slot for slot, life in enumerate(stays)}
+        used = {number for _, number, _ in self._lives} | {number for number, _, _ in self._seen}
+        names = [stream for stream, number in self._streams.items() if number in used]
+        self._renumber(names)
+
+    def _renumber(self, names: Iterable[Stream]) -> None:
+        """Give `names` the numbers 0, 1, ... wherever a stream's number is spoken of."""
+        new = {self._streams[stream]: number for number, stream in enumerate(names)}
+        self._streams = {stream: new[old] for stream, old in self._streams.items() if old in new}
+        self._lives = {(row, new[old], start): slot for (row, old, start), slot in self._lives.items()}
+        self._seen = {(new[old], start, time): told for (old, start, time), told in self._seen.items()}
+
+    def state(self) -> dict[str, Any]:
+        """All that is known, as arrays and texts (`restore` takes it back; `np.savez` can write it)."""
+        used = len(self._lives)
+        return {
+            "lives": np.array(list(self._lives), dtype=np.int64).reshape(used, 3),
+            "total": self._total[:used].copy(),
+            "time": self._time[:used].copy(),
+            "rest": json.dumps(
+                {
+                    "listening": self._listening,
+                    "swept": self._swept,
+                    "streams": list(self._streams),
+                    "heard": list(self._heard.items()),
+                    "deltas": [(who, sorted(rows)) for who, rows in self._deltas.items()],
+                    "seen": [(export, at, sorted(rows)) for export, (at, rows) in self._seen.items()],
+                }
+            ),
+        }
+
+    @staticmethod
+    def restore(state: Mapping[str, Any], limits: Limits | None = None) -> Counters:
+        """The Counters whose `state` this is; rows must mean the same in the series table as they did."""
+        rest = json.loads(str(state["rest"]))
+        self = Counters(0.0, limits)
+        self._listening, self._swept = rest["listening"], rest["swept"]
+        self._streams = {Stream(*stream): number for number, stream in enumerate(rest["streams"])}
+        self._lives = {
+            (row, stream, start): slot for slot, (row, stream, start) in enumerate(state["lives"].tolist())
+        }
+        self._total = np.concatenate([state["total"], np.zeros(64)])
+        self._time = np.concatenate([state["time"], np.zeros(64, dtype=np.int64)])
+        self._heard = {who: Heard(*heard) for who, heard in rest["heard"]}
+        self._deltas = {who: set(rows) for who, rows in rest["deltas"]}
+        self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
+        return self
+
+
+def _by_instance(readings: Readings, taken: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.int64]]]:
+    """Each process of the request with the places of its readings that were taken."""
+    distinct: dict[str, int] = {}
+    which = [distinct.setdefault(stream.instance, len(distinct)) for stream in readings.streams]
+    at = np.flatnonzero(taken)
+    of = np.array(which, dtype=np.int64)[readings.stream[at]]
+    order = np.argsort(of, kind="stable")
+    sizes = np.bincount(of, minlength=len(distinct))
+    places = np.split(at[order], np.cumsum(sizes)[:-1])
+    return [(instance, place) for instance, place in zip(distinct, places, strict=True) if len(place)]
+
+
+def _add(*tallies: Mapping[str, int]) -> dict[str, int]:
+    """The tallies added up, without zeros."""
+    total: dict[str, int] = {}
+    for one in tallies:
+        for reason, n in one.items():
+            if n:
+                total[reason] = total.get(reason, 0) + n
+    return total

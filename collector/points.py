@@ -1,0 +1,104 @@
+"""Measured counts as they arrive, in columns: what senders say, and what they amount to.
+
+In: columns from a decoder. Out: Readings (running totals or deltas), Points (counts over a time range), why_not.
+Never: a clock, a row number for what was refused, a zero for what was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.bins import SeriesKey
+
+NANOS = 1_000_000_000
+
+
+class Stream(NamedTuple):
+    """Who counts: `instance` is the whole resource (one process), `scope` tells counters within it apart.
+
+    Neither belongs to the name of a series: a hundred pods count into one series, each with its own total.
+    """
+
+    instance: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What a request says, one row per data point, columns of equal length n.
+
+    keys: SeriesKey[n]; streams: the distinct streams of the request; stream: int64[n] index into them;
+    start, time: int64[n] epoch nanoseconds, start 0 = not said; value: float64[n];
+    cumulative: bool[n], value is a running total since `start`, else the count between start and time.
+    refused: data points at fault, by reason; skipped: data points that are no counts (gauges), by reason.
+    """
+
+    keys: tuple[SeriesKey, ...]
+    streams: tuple[Stream, ...]
+    stream: NDArray[np.int64]
+    start: NDArray[np.int64]
+    time: NDArray[np.int64]
+    value: NDArray[np.float64]
+    cumulative: NDArray[np.bool_]
+    refused: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Events counted in time ranges, one row per range, columns of equal length n.
+
+    row: int64[n] row of the series table; start, end: int64[n] epoch nanoseconds, the events happened
+    after start and not after end, start == end is a moment; count: float64[n], 0 = measured, none came.
+    refused: what was left out on the way here, by reason.
+    """
+
+    row: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    count: NDArray[np.float64]
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """ahead, age: seconds by which a count may be newer or older than now; series: rows at most."""
+
+    ahead: int = 300
+    age: int = 86400
+    series: int = 1_000_000
+
+
+REASONS = ("", "not finite", "negative", "far future", "too old")
+
+
+def why_not(
+    time: NDArray[np.int64], value: NDArray[np.float64], now: float, limits: Limits
+) -> NDArray[np.int64]:
+    """int64[n], index into REASONS of why each is refused; 0 = it is not.
+
+    time: int64[n] epoch nanoseconds, value: float64[n], now: epoch seconds.
+    """
+    why = np.zeros(len(time), dtype=np.int64)
+    why[time < int((now - limits.age) * NANOS)] = 4
+    why[time > int((now + limits.ahead) * NANOS)] = 3
+    why[value < 0] = 2
+    why[~np.isfinite(value)] = 1
+    return why
+
+
+def tally(why: NDArray[np.int64]) -> dict[str, int]:
+    """How many were refused, by reason."""
+    counts = np.bincount(why, minlength=len(REASONS)).tolist()
+    return {reason: n for reason, n in zip(REASONS[1:], counts[1:], strict=True) if n}
