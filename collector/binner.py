@@ -153,8 +153,8 @@ class Binner:
             axis=1,
         ).astype(np.int64)
         distinct, where = np.unique(cells, axis=0, return_inverse=True)
-        count = np.bincount(where.ravel(), np.concatenate([counts for *_, counts in ready]), len(distinct))
-        count = count.astype(np.float64)
+        count: NDArray[np.float64] = np.zeros(len(distinct))
+        np.add.at(count, where.ravel(), np.concatenate([counts for *_, counts in ready]))
         return Late(distinct[:, 0], distinct[:, 1] * self.width, distinct[:, 2], count)
 
     def state(self) -> dict[str, Any]:
