@@ -6,10 +6,12 @@ Never: a clock, a database, a word for people (see messages.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from alerts.suspects import Suspect
+from alerts.suspects import Suspect, rank, release_of, undoes
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
@@ -17,7 +19,7 @@ Severity = Literal["critical", "warning", "info"]
 EventName = Literal["opened", "updated", "resolved"]
 # reasons of `resolved` are fixed by the format; reasons of `updated` say what changed
 Reason = Literal[
-    "", "joined", "worse", "suspect", "recovering", "grew",
+    "", "opened", "joined", "worse", "suspect", "recovering", "grew",
     "recovered", "rollback", "late_data", "expired", "operator",
 ]  # fmt: skip
 
@@ -30,7 +32,7 @@ class Incident:
     findings: one per signal (the latest word on each; cleared ones stay until all is over).
     suspects: most likely first; with no_deployment their probabilities sum to 1.
     rollbacks: deployments that put a suspect back. resolved: 0 while open, else the close at which it ended.
-    told: lost events at the last event, to know when it has grown enough to say so.
+    told: lost events at the last event, to know when it has grown enough to say so. events: how many so far.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Incident:
     rollbacks: tuple[Deployment, ...] = ()
     resolved: int = 0
     told: float = 0.0
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,188 @@ class Event:
     reason: Reason
     incident: Incident
     number: int = 1
+
+
+NEAR = 1800  # seconds between onsets of one service that still speak of one fault
+TIED = 900  # the same, where a flow ties two services
+LIKELY = 0.5  # probability from which a release joins what it explains
+CRITICAL_SHARE = 0.05
+CRITICAL_LOSS = 1000.0
+GREW, GREW_LEAST = 3.0, 50.0  # what is lost is news again when it has tripled
+RANKS: tuple[Severity, ...] = ("info", "warning", "critical")
+
+
+def fold(
+    incidents: tuple[Incident, ...],
+    findings: Sequence[Finding],
+    deployments: Sequence[Deployment],
+    now: int,
+    width: int,
+) -> tuple[tuple[Incident, ...], list[Event]]:
+    """Take the findings of one closed interval into the open incidents.
+
+    now: the interval's close; deployments: those known by then; width: seconds of an interval.
+    Returns the incidents that are open afterwards, and what is news: at most one event an incident.
+    """
+    touched: dict[str, tuple[Incident, list[Reason]]] = {i.id: (i, []) for i in incidents}
+    for finding in sorted(findings, key=lambda f: (f.onset, f.signal.service, f.signal.name, f.kind)):
+        home = _home(touched, finding, deployments, width)
+        if home is None:
+            if finding.phase == "cleared":
+                continue  # raised and over before anybody could be told
+            new = _new(finding, now)
+            touched[new.id] = (new, ["opened"])
+            continue
+        incident, reasons = touched[home]
+        touched[home] = _take(incident, finding, reasons)
+    events: list[Event] = []
+    still: list[Incident] = []
+    for incident, reasons in touched.values():
+        after, event = _settle(incident, reasons, deployments, now, width)
+        if event is not None:
+            events.append(event)
+        if not after.resolved:
+            still.append(after)
+    return tuple(still), sorted(events, key=lambda e: (e.incident.opened, e.incident.id))
+
+
+def _key(finding: Finding) -> tuple[str, str, str]:
+    return finding.signal.service, finding.signal.name, finding.kind
+
+
+def _new(finding: Finding, now: int) -> Incident:
+    name = "/".join((*_key(finding), str(finding.onset)))
+    identity = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return Incident(identity, now, "info", (finding,), (), 1.0)
+
+
+def _home(
+    touched: dict[str, tuple[Incident, list[Reason]]],
+    finding: Finding,
+    deployments: Sequence[Deployment],
+    width: int,
+) -> str | None:
+    """The open incident that this finding belongs to."""
+    for incident, _ in touched.values():
+        if any(_key(f) == _key(finding) for f in incident.findings):
+            return incident.id
+    suspects, _ = rank([finding], deployments, width)
+    release, sure = release_of(suspects)
+    for incident, _ in touched.values():
+        if _belongs(incident, finding, release if sure >= LIKELY else "", deployments, width):
+            return incident.id
+    return None
+
+
+def _belongs(
+    incident: Incident, finding: Finding, release: str, deployments: Sequence[Deployment], width: int
+) -> bool:
+    apart = min(abs(f.onset - finding.onset) for f in incident.findings)
+    if any(f.signal.service == finding.signal.service for f in incident.findings) and apart <= NEAR:
+        return True
+    if finding.kind == "no_data" and apart <= 2 * width:
+        return any(f.kind == "no_data" for f in incident.findings)
+    if release:
+        theirs, sure = release_of(rank(incident.findings, deployments, width)[0])
+        if theirs == release and sure >= LIKELY:
+            return True
+    return apart <= TIED and any(_tied(f, finding) for f in incident.findings)
+
+
+def _tied(one: Finding, other: Finding) -> bool:
+    """Does a flow lead from one's service to the other's?"""
+    return _reaches(one, other.signal.service) or _reaches(other, one.signal.service)
+
+
+def _reaches(finding: Finding, service: str) -> bool:
+    terms = (*finding.signal.counted, *finding.signal.out_of)
+    return finding.signal.kind == "flow" and any(t.service == service for t in terms)
+
+
+def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[Incident, list[Reason]]:
+    old = next((f for f in incident.findings if _key(f) == _key(finding)), None)
+    if old is None:
+        if finding.phase == "cleared":
+            return incident, reasons
+        return replace(incident, findings=(*incident.findings, finding)), [*reasons, "joined"]
+    news: list[Reason] = []
+    if finding.phase == "cleared" and old.phase != "cleared":
+        news = ["recovering"]
+    elif finding.phase != "cleared" and old.phase == "cleared":
+        news = ["worse"]
+    kept = tuple(finding if f is old else f for f in incident.findings)
+    return replace(incident, findings=kept), [*reasons, *news]
+
+
+def _settle(
+    incident: Incident, reasons: list[Reason], deployments: Sequence[Deployment], now: int, width: int
+) -> tuple[Incident, Event | None]:
+    """Rank, weigh and decide what of this is news."""
+    suspects, none = rank(incident.findings, deployments, width)
+    severity = max(incident.severity, *map(severity_of, incident.findings), key=RANKS.index)
+    began = min(f.onset for f in incident.findings)
+    # Who took part in a suspect's harm is put back by a deployment after the onset.
+    rollbacks = tuple(
+        d
+        for d in sorted(deployments, key=lambda d: (d.time, d.service))
+        if d.time > began and any(undoes(d, s.deployment) for s in suspects)
+    )
+    lost = max(f.lost for f in incident.findings)
+    after = replace(incident, severity=severity, suspects=suspects, no_deployment=none, rollbacks=rollbacks)
+    over = all(f.phase == "cleared" for f in incident.findings)
+    name: EventName = "updated"
+    if over:
+        name, reason = "resolved", _end(after, width)
+        after = replace(after, resolved=now)
+    elif "opened" in reasons:
+        name, reason = "opened", ""
+    else:
+        reason = _update(incident, after, reasons, lost)
+        if reason is None:
+            return after, None
+    after = replace(after, told=max(lost, 1.0), events=incident.events + 1)
+    return after, Event(now, name, reason, after, after.events)
+
+
+def _update(before: Incident, after: Incident, reasons: list[Reason], lost: float) -> Reason | None:
+    """The one reason to speak again, strongest first; None where there is nothing new."""
+    if "joined" in reasons:
+        return "joined"
+    if RANKS.index(after.severity) > RANKS.index(before.severity) or "worse" in reasons:
+        return "worse"
+    if _first(before) != _first(after):
+        return "suspect"
+    if "recovering" in reasons:
+        return "recovering"
+    if lost >= GREW * before.told and lost - before.told >= GREW_LEAST:
+        return "grew"
+    return None
+
+
+def _first(incident: Incident) -> tuple[str, str]:
+    """What is believed: the likeliest member, or nobody."""
+    if not incident.suspects or incident.suspects[0].probability < incident.no_deployment:
+        return "", ""
+    release, _ = release_of(incident.suspects)
+    return release, ""
+
+
+def _end(incident: Incident, width: int) -> Reason:
+    why = {f.cleared for f in incident.findings}
+    if why == {"late_data"}:
+        return "late_data"
+    for f in incident.findings:
+        for d in incident.rollbacks:
+            if f.cleared == "recovered" and d.service == f.signal.service and d.time - width <= f.recovered:
+                return "rollback"
+    return "expired" if "expired" in why else "recovered"
+
+
+def severity_of(finding: Finding) -> Severity:
+    """How bad it is for people, not how surprising: by the share that fails and by what is lost."""
+    if finding.young:
+        return "info"
+    share = finding.lost / finding.out_of if finding.out_of > 0 else 0.0
+    if share >= CRITICAL_SHARE or (finding.kind == "data_loss" and finding.lost >= CRITICAL_LOSS):
+        return "critical"
+    return "warning"

@@ -1,0 +1,275 @@
+"""Signals laid onto series rows: here strings end and columns begin. Pure.
+
+In: signals and the series table. Out: Plan (charts, and which rows each sums), gather().
+Never: a measured zero in place of "not measured".
+
+A chart is one thing that is judged: a signal, a slice of one (an attribute value), or a version of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.bins import SeriesKey, SeriesTable
+from detectors.compiled import compiled
+from detectors.signals import Budget, Signal, Term
+
+ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY = range(6)
+KINDS = {"error_ratio": ERROR, "throughput": THROUGHPUT, "flow": FLOW, "rollout": ROLLOUT}
+MOST_SLICES = 32  # values of one attribute that are judged one by one; more would only raise every threshold
+HOLD = 3  # intervals for which a group of series that falls silent leaves its sum "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What one row of the columns stands for. family: index of the signal in Plan.signals."""
+
+    family: int
+    kind: int
+    slice: tuple[tuple[str, str], ...] = ()
+    version: str = ""
+
+
+class Rows(NamedTuple):
+    """Which series each chart sums, as nested index ranges, once for `counted` and once for `out_of`.
+
+    Chart c has terms terms[c]..terms[c+1]; term k has groups groups[k]..groups[k+1] and is `sparse` or not;
+    group g has rows members[g]..members[g+1] of `row` (int64[n], series rows: versions of one series).
+    service: int64[terms], into Plan.service_rows.
+    """
+
+    terms: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    sparse: NDArray[np.bool_]
+    service: NDArray[np.int64]
+    members: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about the watch that does not change from interval to interval.
+
+    keys: a name for life for each chart, by which its memory is found again when the plan changes.
+    kind, family: int64[charts]. season, lag: int64[charts], index of a throughput's profile or a flow's
+    lag curve, else -1. explained_by: int64[charts], the flow chart whose output a throughput counts, else -1.
+    reach: int64[flows], lag of each flow in intervals.
+    """
+
+    signals: tuple[Signal, ...]
+    charts: tuple[Chart, ...]
+    keys: tuple[str, ...]
+    width: int
+    timezone: str
+    budget: Budget
+    counted: Rows
+    out_of: Rows
+    row_service: NDArray[np.int64]
+    services: int
+    kind: NDArray[np.int64]
+    family: NDArray[np.int64]
+    season: NDArray[np.int64]
+    lag: NDArray[np.int64]
+    explained_by: NDArray[np.int64]
+    reach: NDArray[np.int64]
+
+
+def lay(
+    signals: Sequence[Signal], table: SeriesTable, width: int, budget: Budget, timezone: str = "UTC"
+) -> Plan:
+    """Lay `signals` onto the rows of `table`, for intervals of `width` seconds.
+
+    Lay anew when the table has grown: charts keep their keys, and with them their memory.
+    """
+    asked = tuple(sorted(signals, key=lambda s: (s.service, s.name)))
+    by_metric: dict[tuple[str, str], list[tuple[int, SeriesKey]]] = {}
+    for row, key in enumerate(table.keys):
+        by_metric.setdefault((key.service, key.metric), []).append((row, key))
+    charts: list[Chart] = []
+    for family, signal in enumerate(asked):
+        charts += _charts(family, signal, by_metric)
+    services = {name: i for i, name in enumerate(sorted({k.service for k in table.keys} | _named(asked)))}
+    kind = np.array([c.kind for c in charts], dtype=np.int64)
+    flows = np.flatnonzero(kind == FLOW)
+    lag = np.full(len(charts), -1, dtype=np.int64)
+    lag[flows] = np.arange(len(flows))
+    season = np.full(len(charts), -1, dtype=np.int64)
+    seasonal = np.flatnonzero(kind == THROUGHPUT)
+    season[seasonal] = np.arange(len(seasonal))
+    reach = [max(1, -(-asked[charts[c].family].within // width)) for c in flows]
+    return Plan(
+        signals=asked,
+        charts=tuple(charts),
+        keys=tuple(_key(asked[c.family], c) for c in charts),
+        width=width,
+        timezone=timezone,
+        budget=budget,
+        counted=_rows([(asked[c.family].counted, c) for c in charts], by_metric, services),
+        out_of=_rows([(asked[c.family].out_of, c) for c in charts], by_metric, services),
+        row_service=np.array([services[k.service] for k in table.keys], dtype=np.int64),
+        services=len(services),
+        kind=kind,
+        family=np.array([c.family for c in charts], dtype=np.int64),
+        season=season,
+        lag=lag,
+        explained_by=_explained_by(asked, charts),
+        reach=np.array(reach, dtype=np.int64),
+    )
+
+
+def _named(signals: Sequence[Signal]) -> set[str]:
+    return {term.service for s in signals for term in (*s.counted, *s.out_of)}
+
+
+def _key(signal: Signal, chart: Chart) -> str:
+    parts = [signal.service, signal.name, str(chart.kind), chart.version]
+    return "\x1f".join(parts + [f"{k}={v}" for k, v in chart.slice])
+
+
+def _charts(
+    family: int, signal: Signal, by_metric: dict[tuple[str, str], list[tuple[int, SeriesKey]]]
+) -> list[Chart]:
+    """The charts of one signal: itself, its slices and, to compare or to attribute, its versions."""
+    keys = [
+        key
+        for term in (*signal.counted, *signal.out_of)
+        for _, key in by_metric.get((term.service, term.metric), [])
+        if _holds(key, term.where)
+    ]
+    versions = sorted({key.version for key in keys if key.version and key.service == signal.service})
+    if signal.kind == "rollout":
+        kind = ROLLOUT_FLOW if signal.within else ROLLOUT
+        return [Chart(family, kind, version=version) for version in versions]
+    charts = [Chart(family, KINDS[signal.kind])]
+    for attribute in signal.split_by:
+        values = sorted({value for key in keys for name, value in key.attributes if name == attribute})
+        charts += [Chart(family, KINDS[signal.kind], ((attribute, v),)) for v in values[:MOST_SLICES]]
+    return charts + [Chart(family, TALLY, version=version) for version in versions]
+
+
+def _holds(key: SeriesKey, where: tuple[tuple[str, str], ...]) -> bool:
+    return all(pair in key.attributes for pair in where)
+
+
+def _rows(
+    sides: list[tuple[tuple[Term, ...], Chart]],
+    by_metric: dict[tuple[str, str], list[tuple[int, SeriesKey]]],
+    services: dict[str, int],
+) -> Rows:
+    terms, groups, members = [0], [0], [0]
+    sparse: list[bool] = []
+    service: list[int] = []
+    row: list[int] = []
+    for side, chart in sides:
+        for term in side:
+            by_group: dict[tuple[tuple[str, str], ...], list[int]] = {}
+            for r, key in by_metric.get((term.service, term.metric), []):
+                wanted = _holds(key, term.where) and _holds(key, chart.slice)
+                if wanted and chart.version in ("", key.version):
+                    by_group.setdefault(key.attributes, []).append(r)
+            for attributes in sorted(by_group):
+                row += by_group[attributes]
+                members.append(len(row))
+            groups.append(len(members) - 1)
+            sparse.append(term.sparse)
+            service.append(services[term.service])
+        terms.append(len(sparse))
+    whole = np.int64
+    return Rows(
+        np.array(terms, dtype=whole),
+        np.array(groups, dtype=whole),
+        np.array(sparse, dtype=np.bool_),
+        np.array(service, dtype=whole),
+        np.array(members, dtype=whole),
+        np.array(row, dtype=whole),
+    )
+
+
+def _explained_by(signals: tuple[Signal, ...], charts: list[Chart]) -> NDArray[np.int64]:
+    """A throughput that counts what comes out of a flow is explained by what goes into it."""
+    flows = [(i, signals[c.family]) for i, c in enumerate(charts) if c.kind == FLOW and not c.slice]
+    explained = np.full(len(charts), -1, dtype=np.int64)
+    for i, chart in enumerate(charts):
+        if chart.kind != THROUGHPUT:
+            continue
+        counted = signals[chart.family].counted
+        # The flow with the longest reach sees the most of what explains the count.
+        fitting = [(s.within, f) for f, s in flows if set(counted) <= set(s.counted)]
+        if fitting:
+            explained[i] = max(fitting)[1]
+    return explained
+
+
+@compiled
+def gather(
+    values: NDArray[np.float64],
+    counted: Rows,
+    out_of: Rows,
+    row_service: NDArray[np.int64],
+    services: int,
+    last: NDArray[np.int64],
+    first: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum series into charts: (counted, out_of), float64[intervals, charts], NaN = not (wholly) measured.
+
+    last: int64[series], number of the interval in which each series was last measured, -1 = never; it is
+    brought up to date here. first: number of the first interval of `values`.
+    """
+    length = values.shape[0]
+    charts = len(counted.terms) - 1
+    x = np.empty((length, charts))
+    n = np.empty((length, charts))
+    for t in range(length):
+        measured = np.zeros(services, dtype=np.bool_)
+        for r in range(values.shape[1]):
+            if not np.isnan(values[t, r]):
+                measured[row_service[r]] = True
+                last[r] = first + t
+        for c in range(charts):
+            x[t, c] = _sum(values[t], counted, c, measured, last, first + t)
+            n[t, c] = _sum(values[t], out_of, c, measured, last, first + t)
+    return x, n
+
+
+@compiled
+def _sum(
+    values: NDArray[np.float64],
+    rows: Rows,
+    c: int,
+    measured: NDArray[np.bool_],
+    last: NDArray[np.int64],
+    now: int,
+) -> float:
+    """The sum of one side of chart c, NaN where any term of it was not measured.
+
+    Inside a group (one series in several versions) what is missing is simply not serving. A group that fell
+    silent at most HOLD intervals ago leaves the sum unknown; after that it is taken to be gone.
+    """
+    total = 0.0
+    if rows.terms[c] == rows.terms[c + 1]:
+        return np.nan
+    for k in range(rows.terms[c], rows.terms[c + 1]):
+        some, broken = False, False
+        for g in range(rows.groups[k], rows.groups[k + 1]):
+            alive, lately = False, False
+            for i in range(rows.members[g], rows.members[g + 1]):
+                r = rows.row[i]
+                if r >= len(values):
+                    continue
+                if not np.isnan(values[r]):
+                    total += values[r]
+                    alive = True
+                elif last[r] >= 0 and now - last[r] <= HOLD:
+                    lately = True
+            some = some or alive
+            broken = broken or (lately and not alive)
+        if rows.sparse[k]:
+            some, broken = measured[rows.service[k]], False
+        if broken or not some:
+            return np.nan
+    return total

@@ -1,0 +1,119 @@
+"""The weekly profile: what each quarter of an hour of the week usually brings. Pure; off the tick.
+
+In: the counts of a day that is over. Out: the log shape of the week in Memory's season columns.
+Never: a day's growth, level or burst in the shape; an interval under suspicion; a step at midnight.
+
+scikit-learn's ridge regression on periodic splines: a shape of the day for all, one for weekends, one for
+every weekday, each shrunk towards the one before, as far as the weeks agree on it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.memory import QUARTERS, WEEK, Columns, Floats
+
+QUARTER = 900  # seconds
+KNOTS = 24
+LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
+MOST_UP, MOST_DOWN = 0.3, 0.6  # how far one day may pull a known quarter, in logs: bursts less than lulls
+
+
+def local_offsets(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
+    """Seconds that `timezone` is ahead of UTC at each of `times` (epoch seconds)."""
+    hours, where = np.unique(times // 3600, return_inverse=True)
+    zone = ZoneInfo(timezone)
+    offsets = []
+    for hour in hours:
+        shift = datetime.fromtimestamp(int(hour) * 3600, zone).utcoffset()
+        offsets.append(int(shift.total_seconds()) if shift is not None else 0)
+    return np.array(offsets, dtype=np.int64)[where]
+
+
+def week_positions(times: NDArray[np.int64], width: int, timezone: str) -> Floats:
+    """Where the middle of each interval lies in the local week: quarters of an hour since Monday 00:00,
+    less a half so that whole numbers are the middles of quarters."""
+    local = times + local_offsets(times, timezone) + width / 2.0
+    # 1 January 1970 was a Thursday: three days after a Monday.
+    return ((local + 3 * 86400) % (7 * 86400)) / QUARTER - 0.5
+
+
+def local_days(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
+    """Number of the local day of each time, since the epoch."""
+    return (times + local_offsets(times, timezone)) // 86400
+
+
+def end_day(columns: Columns, day: int) -> Floats:
+    """Take the local day number `day`, now over, into the profiles. Changes the season columns in place.
+
+    Returns float64[throughputs, WEEK], by how much (in logs) the shape has moved.
+    """
+    weekday = (day + 3) % 7
+    before = columns.week.copy()
+    measured = columns.day_n
+    enough = measured >= LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
+    whole = enough.sum(axis=1) >= 0.8 * QUARTERS  # a day with a large gap has no shape of its own
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log_mean = np.log((columns.day_x + 0.5) / measured)
+    log_mean[~enough] = np.nan
+    for s in np.flatnonzero(whole):
+        _take_day(columns, int(s), weekday, log_mean[s])
+    columns.day_x[:], columns.day_n[:] = 0.0, 0.0
+    changed = np.flatnonzero(whole)
+    if len(changed):
+        _smooth(columns, changed)
+    return columns.week - before
+
+
+def _take_day(columns: Columns, s: int, weekday: int, log_mean: Floats) -> None:
+    at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
+    known = columns.taught[s, weekday]
+    shape = columns.week[s, at]
+    level = float(np.nanmedian(log_mean - shape)) if columns.days[s] else float(np.nanmedian(log_mean))
+    columns.trend[s] = level if columns.days[s] == 0 else columns.trend[s] + 0.2 * (level - columns.trend[s])
+    off = log_mean - columns.trend[s] - shape
+    if known >= 1:
+        off = np.clip(off, -MOST_DOWN, MOST_UP)
+    off[np.isnan(off)] = 0.0
+    columns.week[s, at] = shape + off * max(1.0 / (known + 1.0), 0.25)
+    columns.taught[s, weekday] = known + 1.0
+    columns.days[s] += 1
+
+
+@lru_cache(maxsize=1)
+def _design() -> Floats:
+    """float64[WEEK, columns]: daily splines for all, for weekends and for each weekday, and weekday levels."""
+    from sklearn.preprocessing import SplineTransformer  # here, not above: it takes a second to import
+
+    quarter = np.arange(WEEK) % QUARTERS
+    day = np.arange(WEEK) // QUARTERS
+    splines = SplineTransformer(
+        n_knots=KNOTS + 1,
+        degree=3,
+        knots=np.linspace(0, QUARTERS, KNOTS + 1).reshape(-1, 1),
+        extrapolation="periodic",
+        include_bias=True,
+    ).fit_transform(quarter.reshape(-1, 1).astype(np.float64))
+    weekend = (day >= 5).astype(np.float64)[:, None]
+    days = [(day == d).astype(np.float64)[:, None] for d in range(7)]
+    parts = [splines, 0.7 * splines * weekend, 0.5 * weekend]
+    parts += [0.3 * splines * d for d in days] + [0.5 * d for d in days]
+    return np.hstack(parts)
+
+
+def _smooth(columns: Columns, changed: NDArray[np.int64]) -> None:
+    """Refit the shape of the changed profiles: those taught on equal days share one factorisation."""
+    from sklearn.linear_model import Ridge
+
+    design = _design()
+    patterns, which = np.unique(columns.taught[changed], axis=0, return_inverse=True)
+    for i, taught in enumerate(patterns):
+        rows = changed[which == i]
+        weights = np.repeat(np.minimum(taught, 4.0), QUARTERS)
+        fitted = Ridge(alpha=0.3, fit_intercept=True).fit(design, columns.week[rows].T, sample_weight=weights)
+        columns.week[rows] = fitted.predict(design).T.reshape(len(rows), WEEK)

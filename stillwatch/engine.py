@@ -1,0 +1,58 @@
+"""The one step from closed intervals to news; the daemon and the backtest differ only in who calls it. Pure.
+
+In: State, a block of closed intervals, deployments that became known since. Out: the next State, events.
+Never: a clock, a network, a change to the state that came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alerts.incidents import Event, Incident, fold
+from collector.bins import Bins
+from collector.deployments import Deployment
+from detectors.memory import Memory, fit, nothing
+from detectors.plan import Plan
+from detectors.watch import watch
+
+LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a possible cause
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that has to be known to go on: what the detectors remember, what is open, what was deployed."""
+
+    memory: Memory
+    incidents: tuple[Incident, ...]
+    deployments: tuple[Deployment, ...]
+
+    @staticmethod
+    def empty() -> State:
+        return State(nothing(), (), ())
+
+
+def advance(
+    state: State, bins: Bins, deployments: Sequence[Deployment], plan: Plan
+) -> tuple[State, list[Event]]:
+    """Judge closed intervals of all series; the same for the daemon and the backtest.
+
+    deployments: those that became known since the last call; repeats are harmless, and one that lies in the
+    future of an interval is not used for it. Events come in the order in which they would be sent.
+    """
+    memory = fit(state.memory, plan)
+    known = _merge(state.deployments, deployments)
+    incidents, events = state.incidents, list[Event]()
+    for index, findings in watch(memory, bins, plan):
+        now = int(bins.closed[index])
+        told = [d for d in known if d.known <= now]
+        incidents, news = fold(incidents, findings, told, now, bins.width)
+        events += news
+    recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
+    return State(memory, incidents, recent), events
+
+
+def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:
+    """Each member of each release once, as it was told last."""
+    by_key = {(d.id, d.service): d for d in (*old, *new)}
+    return tuple(sorted(by_key.values(), key=lambda d: (d.time, d.id, d.service)))
