@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from alerts.outbox import Receipt
+from alerts.outbox import Outcome, Receipt
 from alerts.slack_errors import SlackFailed, from_answer
 
 CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
@@ -72,8 +72,11 @@ class Look:
             # The parent was deleted, so the reply went to the channel.
             return self._read(self._history, asks, matches, sought)
         except SlackFailed as failure:
+            # Nothing was said by this, but what an earlier try did is as unknown as before.
+            dead = failure.outcome == "no_credentials" and failure.code != "missing_scope"
+            outcome: Outcome = "no_credentials" if dead else "unknown"
             raise SlackFailed(
-                f"could not look: {failure}", "unknown", failure.retry_after, failure.code
+                f"could not look: {failure}", outcome, failure.retry_after, failure.code
             ) from None
 
     def _read(

@@ -304,6 +304,12 @@ def test_a_failed_look_is_not_taken_for_absence(server: SlackServer, slack: Slac
     assert standing(server) == ["inc1:card"]
 
 
+def test_a_look_with_a_dead_token_is_a_matter_of_credentials(server: SlackServer, slack: Slack) -> None:
+    server.revoke()
+    assert failure(lambda: slack.send(CARD, seek_since=LONG_AGO)).outcome == "no_credentials"
+    assert server.count("chat.postMessage") == 0
+
+
 def test_a_look_reads_all_pages_from_two_minutes_before_the_try(server: SlackServer, slack: Slack) -> None:
     server.script("chat.postMessage", cut(taken=True))
     failure(lambda: slack.send(CARD))
