@@ -1,0 +1,217 @@
+"""The HTTP door: who may come in, and what they are told.
+
+In: requests (OTLP metrics, deployments, health), and the callables of a Door. Out: a starlette app.
+Never: a look at a clock, a store or a daemon; a traceback or a 500 for what a stranger sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from collector import announced, otlp
+from collector.deployments import Deployment
+from collector.points import Readings
+
+_ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
+_RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
+
+
+class Busy(Exception):  # noqa: N818  what the sender is told, and comes back
+    """What arrived cannot be kept safely just now; the sender keeps it and tries again."""
+
+    def __init__(self, retry_after: int = 5) -> None:
+        super().__init__(f"busy, try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What lies behind the door. All are called in worker threads, several at a time: lock what is shared.
+
+    metrics: takes Readings; returns once they cannot be lost, with how many were refused by reason
+        (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; may raise Busy.
+    clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503.
+    token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
+    body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
+    patience: seconds in which a body must have come.
+    """
+
+    metrics: Callable[[Readings], Mapping[str, int]]
+    deployments: Callable[[Sequence[Deployment]], None]
+    clock: Callable[[], float]
+    health: Callable[[], Mapping[str, object]]
+    token: str = ""
+    body: int = 16 * 1024 * 1024
+    at_once: int = 32
+    patience: float = 30.0
+
+
+class _Refused(Exception):  # noqa: N818
+    """An HTTP status and a reason."""
+
+    def __init__(self, status: int, reason: str, retry_after: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
+
+
+def app(door: Door) -> Starlette:
+    """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /healthz.
+
+    Answers: 200; 400 with a reason; 401 without the token; 408 too slow; 413 too large; 415 neither
+    protobuf nor JSON, or packed otherwise than by gzip; 503 with Retry-After when too much is going on.
+    To OTLP senders as a google.rpc.Status, in the encoding in which they asked.
+    """
+    room = asyncio.Semaphore(door.at_once)
+
+    async def metrics(request: Request) -> Response:
+        encoding = _ENCODINGS.get(_media_type(request))
+        try:
+            if encoding is None:
+                raise _Refused(415, f"expected Content-Type {' or '.join(_ENCODINGS)}")
+            return await _admit(request, door, room, partial(_take_metrics, door, encoding))
+        except _Refused as no:
+            return _status(no, encoding or "protobuf")
+
+    async def deployments(request: Request) -> Response:
+        try:
+            if _media_type(request) != "application/json":
+                raise _Refused(415, "expected Content-Type application/json")
+            return await _admit(request, door, room, partial(_take_deployments, door))
+        except _Refused as no:
+            return JSONResponse({"error": no.reason}, no.status, no.headers)
+
+    async def health(request: Request) -> Response:
+        answer = await run_in_threadpool(door.health)
+        return JSONResponse(dict(answer), 503 if answer.get("ok") is False else 200)
+
+    return Starlette(
+        routes=[
+            Route("/v1/metrics", metrics, methods=["POST"]),
+            Route("/deployments", deployments, methods=["POST"]),
+            Route("/healthz", health, methods=["GET"]),
+        ]
+    )
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _admit(
+    request: Request, door: Door, room: asyncio.Semaphore, take: Callable[[bytes], Response]
+) -> Response:
+    """What `take` answers to the body, for a sender who may come in while there is room. Raises _Refused."""
+    if not _may_enter(request, door.token):
+        raise _Refused(401, "expected Authorization: Bearer with the token of this collector")
+    packing = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
+    if packing not in ("gzip", "identity"):
+        raise _Refused(415, "expected Content-Encoding gzip or identity")
+    if room.locked():
+        raise _Refused(503, "too many requests at once", retry_after=1)
+    async with room:
+        body = await _body(request, door)
+        try:
+            if packing == "gzip":
+                body = await run_in_threadpool(_unpack, body, door.body)
+            return await run_in_threadpool(take, body)
+        except otlp.BadRequest as error:
+            raise _Refused(400, str(error)) from None
+        except Busy as busy:
+            raise _Refused(503, "not now", busy.retry_after) from None
+
+
+def _may_enter(request: Request, token: str) -> bool:
+    """Does the request bring the token; compared in a time that tells nothing about it."""
+    if not token:
+        return True
+    scheme, _, brought = request.headers.get("authorization", "").partition(" ")
+    same = hmac.compare_digest(brought.strip().encode("latin-1"), token.encode())
+    return same and scheme.lower() == "bearer"
+
+
+async def _body(request: Request, door: Door) -> bytes:
+    """The body as it came, packed or not. Raises _Refused: too large, too slow, or the sender went away."""
+    too_large = _Refused(413, f"expected a body of at most {door.body} bytes")
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and len(said) < 20 and int(said) > door.body:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(door.patience):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > door.body:
+                    raise too_large
+    except TimeoutError:
+        raise _Refused(408, f"expected the whole body within {door.patience:g} s") from None
+    except ClientDisconnect:
+        raise _Refused(400, "the body was cut") from None
+    return bytes(body)
+
+
+def _unpack(body: bytes, most: int) -> bytes:
+    """The contents of a gzip body of one or more members, never more than `most` bytes held at a time."""
+    parts: list[bytes] = []
+    room = most
+    while True:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(body, room + 1)
+        except zlib.error:
+            raise otlp.BadRequest("Content-Encoding is gzip, the body is not") from None
+        if len(part) > room:
+            raise _Refused(413, f"expected at most {most} bytes when unpacked")
+        if not member.eof:
+            raise otlp.BadRequest("the gzip body is cut")
+        parts.append(part)
+        room -= len(part)
+        body = member.unused_data
+        if not body:
+            return b"".join(parts)
+
+
+def _take_metrics(door: Door, encoding: otlp.Encoding, body: bytes) -> Response:
+    """Hand on what the body says; tell the sender what could not be taken, as OTLP's partial success."""
+    refused = door.metrics(otlp.decode(body, encoding))
+    answer = ExportMetricsServiceResponse()
+    if refused:
+        answer.partial_success.rejected_data_points = sum(refused.values())
+        reasons = sorted(refused.items())
+        answer.partial_success.error_message = ", ".join(f"{n} {reason}" for reason, n in reasons)
+    return _message(answer, encoding, 200)
+
+
+def _take_deployments(door: Door, body: bytes) -> Response:
+    told = announced.deployments(body, door.clock())
+    door.deployments(told)
+    return JSONResponse({"deployments": [{"id": one.id, "service": one.service} for one in told]})
+
+
+def _status(no: _Refused, encoding: otlp.Encoding) -> Response:
+    """The refusal as OTLP wants it; the HTTP status says what to do, the text says why."""
+    return _message(Status(code=_RPC_CODES[no.status], message=no.reason), encoding, no.status, no.headers)
+
+
+def _message(
+    message: Message, encoding: otlp.Encoding, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    if encoding == "json":
+        return Response(json_format.MessageToJson(message), status, headers, "application/json")
+    return Response(message.SerializeToString(), status, headers, "application/x-protobuf")
