@@ -1,0 +1,76 @@
+"""Readings as bytes, and back: what is written down before a sender is told that we have it. Pure.
+
+In: Readings of one request. Out: bytes for the journal, or the same Readings.
+Never: a clock, a file, code that is run on reading.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+import numpy as np
+
+from collector.bins import SeriesKey
+from collector.points import Readings, Stream
+
+
+def pack_readings(readings: Readings) -> bytes:
+    """All of a request that counts (what was refused or skipped was answered, and is not kept)."""
+    # A request repeats services, metrics and attributes much more than it has distinct ones.
+    texts: dict[tuple[str, ...], int] = {}
+    names = [
+        (texts.setdefault(_whose(key), len(texts)), texts.setdefault(_flat(key.attributes), len(texts)))
+        for key in readings.keys
+    ]
+    head = json.dumps({"texts": list(texts), "streams": readings.streams}).encode()
+    columns = (
+        np.array(names, dtype="<i8").reshape(len(names), 2),
+        readings.stream.astype("<i8"),
+        readings.start.astype("<i8"),
+        readings.time.astype("<i8"),
+        readings.value.astype("<f8"),
+        readings.cumulative.astype("<i8"),
+    )
+    body = b"".join(column.tobytes() for column in columns)
+    return zlib.compress(len(head).to_bytes(4, "little") + head + body, 1)
+
+
+def unpack_readings(packed: bytes) -> Readings:
+    """What pack_readings wrote. Raises ValueError where it is no such thing."""
+    try:
+        raw = zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(f"not stored readings: {error}") from None
+    split = 4 + int.from_bytes(raw[:4], "little")
+    head = json.loads(raw[4:split])
+    whole = np.frombuffer(raw, dtype="<i8", offset=split)
+    n = len(whole) // 7
+    whose, attributes = whole[: 2 * n].reshape(n, 2).T
+    stream, start, time, value, cumulative = whole[2 * n :].reshape(5, n)
+    texts = head["texts"]
+    pairs = {i: _pairs(texts[i]) for i in np.unique(attributes).tolist()}
+    return Readings(
+        keys=tuple(
+            SeriesKey(texts[i][0], texts[i][1], texts[i][2], pairs[j])
+            for i, j in zip(whose.tolist(), attributes.tolist(), strict=True)
+        ),
+        streams=tuple(Stream(*one) for one in head["streams"]),
+        stream=stream.astype(np.int64),
+        start=start.astype(np.int64),
+        time=time.astype(np.int64),
+        value=value.copy().view("<f8").astype(np.float64),
+        cumulative=cumulative.astype(np.bool_),
+    )
+
+
+def _whose(key: SeriesKey) -> tuple[str, ...]:
+    return key.service, key.metric, key.version
+
+
+def _flat(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(text for pair in pairs for text in pair)
+
+
+def _pairs(flat: list[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,91 @@
+"""The outbox as it is kept: deliveries that wait, and where those that were taken stand.
+
+In: what became of a try. Out: what waits, in order of entry, as of the last thing recorded.
+Never: a decision (see alerts/outbox.py), a message forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from alerts.messages import Message
+from alerts.outbox import Delivery, DeliveryState, Receipt
+from alerts.packed import pack, unpack
+from stillwatch import tables
+from stillwatch.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Mailbox:
+    """The deliveries in a store (what alerts.deliver calls an Outbox). Every method may raise StoreTrouble."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def waiting(self) -> list[Delivery]:
+        """All that is not done, in order of entry."""
+        asked = (
+            select(tables.outbox).where(tables.outbox.c.state == "waiting").order_by(tables.outbox.c.number)
+        )
+        with self._store.reading() as c:
+            return [_delivery(row) for row in c.execute(asked)]
+
+    def depth(self) -> int:
+        """How many deliveries wait."""
+        of = tables.outbox.c
+        with self._store.reading() as c:
+            return int(c.execute(select(func.count()).where(of.state == "waiting")).scalar_one())
+
+    def find(self, channel: str, key: str) -> Delivery | None:
+        """The delivery of this key to this channel, done or not."""
+        of = tables.outbox.c
+        with self._store.reading() as c:
+            row = c.execute(select(tables.outbox).where(of.channel == channel, of.key == key)).one_or_none()
+        return None if row is None else _delivery(row)
+
+    def paused(self, channel: str) -> int:
+        """Epoch seconds before which nothing may be sent to this channel; 0 when it may at once."""
+        of = tables.pauses.c
+        with self._store.reading() as c:
+            until = c.execute(select(of.until).where(of.channel == channel)).scalar_one_or_none()
+        return 0 if until is None else int(until)
+
+    def record(self, delivery: Delivery, *, pause: int = 0) -> None:
+        """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""
+        receipt = delivery.receipt
+        kept = {
+            "message": pack(delivery.message),
+            "state": delivery.state,
+            "tries": delivery.tries,
+            "unknown_since": delivery.unknown_since,
+            "not_before": delivery.not_before,
+            "receipt_channel": None if receipt is None else receipt.channel,
+            "receipt_id": None if receipt is None else receipt.id,
+            "why": delivery.why,
+        }
+        with self._store.writing() as c:
+            c.execute(update(tables.outbox).where(tables.outbox.c.number == delivery.number).values(kept))
+            if pause:
+                row = {"channel": delivery.message.channel, "until": pause}
+                held = upsert(tables.pauses).values(row)
+                c.execute(held.on_conflict_do_update(index_elements=["channel"], set_={"until": pause}))
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        number=row.number,
+        incident=row.incident,
+        message=unpack(Message, row.message),
+        entered=row.entered,
+        state=cast(DeliveryState, row.state),
+        tries=row.tries,
+        unknown_since=row.unknown_since,
+        not_before=row.not_before,
+        receipt=None if row.receipt_id is None else Receipt(row.receipt_channel, row.receipt_id),
+        why=row.why,
+    )

@@ -1,0 +1,330 @@
+"""What the daemon keeps: intervals as they were judged, deployments, news, and how to go on after a stop.
+
+In: closed intervals with the events they caused. Out: the same, exactly, after any crash.
+Never: half of a commit, a clock, a NaN that became 0.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from alerts.messages import Message
+from alerts.packed import pack, unpack
+from collector.bins import Bins, SeriesKey, SeriesTable
+from collector.deployments import Deployment
+from stillwatch import tables
+from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
+from stillwatch.tables import StoreTrouble, clear, open_file
+
+SNAPSHOTS = 3  # the newest so many are kept
+BLOCK = 1440  # stored intervals that are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An event as it is kept: number within its incident, its line of alerts.jsonl, what people are told."""
+
+    incident: str
+    number: int
+    time: int
+    line: str
+    messages: tuple[Message, ...]
+
+
+class Store:
+    """One SQLite file. Safe to use from several threads. Every method may raise StoreTrouble."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine = open_file(path)
+        self._writer = self._engine.execution_options(writes=True)
+        self._turn = threading.Lock()  # our own threads queue here, not at SQLite's busy timeout
+        with self.reading() as c:
+            self._rows = c.execute(select(func.count()).select_from(tables.series)).scalar_one()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with clear(self.path), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: all of it is on disk when this ends, or nothing."""
+        with self._turn, clear(self.path), self._writer.begin() as connection:
+            yield connection
+
+    # Intervals, and the news that they brought.
+
+    def settle_width(self, width: int) -> None:
+        """A file holds intervals of one width, in seconds. Raises StoreTrouble for another."""
+        with self.writing() as c:
+            c.execute(upsert(tables.settled).values(name="width", value=str(width)).on_conflict_do_nothing())
+        if self._width() != width:
+            raise StoreTrouble(
+                f"{self.path}: recorded with `interval: {self._width()}s`, not {width}s; "
+                "set it back or name another file in `database`"
+            )
+
+    def _width(self) -> int:
+        with self.reading() as c:
+            of = tables.settled.c
+            found = c.execute(select(of.value).where(of.name == "width")).scalar_one_or_none()
+        if found is None:
+            raise StoreTrouble(f"{self.path}: nothing was recorded here yet")
+        return int(found)
+
+    def commit(
+        self,
+        bins: Bins,
+        table: SeriesTable,
+        news: Sequence[News] = (),
+        collector: tuple[bytes, int] | None = None,
+        snapshot: bytes | None = None,
+    ) -> int:
+        """Keep closed intervals, what became news, and how to go on, in one transaction.
+
+        collector: the collector's state, and the last journal number that is in it; those rows go.
+        snapshot: the engine's state after these intervals. News that is known already is ignored; returns how
+        much was new.
+        """
+        with self.writing() as c:
+            rows = self._keep_series(c, table)
+            self._keep_intervals(c, bins)
+            fresh = [one for one in news if self._is_new(c, one)]
+            self._keep_collector(c, collector)
+            if snapshot is not None:
+                self._keep_snapshot(c, bins.end, snapshot)
+        self._rows = rows
+        return len(fresh)
+
+    def _keep_series(self, c: Connection, table: SeriesTable) -> int:
+        added = [
+            {
+                "row": row,
+                "service": key.service,
+                "metric": key.metric,
+                "version": key.version,
+                "attributes": json.dumps(key.attributes),
+            }
+            for row, key in enumerate(table.keys[self._rows :], self._rows)
+        ]
+        if added:
+            c.execute(insert(tables.series), added)
+        return self._rows + len(added)
+
+    def _keep_intervals(self, c: Connection, bins: Bins) -> None:
+        kept = []
+        for i in range(len(bins)):
+            one = bins.cut(i, i + 1)
+            # Nobody listened: no columns at all are read back as not measured.
+            values = one.values[0] if one.watched[0] else one.values[0, :0]
+            kept.append(
+                {
+                    "start": one.start,
+                    "closed": int(one.closed[0]),
+                    "watched": int(one.watched[0]),
+                    "counts": pack_counts(values),
+                    "late": pack_late(one.late) if len(one.late) else None,
+                }
+            )
+        if kept:
+            c.execute(insert(tables.intervals), kept)
+
+    def _is_new(self, c: Connection, one: News) -> bool:
+        row = {"incident": one.incident, "number": one.number, "time": one.time, "line": one.line}
+        taken = c.execute(upsert(tables.news).values(row).on_conflict_do_nothing())
+        if taken.rowcount == 0:
+            return False
+        post(c, one.incident, one.messages, one.time)
+        return True
+
+    def _keep_collector(self, c: Connection, collector: tuple[bytes, int] | None) -> None:
+        if collector is None:
+            return
+        state, upto = collector
+        row = {"only": 1, "journal": upto, "state": state}
+        held = upsert(tables.collector).values(row)
+        c.execute(held.on_conflict_do_update(index_elements=["only"], set_={"journal": upto, "state": state}))
+        c.execute(delete(tables.journal).where(tables.journal.c.number <= upto))
+
+    def _keep_snapshot(self, c: Connection, upto: int, state: bytes) -> None:
+        row = {"upto": upto, "crc": zlib.crc32(state), "state": state}
+        c.execute(
+            upsert(tables.snapshots).values(row).on_conflict_do_update(index_elements=["upto"], set_=row)
+        )
+        of = tables.snapshots.c
+        newest = select(of.upto).order_by(of.upto.desc()).limit(SNAPSHOTS)
+        c.execute(delete(tables.snapshots).where(of.upto.not_in(newest)))
+
+    def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
+        """Put messages into the outbox that no interval caused; those known already are ignored."""
+        with self.writing() as c:
+            post(c, incident, messages, now)
+
+    # Reading back.
+
+    def table(self) -> SeriesTable:
+        """All series in their rows."""
+        of = tables.series.c
+        asked = select(of.service, of.metric, of.version, of.attributes).order_by(of.row)
+        with self.reading() as c:
+            found = c.execute(asked).all()
+        return SeriesTable(
+            SeriesKey(service, metric, version, tuple((k, v) for k, v in json.loads(attributes)))
+            for service, metric, version, attributes in found
+        )
+
+    def end(self) -> int | None:
+        """Epoch seconds at which the last stored interval ends; None when there is none."""
+        with self.reading() as c:
+            last = c.execute(select(func.max(tables.intervals.c.start))).scalar_one()
+        return None if last is None else int(last) + self._width()
+
+    def history(self, start: int | None = None, end: int | None = None) -> Iterator[Bins]:
+        """Stored intervals from `start` to before `end` (epoch seconds), in blocks of consecutive ones."""
+        width = self._width()
+        of = tables.intervals.c
+        at = -1 if start is None else start - 1
+        while True:
+            asked = select(tables.intervals).where(of.start > at).order_by(of.start).limit(BLOCK)
+            if end is not None:
+                asked = asked.where(of.start < end)
+            with self.reading() as c:
+                found = c.execute(asked).all()
+            if not found:
+                return
+            at = found[-1].start
+            starts = np.array([row.start for row in found])
+            for part in np.split(np.arange(len(found)), np.flatnonzero(np.diff(starts) != width) + 1):
+                yield self._block([found[i] for i in part], width)
+
+    def _block(self, rows: Sequence[Row[Any]], width: int) -> Bins:
+        try:
+            counts = [unpack_counts(row.counts) for row in rows]
+            late = [unpack_late(row.late, i) for i, row in enumerate(rows) if row.late is not None]
+        except ValueError as error:
+            raise StoreTrouble(f"{self.path}: damaged at interval {rows[0].start}: {error}") from error
+        values = np.full((len(rows), max(map(len, counts))), np.nan)
+        for i, column in enumerate(counts):
+            values[i, : len(column)] = column
+        return Bins(
+            start=rows[0].start,
+            width=width,
+            closed=np.array([row.closed for row in rows], dtype=np.int64),
+            values=values,
+            watched=np.array([row.watched for row in rows], dtype=np.bool_),
+            late=joined(late),
+        )
+
+    def export(
+        self, start: int | None = None, end: int | None = None
+    ) -> tuple[SeriesTable, Bins, tuple[Deployment, ...]]:
+        """Everything recorded from `start` to before `end` (epoch seconds), as a dataset holds it.
+
+        Intervals that nobody watched are NaN. Raises StoreTrouble when nothing was recorded then.
+        """
+        blocks = list(self.history(start, end))
+        if not blocks:
+            raise StoreTrouble(f"{self.path}: no interval was recorded in that time")
+        table = self.table()
+        bins = in_one(blocks, len(table))
+        return table, bins, self.deployments(upto=int(bins.closed[-1]))
+
+    def lines(self) -> list[str]:
+        """All news in the order in which it was made: the lines of alerts.jsonl."""
+        with self.reading() as c:
+            return list(c.execute(select(tables.news.c.line).order_by(text("rowid"))).scalars())
+
+    # Deployments.
+
+    def add_deployments(self, told: Sequence[Deployment]) -> list[Deployment]:
+        """Keep those that are not known by (id, service) yet; returns these."""
+        with self.writing() as c:
+            return [one for one in told if self._add_deployment(c, one)]
+
+    def _add_deployment(self, c: Connection, one: Deployment) -> bool:
+        row = {"id": one.id, "service": one.service, "known": one.known, "whole": pack(one)}
+        return c.execute(upsert(tables.deployments).values(row).on_conflict_do_nothing()).rowcount > 0
+
+    def deployments(self, after: int | None = None, upto: int | None = None) -> tuple[Deployment, ...]:
+        """Those that became known after `after` and not after `upto` (epoch seconds), oldest first."""
+        of = tables.deployments.c
+        asked = select(of.whole).order_by(of.known, of.id, of.service)
+        if after is not None:
+            asked = asked.where(of.known > after)
+        if upto is not None:
+            asked = asked.where(of.known <= upto)
+        with self.reading() as c:
+            return tuple(unpack(Deployment, whole) for whole in c.execute(asked).scalars())
+
+    # How to go on: snapshots, the collector's state, the journal.
+
+    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+        """(end of the last interval that is in it, the engine's state), newest first; broken ones left out."""
+        of = tables.snapshots.c
+        with self.reading() as c:
+            found = c.execute(select(of.upto, of.crc, of.state).order_by(of.upto.desc())).all()
+        return ((upto, state) for upto, crc, state in found if zlib.crc32(state) == crc)
+
+    def collector(self) -> bytes | None:
+        """The collector's state as of the last commit."""
+        with self.reading() as c:
+            return c.execute(select(tables.collector.c.state)).scalar_one_or_none()
+
+    def note(self, body: bytes, received: float) -> int:
+        """Journal what is about to be acknowledged; returns its number. On disk when this returns."""
+        with self.writing() as c:
+            added = c.execute(insert(tables.journal).values(received=received, body=body))
+            number: int = added.inserted_primary_key[0]  # type: ignore[index]  # there is one
+        return number
+
+    def noted(self) -> Iterator[tuple[int, float, bytes]]:
+        """(number, received, body) of what is in no collector state yet, in order."""
+        of = tables.journal.c
+        at = 0
+        while True:
+            asked = (
+                select(of.number, of.received, of.body).where(of.number > at).order_by(of.number).limit(100)
+            )
+            with self.reading() as c:
+                found = c.execute(asked).all()
+            if not found:
+                return
+            yield from ((number, received, body) for number, received, body in found)
+            at = found[-1].number
+
+
+def post(c: Connection, incident: str, messages: Sequence[Message], now: int) -> None:
+    """Put messages into the outbox within a transaction; those known already are ignored."""
+    for message in messages:
+        row = {
+            "incident": incident,
+            "channel": message.channel,
+            "key": message.key,
+            "message": pack(message),
+            "entered": now,
+            "state": "waiting",
+            "tries": 0,
+            "unknown_since": 0,
+            "not_before": 0,
+            "why": "",
+        }
+        c.execute(upsert(tables.outbox).values(row).on_conflict_do_nothing())
