@@ -13,7 +13,6 @@ import itertools
 import json
 import random
 import signal
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-
+from stillwatch.clock import now
 from stillwatch.demo.addresses import Addresses
 from stillwatch.demo.sender import MAILBOXES
 from stillwatch.demo.serving import answer
@@ -45,8 +44,8 @@ BUSY = 64  # requests under way at which people rather wait
 class Record:
     """What people know. opens: acknowledged event -> when; failed: service -> when requests failed (epoch s)."""
 
-    opens: dict[str, float] = field(default_factory=dict)
-    failed: dict[str, list[float]] = field(default_factory=dict)
+    opens: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, list[int]] = field(default_factory=dict)
 
 
 class People:
@@ -70,11 +69,16 @@ class People:
         async with self._web:
             # Some people asked never to be written to again, before all this began.
             await self._ask("contact-importer", "POST", "/suppressed", self._town.suppressed)
-            async with asyncio.TaskGroup() as life:
-                life.create_task(self._again_and_again(RATES["imports"], self._upload))
-                life.create_task(self._again_and_again(RATES["campaigns"], self._send))
-                life.create_task(self._again_and_again(RATES["editor"], self._edit))
-                life.create_task(self._report_opens())
+            try:
+                async with asyncio.TaskGroup() as life:
+                    life.create_task(self._again_and_again(RATES["imports"], self._upload))
+                    life.create_task(self._again_and_again(RATES["campaigns"], self._send))
+                    life.create_task(self._again_and_again(RATES["editor"], self._edit))
+                    life.create_task(self._report_opens())
+            finally:
+                # Who has asked waits for the answer: the record must hold all that was acknowledged.
+                if self._under_way:
+                    await asyncio.wait(self._under_way, timeout=5.0)
 
     def take(self, mails: list[dict[str, str]]) -> None:
         """Mails arrive: most are opened, a few within a second, some much later."""
@@ -108,7 +112,7 @@ class People:
         except httpx2.HTTPError:
             return False  # nobody there at this moment: the next request goes to whoever serves then
         if answered.status_code >= 500:
-            self.record.failed.setdefault(service, []).append(time.time())
+            self.record.failed.setdefault(service, []).append(now())
         return answered.is_success
 
     async def _upload(self) -> None:
@@ -143,7 +147,7 @@ class People:
                     self._begin(self._look())
 
     async def _report(self, batch: list[dict[str, str]]) -> None:
-        happened = time.time()
+        happened = now()
         if await self._ask("event-parser", "POST", "/events", batch):
             self.record.opens.update((event["id"], happened) for event in batch)
 

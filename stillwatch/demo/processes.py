@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,10 @@ from pathlib import Path
 PATIENCE = 30.0  # seconds for a process to come up on a busy machine
 
 
-class Trouble(Exception):
+LOOK_AGAIN = 0.1  # seconds
+
+
+class DemoError(Exception):
     """The demo cannot go on; the message says why, the log says more."""
 
 
@@ -39,6 +42,7 @@ class Children:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: list[Child] = []
+        self._pause = threading.Event()  # never set: a wait that needs no clock
 
     def __enter__(self) -> Children:
         return self
@@ -52,7 +56,7 @@ class Children:
     def start(self, name: str, command: list[str], *, ready: str = "") -> Child:
         """Start a process; with `ready`, wait for that file, in which it says where it serves.
 
-        Raises Trouble when it ends, or is not ready within PATIENCE.
+        Raises DemoError when it ends, or is not ready within PATIENCE.
         """
         log = self._folder / f"{name}.log"
         with log.open("ab") as words:
@@ -69,7 +73,8 @@ class Children:
         if not ready:
             return child
         file = self._folder / ready
-        self.wait(lambda: file.exists(), f"{name} is ready", PATIENCE)
+        if not self.wait(file.exists, PATIENCE):
+            raise DemoError(f"{name} was not ready within {PATIENCE:.0f} s: see {log}")
         answering = Child(name, process, log, json.loads(file.read_text())["url"])
         self._running[self._running.index(child)] = answering
         return answering
@@ -93,18 +98,21 @@ class Children:
             child.process.wait()
         self._running.remove(child)
 
-    def wait(self, until: Callable[[], bool], what: str, seconds: float) -> None:
-        """Look again until it is so. Raises Trouble when a child ends meanwhile or the time is over."""
-        deadline = time.monotonic() + seconds
-        while not until():
+    def wait(self, until: Callable[[], bool], seconds: float) -> bool:
+        """Look every tenth of a second until it is so; False when the time is over first.
+
+        Raises DemoError when a child ends meanwhile.
+        """
+        for _ in range(max(1, round(seconds / LOOK_AGAIN))):
+            if until():
+                return True
             for child in self._running:
                 if child.process.poll() is not None:
-                    raise Trouble(
+                    raise DemoError(
                         f"{child.name} ended with status {child.process.returncode}: see {child.log}"
                     )
-            if time.monotonic() > deadline:
-                raise Trouble(f"waited {seconds:.0f} s in vain: {what}")
-            time.sleep(0.1)
+            self._pause.wait(LOOK_AGAIN)
+        return until()
 
 
 def plain_environment() -> dict[str, str]:

@@ -7,7 +7,6 @@ Never: a change to an original. Originals are binary PGM files, so that the demo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
