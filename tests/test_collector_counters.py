@@ -1,0 +1,268 @@
+"""Running totals become counts: what services counted is what comes out, whatever happens on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.binner import Binner
+from collector.bins import SeriesKey, SeriesTable
+from collector.counters import SETTLE, Counters
+from collector.points import NANOS, Limits, Points, Readings, Stream
+
+IMPORTS = SeriesKey("contact-importer", "imports_started")
+FAILED = SeriesKey("contact-importer", "imports_failed")
+NOON = 1_649_851_200
+
+
+def reading(
+    time: float,
+    value: float,
+    *,
+    start: float = 0,
+    key: SeriesKey = IMPORTS,
+    instance: str = "a",
+    cumulative: bool = True,
+) -> Readings:
+    """One data point; times are seconds after noon, start 0 = not said."""
+    return readings([(time, value, start, key, instance, cumulative)])
+
+
+def readings(rows: list[tuple[float, float, float, SeriesKey, str, bool]]) -> Readings:
+    def nanos(seconds: float) -> int:
+        return round((NOON + seconds) * 1000) * (NANOS // 1000)
+
+    streams = list(dict.fromkeys(Stream(row[4], "s") for row in rows))
+    return Readings(
+        keys=tuple(row[3] for row in rows),
+        streams=tuple(streams),
+        stream=np.array([streams.index(Stream(row[4], "s")) for row in rows], dtype=np.int64),
+        start=np.array([nanos(row[2]) if row[2] else 0 for row in rows], dtype=np.int64),
+        time=np.array([nanos(row[0]) for row in rows], dtype=np.int64),
+        value=np.array([row[1] for row in rows], dtype=np.float64),
+        cumulative=np.array([row[5] for row in rows], dtype=np.bool_),
+    )
+
+
+class Ear:
+    """Counters that listen from noon on, and what they made of each export."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.counters = Counters(NOON, limits)
+        self.table = SeriesTable()
+
+    def hear(self, what: Readings, at: float | None = None) -> list[tuple[float, float, float]]:
+        """(start, end, count) in seconds after noon, of the points that `what` became."""
+        now = NOON + at if at is not None else float(what.time.max() / NANOS)
+        points = self.counters.count(what, self.table, now)
+        return [
+            (round(start / NANOS - NOON, 3), round(end / NANOS - NOON, 3), count)
+            for start, end, count in zip(points.start, points.end, points.count, strict=True)
+        ]
+
+
+def test_a_total_counts_what_it_grew_since_the_last() -> None:
+    ear = Ear()
+    ear.hear(reading(10, 4, start=1))
+    assert ear.hear(reading(20, 9, start=1)) == [(10, 20, 5)]
+
+
+def test_no_growth_is_measured_zero_and_not_silence() -> None:
+    ear = Ear()
+    ear.hear(reading(10, 4, start=1))
+    assert ear.hear(reading(20, 4, start=1)) == [(10, 20, 0)]
+
+
+def test_the_first_total_of_a_process_that_began_while_we_listened_counts_whole() -> None:
+    assert Ear().hear(reading(10, 4, start=1)) == [(1, 10, 4)]
+
+
+@pytest.mark.parametrize("start", [-86400 * 3, 0], ids=["began days ago", "does not say when it began"])
+def test_we_begin_to_listen_to_a_long_running_process_without_a_burst(start: float) -> None:
+    ear = Ear()
+    assert ear.hear(reading(10, 5_000_000, start=start)) == []
+    assert ear.hear(reading(20, 5_000_007, start=start)) == [(10, 20, 7)]
+
+
+@pytest.mark.parametrize("start", [-86400 * 3, 0])
+def test_the_first_error_of_a_long_running_process_counts(start: float) -> None:
+    ear = Ear()
+    for time in range(10, 100, 10):
+        ear.hear(reading(time, 5_000_000, start=start))
+    born = 10 + SETTLE + 10
+    assert ear.hear(reading(born, 3, start=start, key=FAILED)) == [(90, born, 3)]
+
+
+def test_another_exporter_of_a_process_just_heard_makes_no_burst() -> None:
+    ear = Ear()
+    ear.hear(reading(1, 10, start=-9000))
+    assert ear.hear(reading(SETTLE - 1, 8_000_000, start=-9000, key=FAILED)) == []
+
+
+def test_a_total_that_falls_began_anew_and_counts_whole() -> None:
+    ear = Ear()
+    ear.hear(reading(10, 40, start=1))
+    assert ear.hear(reading(20, 3, start=1)) == [(10, 20, 3)]
+
+
+def test_a_repeat_and_an_older_report_change_nothing() -> None:
+    ear = Ear()
+    ear.hear(reading(10, 4, start=1))
+    ear.hear(reading(30, 9, start=1))
+    assert ear.hear(reading(30, 9, start=1), at=31) == []
+    assert ear.hear(reading(20, 6, start=1), at=31) == []
+    assert ear.hear(reading(40, 10, start=1)) == [(30, 40, 1)]
+
+
+def test_the_old_process_may_report_after_the_new_one_began() -> None:
+    ear = Ear()
+    ear.hear(reading(10, 4, start=1))
+    assert ear.hear(reading(20, 2, start=15)) == [(15, 20, 2)]
+    assert ear.hear(reading(14, 7, start=1), at=21) == [(10, 14, 3)]
+
+
+def test_processes_behind_one_series_keep_totals_of_their_own() -> None:
+    ear = Ear()
+    both = [(10.0, 100.0, 1.0, IMPORTS, "a", True), (10.0, 7.0, 1.0, IMPORTS, "b", True)]
+    assert ear.hear(readings(both)) == [(1, 10, 100), (1, 10, 7)]
+    assert ear.hear(reading(20, 8, start=1, instance="b")) == [(10, 20, 1)]
+    assert len(ear.table) == 1
+
+
+def test_several_reports_of_one_life_in_a_request_count_once_each() -> None:
+    ear = Ear()
+    rows = [(time, total, 1.0, IMPORTS, "a", True) for time, total in [(30.0, 9.0), (10.0, 4.0), (20.0, 6.0)]]
+    assert ear.hear(readings([*rows, rows[0]])) == [(1, 10, 4), (10, 20, 2), (20, 30, 3)]
+
+
+def test_deltas_pass_and_one_told_again_counts_once() -> None:
+    ear = Ear()
+    assert ear.hear(reading(10, 4, start=5, cumulative=False)) == [(5, 10, 4)]
+    assert ear.hear(reading(20, 6, start=15, cumulative=False)) == [(15, 20, 6)]
+    assert ear.hear(reading(15, 5, start=10, cumulative=False), at=21) == [(10, 15, 5)]
+    assert ear.hear(reading(10, 4, start=5, cumulative=False), at=22) == []
+
+
+def test_a_delta_left_out_by_a_process_that_reports_is_measured_zero() -> None:
+    ear = Ear()
+    ear.hear(readings([(10, 4, 5, IMPORTS, "a", False), (10, 1, 5, FAILED, "a", False)]))
+    assert ear.hear(reading(15, 3, start=10, cumulative=False)) == [(10, 15, 3), (10, 15, 0)]
+
+
+def test_what_is_refused_is_told_by_reason_and_changes_nothing() -> None:
+    ear = Ear()
+    ear.hear(reading(10, 4, start=1))
+    wrong = [(20.0, float("nan")), (20.0, float("inf")), (20.0, -1.0), (9000.0, 900.0), (-90000.0, 1.0)]
+    points = ear.counters.count(
+        readings([(time, value, 1, IMPORTS, "a", True) for time, value in wrong]), ear.table, NOON + 20
+    )
+    assert points.refused == {"not finite": 2, "negative": 1, "far future": 1, "too old": 1}
+    assert len(points) == 0
+    assert ear.hear(reading(30, 9, start=1)) == [(10, 30, 5)]
+
+
+def test_a_flood_of_names_stops_at_the_limit_and_known_series_go_on() -> None:
+    ear = Ear(Limits(series=2))
+    keys = [SeriesKey("s", f"m{i}") for i in range(5)]
+    flood = readings([(10, 1, 1, key, "a", True) for key in keys])
+    points = ear.counters.count(flood, ear.table, NOON + 10)
+    assert (len(ear.table), points.refused) == (2, {"too many series": 3})
+    assert ear.hear(reading(20, 3, start=1, key=keys[0])) == [(10, 20, 2)]
+
+
+def test_what_was_silent_for_long_is_forgotten_and_comes_back_without_a_burst() -> None:
+    ear = Ear()
+    day = 86400.0
+    ear.hear(reading(10, 4, start=1))
+    ear.hear(reading(20, 1, start=5, instance="b", cumulative=False))
+    for hours in range(1, 60):
+        ear.hear(reading(hours * 3600, hours, start=1, instance="other"))
+    lives = ear.counters.state()["lives"]
+    assert len(lives) == 1
+    assert ear.hear(reading(2.5 * day, 9000, start=1)) == []
+    assert ear.hear(reading(2.5 * day + 10, 9001, start=1)) == [(2.5 * day, 2.5 * day + 10, 1)]
+    assert ear.hear(reading(2.5 * day + 10, 60, start=1, instance="other")) == [(59 * 3600, 2.5 * day + 10, 1)]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What one process says at one moment."""
+
+    time: float
+    arrives: float
+    what: Readings
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[list[Export], float]:
+    """Exports of processes that come, go and come again, in the order of arrival, and what they counted."""
+    exports: list[Export] = []
+    truth = 0.0
+    for instance in range(draw(st.integers(1, 3))):
+        cumulative = draw(st.booleans())
+        shared = draw(st.booleans())  # processes without a name of their own share one
+        time = draw(st.integers(1, 20)) + instance / 10
+        for _ in range(draw(st.integers(1, 3))):
+            start, last, total = time, time, 0.0
+            for _ in range(draw(st.integers(1, 6))):
+                time += draw(st.integers(30, 120)) / 10
+                grown = draw(st.integers(0, 30))
+                total += grown
+                truth += grown
+                said = (
+                    reading(time, total, start=start, instance="x" if shared else str(instance))
+                    if cumulative
+                    else reading(
+                        time, grown, start=last, cumulative=False, instance="x" if shared else str(instance)
+                    )
+                )
+                last = time
+                for _ in range(draw(st.integers(1, 2))):  # told once or twice, each in its own time
+                    exports.append(Export(time, time + draw(st.integers(0, 200)) / 10, said))
+            time += draw(st.integers(1, 200)) / 10
+    return sorted(exports, key=lambda export: export.arrives), truth
+
+
+@settings(max_examples=150, deadline=None)
+@given(lives(), st.integers(0, 40), st.integers(0, 2**32))
+def test_counts_add_up_to_what_the_services_counted_whatever_the_order_repeats_and_restarts(
+    world: tuple[list[Export], float], restart_at: int, seed: int
+) -> None:
+    exports, truth = world
+    table = SeriesTable()
+    counters, binner = Counters(NOON), Binner(5, 10, NOON, table)
+    got = 0.0
+    for i, export in enumerate(exports):
+        now = NOON + export.arrives
+        if i == restart_at:
+            counters = Counters.restore(counters.state())
+            binner = Binner.restore(binner.state(), table, now)
+        assert binner.add(counters.count(export.what, table, now), now) == {}
+        if (seed >> (i % 32)) & 1:  # the clock ticks now and then
+            block = binner.close(now - 10)
+            got += np.nansum(block.values) + block.late.count.sum()
+    block = binner.close(NOON + 1000)
+    got += np.nansum(block.values) + block.late.count.sum()
+    assert got == truth
+
+
+@settings(max_examples=60, deadline=None)
+@given(lives(), st.integers(0, 30))
+def test_kept_and_taken_back_at_any_moment_it_goes_on_the_same(
+    world: tuple[list[Export], float], cut: int
+) -> None:
+    def points(again: bool) -> list[Points]:
+        counters, table, out = Counters(NOON), SeriesTable(), []
+        for i, export in enumerate(world[0]):
+            if again and i == cut:
+                counters = Counters.restore(counters.state())
+            out.append(counters.count(export.what, table, NOON + export.arrives))
+        return out
+
+    for whole, resumed in zip(points(False), points(True), strict=True):
+        for name in ("row", "start", "end", "count"):
+            np.testing.assert_array_equal(getattr(whole, name), getattr(resumed, name))
