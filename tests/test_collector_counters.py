@@ -185,7 +185,9 @@ def test_what_was_silent_for_long_is_forgotten_and_comes_back_without_a_burst() 
     assert len(lives) == 1
     assert ear.hear(reading(2.5 * day, 9000, start=1)) == []
     assert ear.hear(reading(2.5 * day + 10, 9001, start=1)) == [(2.5 * day, 2.5 * day + 10, 1)]
-    assert ear.hear(reading(2.5 * day + 10, 60, start=1, instance="other")) == [(59 * 3600, 2.5 * day + 10, 1)]
+    assert ear.hear(reading(2.5 * day + 10, 60, start=1, instance="other")) == [
+        (59 * 3600, 2.5 * day + 10, 1)
+    ]
 
 
 @dataclass(frozen=True)
