@@ -17,7 +17,7 @@ from detectors.findings import Finding, Trace
 BARS = "▁▂▃▄▅▆▇█"
 UNMEASURED = "·"
 LABEL = 10
-FIGURE = 9
+FIGURE = 10
 MOST = 3  # charts in one message
 
 
@@ -84,6 +84,11 @@ def _figure(values: Sequence[float]) -> str:
     last = next((one for one in reversed(values) if not math.isnan(one)), math.nan)
     if not math.isfinite(last):
         return ""
+    for size, unit in ((1e9, " G"), (1e6, " M")):
+        if last >= 1e13:
+            return f"  {last:.2g}"
+        if last >= size:
+            return f"  {last / size:.1f}{unit}"
     return "  " + (f"{last:,.0f}" if last >= 10 or last == round(last) else f"{last:.1f}")
 
 

@@ -100,12 +100,11 @@ class Terminal:
             self._write(
                 ((margin, ""), ("↳ in the thread of ", "dim"), (cut(about, inner - 18) or where, "dim"))
             )
-        right = " · ".join(
-            part for part in (where if not under or message.broadcast else "", self._time()) if part
-        )
-        room = inner - cells(APP) - (cells(right) + 3 if right else 0)
-        edge: list[Piece] = [(margin + "╭─ ", "dim"), (APP, "bold"), (" " + "─" * max(1, room - 1), "dim")]
-        edge += [(f" {cut(right, inner - cells(APP) - 4)} ─╮" if right else "─╮", "dim")]
+        said = (where if not under or message.broadcast else "", self._time())
+        right = cut(" · ".join(part for part in said if part), inner - cells(APP) - 5)
+        rule = "─" * (inner - cells(APP) - 1 - (cells(right) + 3 if right else 0))
+        edge: list[Piece] = [(margin + "╭─ ", "dim"), (APP, "bold"), (f" {rule}", "dim")]
+        edge += [(f" {right} ─╮" if right else "─╮", "dim")]
         self._write(tuple(edge))
         for line in body:
             gap = " " * max(0, inner - cells(words(line)))

@@ -29,10 +29,11 @@ BULLET = re.compile(r"\s*(?:[•◦▪–-]|\d+\.)\s+|\s+")
 
 
 def clean(text: str) -> str:
-    """Without escape sequences, control characters, bidirectional overrides and zero-width characters."""
-    bare = ESCAPES.sub("", text).replace("\t", " ")
-    kept = (one for one in bare if one == "\n" or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co"))
-    return "".join(kept).replace("\u2028", " ").replace("\u2029", " ")
+    """One line without escape sequences, control characters, bidirectional overrides, zero-width characters."""
+    bare = ESCAPES.sub("", text)
+    for blank in "\n\t\u2028\u2029":
+        bare = bare.replace(blank, " ")
+    return "".join(one for one in bare if unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co"))
 
 
 def cells(text: str) -> int:
@@ -138,24 +139,19 @@ def _said(text: Any) -> list[Line]:
         return []
     said = str(text.get("text", ""))
     if text.get("type") == "plain_text":
-        return [((one, ""),) for one in clean(said).split("\n")]
+        return [((clean(one), ""),) for one in said.split("\n")]
     return mrkdwn(said)
 
 
 def mrkdwn(text: str) -> list[Line]:
     """Slack's markup as lines: marks become styles, links `label (url)`, entities what they stand for."""
     found: list[Line] = []
-    fenced = False
-    for raw in ESCAPES.sub("", text).split("\n"):
-        if raw.strip().startswith("```"):
-            fenced = not fenced
-            raw = raw.strip().removeprefix("```")
-        ends = fenced and raw.endswith("```")
-        if fenced:
-            found += [((_entities(raw.removesuffix("```")), "code"),)] if raw else []
-            fenced = not ends
-        else:
-            found.append(_marked(raw))
+    parts = ESCAPES.sub("", text).split("```")
+    for number, part in enumerate(parts):
+        if number % 2:
+            found += [((_entities(raw), "code"),) for raw in part.strip("\n").split("\n")]
+        elif part.strip("\n") or len(parts) == 1:
+            found += [_marked(raw) for raw in (part if len(parts) == 1 else part.strip("\n")).split("\n")]
     return found
 
 
