@@ -42,6 +42,20 @@ class News:
     messages: tuple[Message, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What is kept together when intervals close; each part may be missing.
+
+    collector: the collector's state, and the last journal number that is in it; those rows go.
+    snapshot: the end of the last interval that is in it (epoch seconds), and the engine's state.
+    """
+
+    bins: Bins | None = None
+    news: tuple[News, ...] = ()
+    collector: tuple[bytes, int] | None = None
+    snapshot: tuple[int, bytes] | None = None
+
+
 class Store:
     """One SQLite file. Safe to use from several threads. Every method may raise StoreTrouble."""
 
@@ -91,29 +105,21 @@ class Store:
             raise StoreTrouble(f"{self.path}: nothing was recorded here yet")
         return int(found)
 
-    def commit(
-        self,
-        bins: Bins,
-        table: SeriesTable,
-        news: Sequence[News] = (),
-        collector: tuple[bytes, int] | None = None,
-        snapshot: bytes | None = None,
-    ) -> int:
+    def commit(self, closing: Closing, table: SeriesTable) -> list[News]:
         """Keep closed intervals, what became news, and how to go on, in one transaction.
 
-        collector: the collector's state, and the last journal number that is in it; those rows go.
-        snapshot: the engine's state after these intervals. News that is known already is ignored; returns how
-        much was new.
+        News that is known already is ignored; returns what was new. `table` has the rows of all series.
         """
         with self.writing() as c:
             rows = self._keep_series(c, table)
-            self._keep_intervals(c, bins)
-            fresh = [one for one in news if self._is_new(c, one)]
-            self._keep_collector(c, collector)
-            if snapshot is not None:
-                self._keep_snapshot(c, bins.end, snapshot)
+            if closing.bins is not None:
+                self._keep_intervals(c, closing.bins)
+            fresh = [one for one in closing.news if self._is_new(c, one)]
+            self._keep_collector(c, closing.collector)
+            if closing.snapshot is not None:
+                self._keep_snapshot(c, *closing.snapshot)
         self._rows = rows
-        return len(fresh)
+        return fresh
 
     def _keep_series(self, c: Connection, table: SeriesTable) -> int:
         added = [

@@ -1,0 +1,89 @@
+"""How the watch goes on after a stop: what it kept of the collector and of the engine, read back.
+
+In: a store. Out: the collector as of the last commit, what was acknowledged since, the engine's state.
+Never: a start that fails because a cache is broken.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from collector.binner import Binner
+from collector.bins import SeriesTable
+from collector.counters import Counters
+from collector.points import Readings
+from stillwatch import engine
+from stillwatch.engine import State
+from stillwatch.journal import pack_readings, unpack_readings
+from stillwatch.store import Store
+from stillwatch.tables import StoreTrouble
+
+log = logging.getLogger(__name__)
+
+# What reading an array file back may raise when it is cut, altered, or written by another version.
+UNREADABLE = (ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile)
+
+
+def packed(counters: Counters, binner: Binner, alive: float) -> bytes:
+    """The collector as bytes; alive: epoch seconds of the last sign of our own life."""
+    arrays: dict[str, Any] = {"alive": np.float64(alive)}
+    arrays |= {f"counters.{name}": value for name, value in counters.state().items()}
+    arrays |= {f"binner.{name}": value for name, value in binner.state().items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner, float] | None:
+    """What `packed` kept; None when there is none that can be read.
+
+    Without it the first totals of each process are not counted again, and an interval or two not watched.
+    """
+    raw = store.collector()
+    if raw is None:
+        return None
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            of: dict[str, dict[str, Any]] = {"counters": {}, "binner": {}}
+            for name in arrays.files:
+                room, _, rest = name.partition(".")
+                if rest:
+                    of[room][rest] = arrays[name]
+            alive = float(arrays["alive"])
+        counters = Counters.restore(of["counters"])
+        # `alive` and not now: what was acknowledged since is added first, then the rest was not watched.
+        binner = Binner.restore(of["binner"], table, now=max(alive, float(of["binner"]["heard"][0])))
+    except UNREADABLE as error:
+        log.warning("the kept state of the collector cannot be read, it begins anew: %s", error)
+        return None
+    return counters, binner, alive
+
+
+def note(store: Store, readings: Readings, now: float) -> int:
+    """Journal readings before they are acknowledged; returns their number."""
+    return store.note(pack_readings(readings), now)
+
+
+def journal(store: Store) -> Iterator[tuple[int, float, Readings]]:
+    """(number, received, readings) of all that was acknowledged since the last commit, in order."""
+    for number, received, body in store.noted():
+        try:
+            yield number, received, unpack_readings(body)
+        except ValueError as error:
+            raise StoreTrouble(f"{store.path}: damaged at journal row {number}: {error}") from error
+
+
+def snapshot(store: Store) -> tuple[State, int | None]:
+    """The newest state of the engine that can be read, and the end of the last interval in it (or None)."""
+    for upto, raw in store.snapshots():
+        try:
+            return engine.load(raw), upto
+        except UNREADABLE as error:
+            log.warning("a snapshot cannot be read, an older one will do: %s", error)
+    return State.empty(), None

@@ -1,0 +1,288 @@
+"""The watch as it happens: what arrives is kept, intervals close by the clock, what they say is judged.
+
+In: readings and deployments as they come, and the moment of each call. Out: news in the store's outbox.
+Never: a clock of its own, a network; an interval judged twice or forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from alerts.incidents import Event
+from alerts.messages import Message
+from collector.binner import Binner
+from collector.bins import Bins, SeriesTable
+from collector.counters import Counters
+from collector.deployments import Deployment
+from collector.points import Readings
+from collector.server import Busy
+from detectors.plan import Plan
+from stillwatch import engine, kept
+from stillwatch.engine import State
+from stillwatch.store import Closing, News, Store
+from stillwatch.tables import StoreTrouble
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SNAPSHOT_EVERY = 900  # seconds of intervals; a start replays at most these
+AT_ONCE = 1440  # intervals that are closed at once after a long pause
+
+Advance = Callable[[State, Bins, Sequence[Deployment], Plan], tuple[State, list[Event]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How closed intervals become news.
+
+    plan: for the series known so far. news: an event, worded. sight: what is said when we went blind (epoch
+    seconds since when, False) or see again (since when we were blind, True).
+    """
+
+    plan: Callable[[SeriesTable], Plan]
+    news: Callable[[Event], News]
+    sight: Callable[[int, bool], tuple[Message, ...]]
+    advance: Advance = engine.advance
+
+
+class Live:
+    """Everything between the door and the outbox. Safe to call from several threads.
+
+    interval, grace: seconds. now: epoch seconds at which we begin to listen. Raises StoreTrouble.
+    """
+
+    def __init__(self, store: Store, judgement: Judgement, interval: int, grace: int, now: int) -> None:
+        self._store = store
+        self._judgement = judgement
+        self._door = threading.Lock()  # counters, binner, table: what arrives, and the cut between intervals
+        self._step = threading.Lock()  # state and plan: one tick at a time
+        self._silent = max(interval // 2, 5)  # seconds without a sign of our own life: nobody listened
+        self._owed = Closing()
+        self._plan: Plan | None = None
+        self.last_tick = 0
+        self.blind_since = 0
+        self.trouble = ""
+        store.settle_width(interval)
+        self._stored = store.end()
+        self._table = store.table()
+        self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
+        self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
+        self._state, self._judged = kept.snapshot(store)
+        self._alive_at(now)
+
+    def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner, int]:
+        """The collector as of the last commit, and all that was acknowledged since."""
+        counters = Counters(now)
+        binner = Binner(interval, grace, now if self._stored is None else self._stored, self._table)
+        self._alive: float = now if self._stored is None else self._stored + grace
+        saved = kept.collector(self._store, self._table)
+        if saved is not None:
+            counters, earlier, self._alive = saved
+            # Open intervals cannot be carried over to another grace; they were not watched, then.
+            binner = earlier if earlier.grace == grace else binner
+        noted = 0
+        for number, received, readings in kept.journal(self._store):
+            noted = number
+            binner.add(counters.count(readings, self._table, received), received)
+            self._alive = max(self._alive, received)
+        return counters, binner, noted
+
+    # What arrives.
+
+    def readings(self, readings: Readings, now: int) -> Mapping[str, int]:
+        """Take what a sender counted; on return a crash cannot lose it. How much was refused, by reason.
+
+        Raises Busy when it cannot be kept: the sender tells it again, and what is told twice counts once.
+        """
+        with self._door:
+            self._alive_at(now)
+            refused = self._binner.add(self._counters.count(readings, self._table, now), now)
+            if len(readings):
+                self._noted = self._or_busy(lambda: kept.note(self._store, readings, now))
+        return refused
+
+    def deployments(self, told: Sequence[Deployment], now: int) -> None:
+        """Take what was deployed; what was told before is left as it is. Raises Busy when it cannot be kept."""
+        with self._door:
+            # What is told after an interval was judged was not known to that judgement, now or in a replay.
+            known = max(now, self._binner.next + self._binner.grace + 1)
+            stamped = [replace(one, reported=known) for one in told]
+            new = self._or_busy(lambda: self._store.add_deployments(stamped))
+        for one in new:
+            log.info("told of a deployment: %s %s (%s)", one.service, one.version, one.kind)
+
+    def _or_busy(self, keep: Callable[[], T]) -> T:
+        try:
+            return keep()
+        except StoreTrouble as trouble:
+            self._in_trouble(trouble)
+            raise Busy from trouble
+
+    def _alive_at(self, now: float) -> None:
+        """Between two signs of our life far apart we slept: nobody listened then."""
+        if now - self._alive > self._silent:
+            self._binner.deaf(self._alive, now)
+            log.warning("nobody listened from %s to %s", _moment(self._alive), _moment(now))
+        self._alive = max(self._alive, now)
+
+    # The tick.
+
+    def tick(self, now: int) -> int:
+        """Close and judge every interval whose end plus grace has passed; returns how many events were new.
+
+        Safe to call twice, late, or not for an hour. When the store cannot be used that is said once, and a
+        later call goes on from here. What `advance` raises comes out: the state is as before, the intervals
+        are kept, and the next call judges them again.
+        """
+        with self._step:
+            fresh = 0
+            try:
+                self._keep()
+                while (bins := self._close(now)) is not None or self._behind:
+                    fresh += self._catch_up() if bins is None or self._behind else self._judge(bins)
+                self._see_again(now)
+            except StoreTrouble as trouble:
+                self._in_trouble(trouble)
+            self.last_tick = now
+            return fresh
+
+    @property
+    def _behind(self) -> bool:
+        """Is something stored that was not judged (a start, or a step that raised)?"""
+        return self._judged != self._stored
+
+    def _close(self, now: int) -> Bins | None:
+        """Cut off the next intervals that are due; they are owed to the store from here on."""
+        with self._door:
+            self._alive_at(now)
+            binner = self._binner
+            bins = binner.close(min(now - binner.grace, binner.next + AT_ONCE * binner.width))
+            if not len(bins):
+                return None
+            if len(self._known) != len(self._table):
+                self._known = SeriesTable(self._table.keys)
+            state = kept.packed(self._counters, binner, self._alive)
+            self._owed = Closing(bins, collector=(state, self._noted))
+        return bins
+
+    def _judge(self, bins: Bins) -> int:
+        """Judge what was cut off and keep it; if it cannot be judged it is kept all the same."""
+        try:
+            with self._sight():
+                self._owed = self._advance(bins, self._owed)
+        finally:
+            fresh = self._keep()
+        return fresh
+
+    def _catch_up(self) -> int:
+        """Judge what is stored and was not judged; news that the outbox knows is ignored."""
+        fresh = self._keep()
+        for block in self._store.history(self._judged):
+            with self._sight():
+                self._owed = self._advance(block, Closing())
+            fresh += self._keep()
+        return fresh
+
+    def _advance(self, bins: Bins, closing: Closing) -> Closing:
+        """The one step; `closing` with what came of it. If anything raises, nothing has changed."""
+        after = None if self._judged is None else self._judged + self._binner.grace
+        told = self._store.deployments(after, int(bins.closed[-1]))
+        plan = (
+            self._plan if self._plan is not None and len(self._plan.row_service) == len(self._known) else None
+        )
+        plan = plan or self._judgement.plan(self._known)
+        state, events = self._judgement.advance(self._state, bins, told, plan)
+        news = tuple(self._judgement.news(event) for event in events)
+        due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
+        snapshot = (bins.end, engine.dump(state)) if due else None
+        self._plan, self._state, self._judged = plan, state, bins.end
+        return replace(closing, news=news, snapshot=snapshot)
+
+    def _keep(self) -> int:
+        """Write what is owed; returns how much news was new. Raises StoreTrouble, and then it stays owed."""
+        if self._owed == Closing():
+            return 0
+        fresh = self._store.commit(self._owed, self._known)
+        if self._owed.bins is not None:
+            self._stored = self._owed.bins.end
+        self._owed = Closing()
+        if self.trouble:
+            log.info("the database can be used again")
+            self.trouble = ""
+        for one in fresh:
+            log.info("news: %s", one.line)
+        return len(fresh)
+
+    def _in_trouble(self, trouble: StoreTrouble) -> None:
+        if str(trouble) != self.trouble:
+            log.error("%s", trouble)
+            self.trouble = str(trouble)
+
+    @contextmanager
+    def _sight(self) -> Iterator[None]:
+        """Notices that the step raised; trouble with the store is no blindness."""
+        seeing = False
+        try:
+            yield
+            seeing = True
+        except StoreTrouble:
+            seeing = True
+            raise
+        finally:
+            if not seeing and not self.blind_since:
+                since = self._binner.next if self._judged is None else self._judged
+                self.blind_since = since
+                log.error(
+                    "blind since %s: intervals are kept and judged when that works again", _moment(since)
+                )
+                self._store.say("", self._judgement.sight(since, False), since)
+
+    def _see_again(self, now: int) -> None:
+        if self.blind_since:
+            log.warning("sees again; was blind since %s", _moment(self.blind_since))
+            self._store.say("", self._judgement.sight(self.blind_since, True), now)
+            self.blind_since = 0
+
+    def stop(self) -> None:
+        """Keep what is owed, and a snapshot, so that the next start has nothing to replay."""
+        with self._step:
+            try:
+                self._keep()
+                if self._judged is not None and not self._behind:
+                    self._store.commit(
+                        Closing(snapshot=(self._judged, engine.dump(self._state))), self._known
+                    )
+            except StoreTrouble as trouble:
+                self._in_trouble(trouble)
+
+    # What is known of ourselves.
+
+    def health(self, now: int) -> dict[str, object]:
+        """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.
+
+        refused: counts that were refused or late so far, by reason.
+        """
+        with self._door:
+            binner = self._binner
+            refused, watermark, series = dict(binner.refused), binner.next, len(self._table)
+        lag = max(0, now - (watermark + binner.width + binner.grace))
+        return {
+            "ok": not self.blind_since and not self.trouble and lag <= max(2 * binner.width, 30),
+            "last_tick": self.last_tick,
+            "watermark": watermark,
+            "lag": lag,
+            "refused": refused,
+            "series": series,
+            "blind_since": self.blind_since,
+            "trouble": self.trouble,
+        }
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
