@@ -7,7 +7,33 @@ Not for: totals that are themselves lost (use a flow), or shares that differ by 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from detectors.compiled import compiled
+from detectors.expect import SLOW_LEVELS
+from detectors.judge import learn, mean_of, picture, scatter_of, spread_of, stand, weigh
+from detectors.memory import LEVELS, Floats, Record
+
+UP = 0  # row of Columns.odds
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
 CAP = 4.0  # nats that a single interval may add while nobody knows yet how often intervals are just odd
+
+
+@compiled
+def judge(chart: Record, odds: Floats, now: int, x: float, n: float, cap: float, lasts: int) -> None:
+    """One interval of an error ratio: x of n failed, both measured."""
+    if n <= 0.0:
+        return  # nobody asked for anything: nothing to be learned
+    x = min(x, n)
+    mean, scatter = mean_of(chart, n), scatter_of(chart) - 1.0 / n
+    picture(chart, now, n, mean, scatter)
+    if chart.raised == 1:
+        stand(chart, now, x, n, n, lasts)
+        return
+    # Sizes nearer to 1 than twice the scatter of the slow level can't be told from drift.
+    least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
+    weigh(chart, odds[UP], now, x, n, n, mean, scatter, SIZES, least, cap, 0.0)
+    learn(chart, x, n, n, SIZES, SLOW_LEVELS)
+    chart.seen += 1

@@ -16,14 +16,89 @@ import math
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.memory import LAGS, RING, SPANS, Columns
+from detectors.expect import FAST_LEVELS
+from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
+from detectors.memory import LAGS, LEVELS, RING, SPANS, Floats, Record
+from detectors.memory import SIZES as COUNT
 
+DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
 CAP = 6.0
 READY = 10  # intervals that must have taught the curve before it may judge
 CAMPAIGN_SD = 0.25  # by how much conversion differs from campaign to campaign, before that is known
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
+
+
+@compiled
+def judge(
+    chart: Record,
+    flow: Record,
+    odds: Floats,
+    now: int,
+    x: float,
+    n: float,
+    reach: int,
+    cap: float,
+    lasts: int,
+) -> None:
+    """One interval of a flow: n went in, x came out, NaN = not measured. reach: of the lag, in intervals."""
+    u = np.zeros(LAGS)
+    take_in(flow, now, n, flow.went / max(float(now - chart.first), 1.0))
+    gap = features(flow, now, chart.first, reach, u)
+    exposure, fresh = expected(flow, u)
+    if flow.fits >= READY and reach > 10:
+        _mix(chart, fresh - flow.fresh)
+    flow.fresh = fresh
+    if np.isnan(x) or np.isnan(n):
+        owe(flow, now, 0.0)
+        return
+    mean, scatter = mean_of(chart, exposure), scatter_of(chart)
+    ready = flow.fits >= READY and gap == 0.0 and exposure > 0.0
+    if chart.raised == 1:
+        owe(flow, now, 0.0)
+        picture(chart, now, exposure, mean, scatter)
+        stand(chart, now, x, exposure, np.nan, lasts)
+        if chart.raised == 0:
+            flow.owed_ring[:] = flow.owed  # what the fault owed is told and settled
+        return
+    owe(flow, now, mean - x if ready else 0.0)
+    if ready:
+        picture(chart, now, exposure, mean, scatter)
+        least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
+        weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
+        nats, _ = owed_evidence(flow, now)
+        chart.total = max(chart.total, nats)
+        learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
+        chart.seen += 1
+    if chart.total < BELIEVED:
+        if ready:
+            learn_spread(flow, now)
+        _learn_curve(chart, flow, u, x, exposure)
+
+
+@compiled
+def _mix(chart: Record, moved: float) -> None:
+    """Campaigns convert differently: a new mixture of cohorts is known less well than the old one was."""
+    news = 2.0 * (CAMPAIGN_SD * moved) ** 2
+    for b in range(LEVELS):
+        narrow = 1.0 / (1.0 + news * chart.alpha[b])
+        chart.alpha[b] *= narrow
+        chart.beta[b] *= narrow
+
+
+@compiled
+def _learn_curve(chart: Record, flow: Record, u: Floats, x: float, before: float) -> None:
+    """Teach the curve; where it was fitted anew, the level moves so that what is expected does not jump."""
+    if not teach(flow, u, x, spread_of(chart, chart.best)):
+        return
+    after, flow.fresh = expected(flow, u)
+    if before <= 0.0 or after <= 0.0 or flow.fits <= READY:
+        return
+    for b in range(LEVELS):
+        chart.beta[b] *= after / before
+    for j in range(COUNT):
+        chart.jb[j] *= after / before
 
 
 @compiled
@@ -47,22 +122,22 @@ def blocks_of(reach: int) -> int:
 
 
 @compiled
-def take_in(m: Columns, f: int, number: int, went_in: float, usual: float) -> None:
+def take_in(flow: Record, number: int, went_in: float, usual: float) -> None:
     """Remember what went in; where it was not measured, the usual stands in and is counted as unknown."""
-    depth = m.went_ring.shape[1]
+    depth = len(flow.went_ring)
     if np.isnan(went_in):
-        m.gone[f] += 1.0
+        flow.gone += 1.0
         went_in = usual
-    m.went[f] += went_in
-    m.went_ring[f, number % depth] = m.went[f]
-    m.gone_ring[f, number % depth] = m.gone[f]
+    flow.went += went_in
+    flow.went_ring[number % depth] = flow.went
+    flow.gone_ring[number % depth] = flow.gone
 
 
 @compiled
-def features(m: Columns, f: int, number: int, first: int, reach: int, u: np.ndarray) -> float:  # type: ignore[type-arg]
+def features(flow: Record, number: int, first: int, reach: int, u: Floats) -> float:
     """What went in, by lag block, into u[LAGS]; the last is the unknown past. Returns the unmeasured share
     of the most recent intervals."""
-    depth = m.went_ring.shape[1]
+    depth = len(flow.went_ring)
     u[:] = 0.0
     known = number - first + 1  # intervals that the ring holds
     blocks = blocks_of(reach)
@@ -72,24 +147,24 @@ def features(m: Columns, f: int, number: int, first: int, reach: int, u: np.ndar
         near, far = min(near, known), min(far, known)
         if far <= near:
             continue
-        newest = m.went_ring[f, (number - near) % depth]
-        oldest = 0.0 if far >= known else m.went_ring[f, (number - far) % depth]
+        newest = flow.went_ring[(number - near) % depth]
+        oldest = 0.0 if far >= known else flow.went_ring[(number - far) % depth]
         u[b] = newest - oldest
     # A past that nobody saw still comes out: a background that fades as the ring fills.
     u[LAGS - 1] = max(0.0, 1.0 - known / (reach + 1.0)) if known > reach // 8 else 1.0
     recent = min(10, known - 1, reach + 1)
     if recent <= 0:
         return 1.0
-    missing = m.gone_ring[f, number % depth] - m.gone_ring[f, (number - recent) % depth]
+    missing = flow.gone_ring[number % depth] - flow.gone_ring[(number - recent) % depth]
     return float(missing) / recent
 
 
 @compiled
-def expected(m: Columns, f: int, u: np.ndarray) -> tuple[float, float]:  # type: ignore[type-arg]
+def expected(flow: Record, u: Floats) -> tuple[float, float]:
     """What should come out, and which share of it entered in the youngest quarter of the blocks."""
     total, young = 0.0, 0.0
     for b in range(LAGS):
-        part = m.curve[f, b] * u[b]
+        part = flow.curve[b] * u[b]
         total += part
         if b < 5:
             young += part
@@ -97,34 +172,34 @@ def expected(m: Columns, f: int, u: np.ndarray) -> tuple[float, float]:  # type:
 
 
 @compiled
-def teach(m: Columns, f: int, u: np.ndarray, x: float, scatter: float) -> bool:  # type: ignore[type-arg]
+def teach(flow: Record, u: Floats, x: float, scatter: float) -> bool:
     """Let one interval teach the curve. True when the curve was fitted anew."""
     mean = max(x, 1.0)
     weight = 1.0 / (mean + scatter * mean * mean)
     for i in range(LAGS):
         if u[i] == 0.0:
             continue
-        m.moment[f, i] += weight * u[i] * x
+        flow.moment[i] += weight * u[i] * x
         for j in range(LAGS):
-            m.gram[f, i, j] += weight * u[i] * u[j]
-    m.gram[f] *= MEMORY
-    m.moment[f] *= MEMORY
-    m.fits[f] += 1
-    n = m.fits[f]
+            flow.gram[i, j] += weight * u[i] * u[j]
+    flow.gram *= MEMORY
+    flow.moment *= MEMORY
+    flow.fits += 1
+    n = flow.fits
     due = n == READY or (n > READY and n < 120 and n % 10 == 0) or n % 120 == 0
     if due:
-        _fit(m, f)
+        _fit(flow)
     return due
 
 
 @compiled
-def _fit(m: Columns, f: int) -> None:
+def _fit(flow: Record) -> None:
     """Non-negative least squares by coordinate descent, from the last curve.
 
     Starting from nothing, near lags take what they can explain before far ones are asked: where steady
     traffic can't tell the lags apart, things are taken to come out soon.
     """
-    gram, moment, curve = m.gram[f], m.moment[f], m.curve[f]
+    gram, moment, curve = flow.gram, flow.moment, flow.curve
     for _ in range(60):
         for i in range(LAGS):
             if gram[i, i] <= 0.0:
@@ -137,31 +212,31 @@ def _fit(m: Columns, f: int) -> None:
 
 
 @compiled
-def owe(m: Columns, f: int, number: int, missing: float) -> None:
+def owe(flow: Record, number: int, missing: float) -> None:
     """Remember by how much less than expected came out."""
-    m.owed[f] += missing
-    m.owed_ring[f, number % RING] = m.owed[f]
+    flow.owed += missing
+    flow.owed_ring[number % RING] = flow.owed
 
 
 @compiled
-def owed_over(m: Columns, f: int, number: int, span: int) -> float:
+def owed_over(flow: Record, number: int, span: int) -> float:
     """What the last `span` intervals owe."""
-    return float(m.owed_ring[f, number % RING] - m.owed_ring[f, (number - span) % RING])
+    return float(flow.owed_ring[number % RING] - flow.owed_ring[(number - span) % RING])
 
 
 @compiled
-def owed_evidence(m: Columns, f: int, number: int) -> tuple[float, int]:
+def owed_evidence(flow: Record, number: int) -> tuple[float, int]:
     """Evidence (nats) that something is missing, and over how many intervals it is strongest."""
     best, at = 0.0, 0
     for i in range(len(SPANS)):
         span = SPANS[i]
-        freedom = min(m.spread_n[f, i] / span, 200.0)
-        if freedom < 4.0 or m.spread[f, i] <= 0.0:
+        freedom = min(flow.spread_n[i] / span, 200.0)
+        if freedom < 4.0 or flow.spread[i] <= 0.0:
             continue
-        owed = owed_over(m, f, number, span)
+        owed = owed_over(flow, number, span)
         if owed <= 0.0:
             continue
-        nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * m.spread[f, i]))
+        nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * flow.spread[i]))
         nats -= math.log(float(len(SPANS)))
         if nats > best:
             best, at = nats, int(span)
@@ -169,15 +244,15 @@ def owed_evidence(m: Columns, f: int, number: int) -> tuple[float, int]:
 
 
 @compiled
-def learn_spread(m: Columns, f: int, number: int) -> None:
+def learn_spread(flow: Record, number: int) -> None:
     """Let a quiet interval teach how much the sums over each span scatter."""
     for i in range(len(SPANS)):
         span = SPANS[i]
-        owed = owed_over(m, f, number, span)
-        count = m.spread_n[f, i]
+        owed = owed_over(flow, number, span)
+        count = flow.spread_n[i]
         square = owed * owed + 0.25
         if count > 10.0 * span:
-            square = min(square, 9.0 * m.spread[f, i])
+            square = min(square, 9.0 * flow.spread[i])
         rate = max(1.0 / (count + 1.0), 1.0 - SPREAD_MEMORY)
-        m.spread[f, i] += rate * (square - m.spread[f, i])
-        m.spread_n[f, i] = count + 1.0
+        flow.spread[i] += rate * (square - flow.spread[i])
+        flow.spread_n[i] = count + 1.0

@@ -19,34 +19,51 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, forget, predictive_sd, scatter_weight
-from detectors.memory import DAYS_LIKE, LEVELS, RING, SIZES, Columns, Floats
+from detectors.memory import DAYS_LIKE, LEVELS, RING, SIZES, Floats, Record
 
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
 CLEAR_CAP = 3.0  # of which one interval gives at most so many: never the first good interval
 MOST_CAP = 30.0
-BURST_SD = 2.4  # above the expected by more than that is a burst
-BURST_LASTS = 360  # intervals after which a burst is the new usual
 RECOVERED, EXPIRED = 1, 3
 
 
 @compiled
-def cap_of(m: Columns, direction: int, least: float) -> float:
-    """What one interval may add, in nats."""
-    rarity = math.log((m.odds[direction, 1] + 1.0) / (m.odds[direction, 0] + 1.0))
+def mean_of(chart: Record, exposure: float) -> float:
+    """What is expected at this exposure, by the level that is believed."""
+    return exposure * chart.alpha[chart.best] / chart.beta[chart.best]
+
+
+@compiled
+def scatter_of(chart: Record) -> float:
+    """A of expect.py: what scatters beyond Poisson, and what is not known of the level."""
+    return spread_of(chart, chart.best) + 1.0 / max(chart.alpha[chart.best], LEAST_ALPHA)
+
+
+@compiled
+def picture(chart: Record, now: int, exposure: float, mean: float, scatter: float) -> None:
+    """Remember what was expected, for charts and for the onset."""
+    slot = now % RING
+    chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = exposure, mean, scatter
+
+
+@compiled
+def cap_of(odds: Floats, least: float) -> float:
+    """What one interval may add, in nats. odds: float64[2], odd and judged intervals of this direction."""
+    rarity = math.log((odds[1] + 1.0) / (odds[0] + 1.0))
     return min(max(least, rarity), MOST_CAP)
 
 
 @compiled
-def spread_of(m: Columns, c: int, level: int) -> float:
+def spread_of(chart: Record, level: int) -> float:
     """c: how much chart c scatters beyond Poisson around one of its levels."""
-    return max(m.num[c, level] / m.den[c, level], 0.0)
+    return max(chart.num[level] / chart.den[level], 0.0)
 
 
 @compiled
 def weigh(
-    m: Columns,
-    c: int,
+    chart: Record,
+    odds: Floats,
     number: int,
     x: float,
     exposure: float,
@@ -67,30 +84,29 @@ def weigh(
     total, sized, strongest = 0.0, 0, 0.0
     for j in range(SIZES):
         if abs(math.log(sizes[j])) < least_log:
-            m.w[c, j] = 0.0
+            chart.w[j] = 0.0
             continue
         sized += 1
-        base = exposure * m.ja[c, j] / m.jb[c, j]
+        base = exposure * chart.ja[j] / chart.jb[j]
         other = _with_fault(base, sizes[j], out_of)
         gain = evidence(x, mean, other, scatter) - unlike
         strongest = max(strongest, gain)
-        if m.w[c, j] <= 0.0:
-            m.since[c, j] = number
-            m.sx[c, j], m.sm[c, j], m.sn[c, j], m.sv[c, j] = 0.0, 0.0, 0.0, 0.0
-        m.w[c, j] = max(0.0, m.w[c, j] + min(max(gain, -2.0 * cap), cap))
-        m.sx[c, j] += x
-        m.sm[c, j] += base
-        m.sn[c, j] += 0.0 if np.isnan(out_of) else out_of
-        m.sv[c, j] += base + base * base * max(scatter, 0.0)
-        total += math.exp(min(m.w[c, j], 600.0))
-    m.total[c] = math.log(total / sized) if sized > 0 else 0.0
-    direction = 0 if sizes[0] > 1.0 else 1
-    m.odds[direction, 1] += 1.0
+        if chart.w[j] <= 0.0:
+            chart.since[j] = number
+            chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j] = 0.0, 0.0, 0.0, 0.0
+        chart.w[j] = max(0.0, chart.w[j] + min(max(gain, -2.0 * cap), cap))
+        chart.sx[j] += x
+        chart.sm[j] += base
+        chart.sn[j] += 0.0 if np.isnan(out_of) else out_of
+        chart.sv[j] += base + base * base * max(scatter, 0.0)
+        total += math.exp(min(chart.w[j], 600.0))
+    chart.total = math.log(total / sized) if sized > 0 else 0.0
+    odds[1] += 1.0
     if strongest > 4.0:
-        m.odd[c] = 1
-    elif m.odd[c] == 1 and m.total[c] < 0.5:
-        m.odd[c] = 0
-        m.odds[direction, 0] += 1.0
+        chart.odd = 1
+    elif chart.odd == 1 and chart.total < 0.5:
+        chart.odd = 0
+        odds[0] += 1.0
 
 
 @compiled
@@ -104,225 +120,260 @@ def _with_fault(base: float, size: float, out_of: float) -> float:
 
 
 @compiled
-def strongest_size(m: Columns, c: int) -> int:
+def strongest_size(chart: Record) -> int:
     """The size with the most evidence."""
     best = 0
     for j in range(SIZES):
-        if m.w[c, j] > m.w[c, best]:
+        # Of equals, the one that was reset last: the cap makes equals of very different sizes.
+        later = chart.w[j] == chart.w[best] and chart.since[j] > chart.since[best]
+        if chart.w[j] > chart.w[best] or later:
             best = j
     return best
 
 
 @compiled
 def learn(
-    m: Columns,
-    c: int,
+    chart: Record,
     x: float,
     exposure: float,
     out_of: float,
     sizes: Floats,
     half_lives: Floats,
-    burst: bool,
 ) -> None:
-    """Let one judged interval teach the levels and the scatter. burst: it lies far above the expected."""
-    best = m.best[c]
-    if not burst:
-        for b in range(LEVELS):
-            mean = exposure * m.alpha[c, b] / m.beta[c, b]
-            c_b = spread_of(m, c, b)
-            sd = predictive_sd(mean, c_b + 1.0 / m.alpha[c, b])
-            heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0) if m.seen[c] > 10 else x
-            if m.total[c] < BELIEVED and m.seen[c] > 5 and mean > 0.0:
-                # Losses are judged: what lies above is mirrored no further than three deviations.
-                off = min(max(x - mean, -4.0 * sd), 3.0 * sd)
-                g = scatter_weight(mean)
-                m.num[c, b] = m.num[c, b] * SCATTER_MEMORY + g * (off * off - mean) / (mean * mean)
-                m.den[c, b] = m.den[c, b] * SCATTER_MEMORY + g
-            _teach(m.alpha, m.beta, c, b, heard, exposure, c_b * mean, forget(half_lives[b]))
+    """Let one judged interval teach the levels and the scatter."""
+    best = chart.best
+    for b in range(LEVELS):
+        mean = exposure * chart.alpha[b] / chart.beta[b]
+        c_b = spread_of(chart, b)
+        sd = predictive_sd(mean, c_b + 1.0 / chart.alpha[b])
+        heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0) if chart.seen > 10 else x
+        if chart.total < BELIEVED and chart.seen > 5 and mean > 0.0:
+            # Losses are judged: what lies above is mirrored no further than three deviations.
+            off = min(max(x - mean, -4.0 * sd), 3.0 * sd)
+            g = scatter_weight(mean)
+            chart.num[b] = chart.num[b] * SCATTER_MEMORY + g * (off * off - mean) / (mean * mean)
+            chart.den[b] = chart.den[b] * SCATTER_MEMORY + g
+        _teach(chart.alpha, chart.beta, b, heard, exposure, c_b * mean, forget(half_lives[b]))
     keep = forget(half_lives[best])
     for j in range(SIZES):
-        if m.w[c, j] <= 0.0:
-            m.ja[c, j], m.jb[c, j] = m.alpha[c, best], m.beta[c, best]
-        elif not burst:
-            base = exposure * m.ja[c, j] / m.jb[c, j]
+        if chart.w[j] <= 0.0:
+            chart.ja[j], chart.jb[j] = chart.alpha[best], chart.beta[best]
+        else:
+            base = exposure * chart.ja[j] / chart.jb[j]
             faulty = _with_fault(base, sizes[j], out_of)
             factor = faulty / base if base > 0.0 else sizes[j]
-            _teach(m.ja, m.jb, c, j, x, exposure * factor, spread_of(m, c, best) * faulty, keep)
-    if m.seen[c] % 32 == 0:
-        _choose_level(m, c)
+            _teach(chart.ja, chart.jb, j, x, exposure * factor, spread_of(chart, best) * faulty, keep)
+    if chart.seen % 32 == 0:
+        _choose_level(chart)
 
 
 @compiled
-def _teach(
-    alpha: Floats, beta: Floats, c: int, i: int, x: float, exposure: float, over: float, keep: float
-) -> None:
+def _teach(alpha: Floats, beta: Floats, i: int, x: float, exposure: float, over: float, keep: float) -> None:
     weight = 1.0 / (1.0 + over)  # an interval says no more than its scatter allows
-    alpha[c, i] = alpha[c, i] * keep + weight * x
-    beta[c, i] = beta[c, i] * keep + weight * exposure
-    if alpha[c, i] < LEAST_ALPHA and alpha[c, i] > 0.0:
-        beta[c, i] *= LEAST_ALPHA / alpha[c, i]
-        alpha[c, i] = LEAST_ALPHA
-    elif alpha[c, i] <= 0.0:
-        alpha[c, i] = 1e-3
+    alpha[i] = alpha[i] * keep + weight * x
+    beta[i] = beta[i] * keep + weight * exposure
+    if alpha[i] < LEAST_ALPHA and alpha[i] > 0.0:
+        beta[i] *= LEAST_ALPHA / alpha[i]
+        alpha[i] = LEAST_ALPHA
+    elif alpha[i] <= 0.0:
+        alpha[i] = 1e-3
 
 
 @compiled
-def _choose_level(m: Columns, c: int) -> None:
+def _choose_level(chart: Record) -> None:
     """Believe the level that has predicted best; a slower one when there is little between them."""
     best = LEVELS - 1
     for b in range(LEVELS - 2, -1, -1):
-        if m.num[c, b] / m.den[c, b] < 0.93 * m.num[c, best] / m.den[c, best] - 1e-7:
+        if chart.num[b] / chart.den[b] < 0.93 * chart.num[best] / chart.den[best] - 1e-7:
             best = b
-    m.best[c] = best
+    chart.best = best
 
 
 @compiled
 def learn_other_days(
-    m: Columns, c: int, x: float, today: float, exposures: Floats, scatter: float, keep: float
+    chart: Record, x: float, today: float, exposures: Floats, scatter: float, keep: float
 ) -> None:
     """The levels under the other days that today may be like learn from every interval. today: expected now."""
     for i in range(DAYS_LIKE):
-        if m.ab[c, i] <= 0.0:
-            m.aa[c, i] = m.alpha[c, m.best[c]]
-            m.ab[c, i] = m.aa[c, i] * exposures[i] / max(today, 1e-9)
-        mean = exposures[i] * m.aa[c, i] / m.ab[c, i]
+        if chart.ab[i] <= 0.0:
+            chart.aa[i] = chart.alpha[chart.best]
+            chart.ab[i] = chart.aa[i] * exposures[i] / max(today, 1e-9)
+        mean = exposures[i] * chart.aa[i] / chart.ab[i]
         sd = predictive_sd(mean, scatter)
         heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0)
-        _teach(m.aa, m.ab, c, i, heard, exposures[i], scatter * mean, keep)
+        _teach(chart.aa, chart.ab, i, heard, exposures[i], scatter * mean, keep)
 
 
 @compiled
-def unlike_today(m: Columns, c: int, x: float, mean: float, exposures: Floats, scatter: float) -> float:
+def unlike_today(chart: Record, x: float, mean: float, exposures: Floats, scatter: float) -> float:
     """Evidence (nats, at least 0) that another day explains x better than this one does."""
     most = 0.0
     for i in range(DAYS_LIKE):
-        if m.ab[c, i] > 0.0:
-            most = max(most, evidence(x, mean, exposures[i] * m.aa[c, i] / m.ab[c, i], scatter))
+        if chart.ab[i] > 0.0:
+            most = max(most, evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter))
     return most
 
 
 @compiled
-def raise_alarm(m: Columns, c: int, number: int, owed_span: int, sizes: Floats) -> None:
-    """From quiet to raised. owed_span: intervals over which a flow owes, 0 where the sizes carry the evidence."""
-    j = strongest_size(m, c)
-    m.raised[c], m.phase[c], m.odd[c] = 1, 1, 0
-    m.strength[c] = m.total[c]
-    m.late[c], m.v[c], m.v_since[c] = 0.0, 0.0, number + 1
-    m.vx[c], m.vm[c], m.vn[c], m.vv[c] = 0.0, 0.0, 0.0, 0.0
-    if owed_span > 0 and (m.w[c, j] <= 0.0 or number - m.since[c, j] + 1 < owed_span // 2):
-        m.onset[c] = number - owed_span + 1
-        m.ra[c], m.rb[c] = m.alpha[c, m.best[c]], m.beta[c, m.best[c]]
-        _sums_from_ring(m, c, number)
+def raise_alarm(chart: Record, number: int) -> None:
+    """From quiet to raised: find the onset, and the level as it was before it.
+
+    The onset is the start of the run of intervals up to now that is most likely under one common factor on the
+    expected (a generalised likelihood ratio over the ring). A fault older than the ring is taken from the account
+    of the size that has the most evidence.
+    """
+    chart.raised, chart.phase, chart.odd = 1, 1, 0
+    chart.strength = chart.total
+    chart.came_late, chart.v, chart.v_since = 0.0, 0.0, number + 1
+    chart.vx, chart.vm, chart.vn, chart.vv = 0.0, 0.0, 0.0, 0.0
+    j = strongest_size(chart)
+    first = max(number - RING + 1, chart.first)
+    gains = _gains(chart, number, first)
+    best = 0
+    for i in range(len(gains)):
+        if gains[i] > gains[best]:
+            best = i
+    if chart.w[j] > 0.0 and chart.since[j] < first and best >= len(gains) - 2:
+        chart.onset = chart.since[j]
+        chart.onset_low, chart.onset_high = chart.onset, first
+        chart.ra, chart.rb = chart.ja[j], chart.jb[j]
+        chart.rx, chart.rm, chart.rn, chart.rv = chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j]
     else:
-        m.onset[c] = m.since[c, j]
-        m.ra[c], m.rb[c] = m.ja[c, j], m.jb[c, j]
-        m.rx[c], m.rm[c], m.rn[c], m.rv[c] = m.sx[c, j], m.sm[c, j], m.sn[c, j], m.sv[c, j]
-    m.size[c] = m.rx[c] / m.rm[c] if m.rm[c] > 0.0 else sizes[j]
-    _onset_range(m, c, number)
+        chart.onset = number - best
+        _onset_range(chart, number, gains)
+        _level_before(chart)
+        _sums_from_ring(chart, number)
+    chart.ratio = chart.rx / chart.rm if chart.rm > 0.0 else 1.0
 
 
 @compiled
-def _sums_from_ring(m: Columns, c: int, number: int) -> None:
-    m.rx[c], m.rm[c], m.rn[c], m.rv[c] = 0.0, 0.0, 0.0, 0.0
-    for t in range(max(m.onset[c], number - RING + 1), number + 1):
-        x, mean, out_of = m.ring_x[c, t % RING], m.ring_m[c, t % RING], m.ring_n[c, t % RING]
-        if np.isnan(x) or np.isnan(mean):
+def _gains(chart: Record, number: int, first: int) -> Floats:
+    """float64[number - first + 1]: at i, the evidence (nats) that a fault of the best-fitting size began i
+    intervals before `number`."""
+    gains = np.full(number - first + 1, -1e300)
+    x_sum, m_sum = 0.0, 0.0
+    for i in range(len(gains)):
+        slot = (number - i) % RING
+        if not np.isnan(chart.ring_x[slot]) and not np.isnan(chart.ring_m[slot]):
+            x_sum += chart.ring_x[slot]
+            m_sum += chart.ring_m[slot]
+        if m_sum <= 0.0:
             continue
-        m.rx[c] += x
-        m.rm[c] += mean
-        m.rn[c] += 0.0 if np.isnan(out_of) else out_of
-        m.rv[c] += mean + mean * mean * max(m.ring_a[c, t % RING], 0.0)
+        ratio = max(x_sum, 0.25) / m_sum
+        total = 0.0
+        for k in range(i + 1):
+            at = (number - k) % RING
+            x, mean = chart.ring_x[at], chart.ring_m[at]
+            if not np.isnan(x) and not np.isnan(mean):
+                total += evidence(x, mean, mean * ratio, chart.ring_a[at])
+        gains[i] = total
+    return gains
 
 
 @compiled
-def _onset_range(m: Columns, c: int, number: int) -> None:
-    """The 95 % range of the onset: posterior over the ring, proportional to exp(sum of llr since then)."""
-    first = max(number - RING + 1, min(m.first[c], number))
-    gains = np.zeros(RING)
-    most, running = -1e300, 0.0
-    for t in range(number, first - 1, -1):
-        x, mean = m.ring_x[c, t % RING], m.ring_m[c, t % RING]
-        if not np.isnan(x) and not np.isnan(mean):
-            running += evidence(x, mean, mean * m.size[c], m.ring_a[c, t % RING])
-        gains[number - t] = running
-        most = max(most, running)
-    mass, count = 0.0, number - first + 1
-    for i in range(count):
-        mass += math.exp(max(gains[i] - most, -700.0))
-    below = 0.0
-    m.onset_low[c], m.onset_high[c] = first, number
-    found = False
-    for i in range(count - 1, -1, -1):  # from the earliest
-        below += math.exp(max(gains[i] - most, -700.0)) / mass
+def _onset_range(chart: Record, number: int, gains: Floats) -> None:
+    """The 95 % range of the onset, from the posterior over its possible intervals, all alike beforehand."""
+    most = gains.max()
+    mass = np.exp(np.maximum(gains - most, -700.0))
+    mass /= mass.sum()
+    chart.onset_low, chart.onset_high = number - len(gains) + 1, number
+    below, found = 0.0, False
+    for i in range(len(gains) - 1, -1, -1):  # from the earliest
+        below += mass[i]
         if not found and below >= 0.025:
-            m.onset_low[c], found = number - i, True
+            chart.onset_low, found = number - i, True
         if below >= 0.975:
-            m.onset_high[c] = number - i
+            chart.onset_high = number - i
             break
-    m.onset_low[c] = min(m.onset_low[c], m.onset[c])
-    m.onset_high[c] = max(m.onset_high[c], m.onset[c])
+    chart.onset_low = min(chart.onset_low, chart.onset)
+    chart.onset_high = max(chart.onset_high, chart.onset)
 
 
 @compiled
-def stand(
-    m: Columns, c: int, number: int, x: float, exposure: float, out_of: float, spread: float, lasts: int
-) -> None:
+def _level_before(chart: Record) -> None:
+    """The level that was believed when the onset was judged: it had seen nothing of the fault."""
+    slot = chart.onset % RING
+    level = chart.ring_m[slot] / chart.ring_e[slot] if chart.ring_e[slot] > 0.0 else np.nan
+    if np.isnan(level) or level <= 0.0:
+        level = chart.alpha[chart.best] / chart.beta[chart.best]
+    chart.ra = chart.alpha[chart.best]
+    chart.rb = chart.ra / level
+
+
+@compiled
+def _sums_from_ring(chart: Record, number: int) -> None:
+    chart.rx, chart.rm, chart.rn, chart.rv = 0.0, 0.0, 0.0, 0.0
+    spread = spread_of(chart, chart.best)
+    for t in range(chart.onset, number + 1):
+        x, exposure, out_of = chart.ring_x[t % RING], chart.ring_e[t % RING], chart.ring_n[t % RING]
+        if np.isnan(x) or np.isnan(exposure):
+            continue
+        mean = exposure * chart.ra / chart.rb
+        chart.rx += x
+        chart.rm += mean
+        chart.rn += 0.0 if np.isnan(out_of) else out_of
+        chart.rv += mean + mean * mean * spread
+
+
+@compiled
+def stand(chart: Record, number: int, x: float, exposure: float, out_of: float, lasts: int) -> None:
     """One interval of a raised chart: add to what is lost, and ask whether it is as before.
 
     "As before" is weighed against a small part of the fault that was seen: a tenth of the extra errors, or half
     of the loss. lasts: intervals after which what persists is the new usual.
     """
-    mean = exposure * m.ra[c] / m.rb[c]
-    scatter = spread + 1.0 / max(m.ra[c], LEAST_ALPHA)
+    mean, spread = exposure * chart.ra / chart.rb, spread_of(chart, chart.best)
+    chart.ring_m[number % RING] = mean
+    scatter = spread + 1.0 / max(chart.ra, LEAST_ALPHA)
     if not np.isnan(out_of) and out_of > 0.0:
         scatter -= 1.0 / out_of
-    m.rx[c] += x
-    m.rm[c] += mean
-    m.rn[c] += 0.0 if np.isnan(out_of) else out_of
-    m.rv[c] += mean + mean * mean * spread
-    fault_m, fault_x = m.rm[c] - m.vm[c], m.rx[c] - m.vx[c]
-    if m.v[c] <= 0.0 and fault_m > 0.0:
-        m.size[c] = fault_x / fault_m
-    size = m.size[c]
+    chart.rx += x
+    chart.rm += mean
+    chart.rn += 0.0 if np.isnan(out_of) else out_of
+    chart.rv += mean + mean * mean * spread
+    fault_m, fault_x = chart.rm - chart.vm, chart.rx - chart.vx
+    if chart.v <= 0.0 and fault_m > 0.0:
+        chart.ratio = fault_x / fault_m
+    size = chart.ratio
     still = (
         max(math.sqrt(size), 1.0 + (size - 1.0) / 10.0, 1.2) if size > 1.0 else min(0.5 + 0.5 * size, 0.97)
     )
     gain = -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
-    m.v[c] = max(0.0, m.v[c] + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
-    if m.v[c] <= 0.0:
-        m.v_since[c] = number + 1
-        m.vx[c], m.vm[c], m.vn[c], m.vv[c] = 0.0, 0.0, 0.0, 0.0
+    chart.v = max(0.0, chart.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
+    if chart.v <= 0.0:
+        chart.v_since = number + 1
+        chart.vx, chart.vm, chart.vn, chart.vv = 0.0, 0.0, 0.0, 0.0
     else:
-        m.vx[c] += x
-        m.vm[c] += mean
-        m.vn[c] += 0.0 if np.isnan(out_of) else out_of
-        m.vv[c] += mean + mean * mean * spread
-    m.phase[c] = 2
-    if m.v[c] >= ENOUGH:
-        settle(m, c, number, RECOVERED, 1.0)
-    elif number - m.onset[c] >= lasts:
-        settle(m, c, number, EXPIRED, size)
+        chart.vx += x
+        chart.vm += mean
+        chart.vn += 0.0 if np.isnan(out_of) else out_of
+        chart.vv += mean + mean * mean * spread
+    chart.phase = 2
+    if chart.v >= ENOUGH:
+        settle(chart, number, RECOVERED, 1.0)
+    elif number - chart.onset >= lasts:
+        settle(chart, number, EXPIRED, size)
 
 
 @compiled
-def settle(m: Columns, c: int, number: int, why: int, factor: float) -> None:
+def settle(chart: Record, number: int, why: int, factor: float) -> None:
     """From raised to quiet, at the level before the fault, or at `factor` times it (the new usual)."""
-    m.raised[c], m.phase[c], m.why[c] = 0, 3, why
+    chart.raised, chart.phase, chart.why = 0, 3, why
     if why == RECOVERED:
-        m.rx[c] -= m.vx[c]
-        m.rm[c] -= m.vm[c]
-        m.rn[c] -= m.vn[c]
-        m.rv[c] -= m.vv[c]
-    forget_evidence(m, c, number, factor)
+        chart.rx -= chart.vx
+        chart.rm -= chart.vm
+        chart.rn -= chart.vn
+        chart.rv -= chart.vv
+    forget_evidence(chart, number, factor)
 
 
 @compiled
-def forget_evidence(m: Columns, c: int, number: int, factor: float) -> None:
+def forget_evidence(chart: Record, number: int, factor: float) -> None:
     """Start the evidence anew from the level before the fault, times `factor`."""
-    m.total[c] = 0.0
+    chart.total = 0.0
     for b in range(LEVELS):
-        m.alpha[c, b], m.beta[c, b] = m.ra[c], m.rb[c] / max(factor, 1e-6)
-    m.ab[c] = 0.0  # the other days find their level anew
+        chart.alpha[b], chart.beta[b] = chart.ra, chart.rb / max(factor, 1e-6)
+    chart.ab[:] = 0.0  # the other days find their level anew
     for j in range(SIZES):
-        m.w[c, j], m.since[c, j] = 0.0, number + 1
-        m.ja[c, j], m.jb[c, j] = m.alpha[c, 0], m.beta[c, 0]
+        chart.w[j], chart.since[j] = 0.0, number + 1
+        chart.ja[j], chart.jb[j] = chart.alpha[0], chart.beta[0]

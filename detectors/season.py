@@ -1,6 +1,6 @@
 """The weekly profile: what each quarter of an hour of the week usually brings. Pure; off the tick.
 
-In: the counts of a day that is over. Out: the log shape of the week in Memory's season columns.
+In: the counts of a day that is over. Out: the log shape of the week in Memory's season seasons.
 Never: a day's growth, level or burst in the shape; an interval under suspicion; a step at midnight.
 
 scikit-learn's ridge regression on periodic splines: a shape of the day for all, one for weekends, one for
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.memory import QUARTERS, WEEK, Columns, Floats
+from detectors.memory import QUARTERS, WEEK, Floats
 
 QUARTER = 900  # seconds
 KNOTS = 24
@@ -48,41 +49,43 @@ def local_days(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
     return (times + local_offsets(times, timezone)) // 86400
 
 
-def end_day(columns: Columns, day: int) -> Floats:
-    """Take the local day number `day`, now over, into the profiles. Changes the season columns in place.
+def end_day(seasons: Any, day: int) -> Floats:
+    """Take the local day number `day`, now over, into the profiles.
+
+    Changes `seasons` (memory.SEASON records) in place.
 
     Returns float64[throughputs, WEEK], by how much (in logs) the shape has moved.
     """
     weekday = (day + 3) % 7
-    before = columns.week.copy()
-    measured = columns.day_n
+    before = seasons.week.copy()
+    measured = seasons.day_n
     enough = measured >= LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
     whole = enough.sum(axis=1) >= 0.8 * QUARTERS  # a day with a large gap has no shape of its own
     with np.errstate(invalid="ignore", divide="ignore"):
-        log_mean = np.log((columns.day_x + 0.5) / measured)
+        log_mean = np.log((seasons.day_x + 0.5) / measured)
     log_mean[~enough] = np.nan
     for s in np.flatnonzero(whole):
-        _take_day(columns, int(s), weekday, log_mean[s])
-    columns.day_x[:], columns.day_n[:] = 0.0, 0.0
+        _take_day(seasons, int(s), weekday, log_mean[s])
+    seasons.day_x[:], seasons.day_n[:] = 0.0, 0.0
     changed = np.flatnonzero(whole)
     if len(changed):
-        _smooth(columns, changed)
-    return columns.week - before
+        _smooth(seasons, changed)
+    return seasons.week - before
 
 
-def _take_day(columns: Columns, s: int, weekday: int, log_mean: Floats) -> None:
+def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats) -> None:
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
-    known = columns.taught[s, weekday]
-    shape = columns.week[s, at]
-    level = float(np.nanmedian(log_mean - shape)) if columns.days[s] else float(np.nanmedian(log_mean))
-    columns.trend[s] = level if columns.days[s] == 0 else columns.trend[s] + 0.2 * (level - columns.trend[s])
-    off = log_mean - columns.trend[s] - shape
+    known = seasons.taught[s, weekday]
+    shape = seasons.week[s, at]
+    level = float(np.nanmedian(log_mean - shape)) if seasons.days[s] else float(np.nanmedian(log_mean))
+    seasons.trend[s] = level if seasons.days[s] == 0 else seasons.trend[s] + 0.2 * (level - seasons.trend[s])
+    off = log_mean - seasons.trend[s] - shape
     if known >= 1:
         off = np.clip(off, -MOST_DOWN, MOST_UP)
     off[np.isnan(off)] = 0.0
-    columns.week[s, at] = shape + off * max(1.0 / (known + 1.0), 0.25)
-    columns.taught[s, weekday] = known + 1.0
-    columns.days[s] += 1
+    seasons.week[s, at] = shape + off * max(1.0 / (known + 1.0), 0.25)
+    seasons.taught[s, weekday] = known + 1.0
+    seasons.days[s] += 1
 
 
 @lru_cache(maxsize=1)
@@ -106,14 +109,14 @@ def _design() -> Floats:
     return np.hstack(parts)
 
 
-def _smooth(columns: Columns, changed: NDArray[np.int64]) -> None:
+def _smooth(seasons: Any, changed: NDArray[np.int64]) -> None:
     """Refit the shape of the changed profiles: those taught on equal days share one factorisation."""
     from sklearn.linear_model import Ridge
 
     design = _design()
-    patterns, which = np.unique(columns.taught[changed], axis=0, return_inverse=True)
+    patterns, which = np.unique(seasons.taught[changed], axis=0, return_inverse=True)
     for i, taught in enumerate(patterns):
         rows = changed[which == i]
         weights = np.repeat(np.minimum(taught, 4.0), QUARTERS)
-        fitted = Ridge(alpha=0.3, fit_intercept=True).fit(design, columns.week[rows].T, sample_weight=weights)
-        columns.week[rows] = fitted.predict(design).T.reshape(len(rows), WEEK)
+        fitted = Ridge(alpha=0.3, fit_intercept=True).fit(design, seasons.week[rows].T, sample_weight=weights)
+        seasons.week[rows] = fitted.predict(design).T.reshape(len(rows), WEEK)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.memory import Columns
+from detectors.memory import Record
 
 LEAST = 3  # intervals: one may be a missed scrape, two a restart
 KNOWN = 30  # measured intervals before a silence can mean anything
@@ -18,35 +18,35 @@ MEMORY = 2.0 ** (-1 / 20160)
 
 
 @compiled
-def listen(m: Columns, c: int, number: int, x: float, expected: float, lasts: int) -> int:
+def listen(chart: Record, number: int, x: float, expected: float, lasts: int) -> int:
     """One watched interval of chart c; x NaN = silent. Returns the phase: 0, 1 raised, 2 standing, 3 cleared.
 
     lasts: intervals after which a source that stays silent is taken to be gone for good.
     """
-    m.longest[c] *= MEMORY
+    chart.longest *= MEMORY
     if np.isnan(x):
-        m.run[c] += 1
-        m.s_back[c] = 0
-        if m.s_raised[c] == 1:
-            m.s_lost[c] += expected
-            if m.run[c] >= lasts:
-                m.s_raised[c], m.seen[c] = 0, 0
+        chart.run += 1
+        chart.s_back = 0
+        if chart.s_raised == 1:
+            chart.s_lost += expected
+            if chart.run >= lasts:
+                chart.s_raised, chart.seen = 0, 0
                 return 3
             return 2
-        if m.seen[c] >= KNOWN and m.run[c] >= max(LEAST, 2.0 * m.longest[c] + 1.0):
-            m.s_raised[c] = 1
-            m.s_onset[c] = number - m.run[c] + 1
-            m.s_lost[c] = expected * m.run[c]
+        if chart.seen >= KNOWN and chart.run >= max(LEAST, 2.0 * chart.longest + 1.0):
+            chart.s_raised = 1
+            chart.s_onset = number - chart.run + 1
+            chart.s_lost = expected * chart.run
             return 1
         return 0
-    m.rate[c] = x if m.seen[c] == 0 else m.rate[c] + (x - m.rate[c]) / min(60.0, m.seen[c] + 1.0)
-    if m.s_raised[c] == 1:
-        m.s_back[c] += 1
-        m.run[c] = 0
-        if m.s_back[c] >= 2:
-            m.s_raised[c] = 0
+    chart.rate = x if chart.seen == 0 else chart.rate + (x - chart.rate) / min(60.0, chart.seen + 1.0)
+    if chart.s_raised == 1:
+        chart.s_back += 1
+        chart.run = 0
+        if chart.s_back >= 2:
+            chart.s_raised = 0
             return 3
         return 2
-    m.longest[c] = max(m.longest[c], float(m.run[c]))
-    m.run[c] = 0
+    chart.longest = max(chart.longest, float(chart.run))
+    chart.run = 0
     return 0

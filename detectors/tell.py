@@ -9,6 +9,7 @@ Slices and versions are charts of their own; people are told once per signal, by
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -33,47 +34,48 @@ A_DAY = 86400
 
 def tell(columns: Columns, plan: Plan, bins: Bins, index: int) -> list[Finding]:
     """The findings of interval `index` of `bins`, in the order of the plan's signals."""
+    charts, seasons = columns.charts, columns.seasons
     found: list[Finding] = []
-    for family in np.unique(plan.family[(columns.phase > 0) | (columns.s_phase > 0)]):
-        charts = [int(c) for c in np.flatnonzero(plan.family == family)]
-        judged = [c for c in charts if plan.kind[c] != TALLY and columns.phase[c] > 0]
+    for family in np.unique(plan.family[(charts.phase > 0) | (charts.s_phase > 0)]):
+        rows = [int(c) for c in np.flatnonzero(plan.family == family)]
+        judged = [c for c in rows if plan.kind[c] != TALLY and charts.phase[c] > 0]
         if judged:
-            finding = _of_family(columns, plan, bins, index, charts, judged)
+            finding = _of_family(charts, seasons, plan, bins, index, rows, judged)
             if finding is not None:
                 found.append(finding)
-        silent = [c for c in charts if columns.s_phase[c] > 0]
+        silent = [c for c in rows if charts.s_phase[c] > 0]
         if silent:
-            found.append(_silence(columns, plan, bins, index, silent[0]))
+            found.append(_silence(charts, plan, bins, index, silent[0]))
     return found
 
 
 def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
     """Take counts that became known at interval `index`, for intervals that were judged before, into what the
     raised charts have lost. Returns whether any of them changed."""
-    changed = False
+    charts, changed = columns.charts, False
     known = np.flatnonzero(bins.late.interval == index)
     for i in known:
         number, row = int(bins.late.start[i]) // bins.width, int(bins.late.row[i])
-        for c in np.flatnonzero((columns.raised == 1) & (plan.kind != TALLY)):
-            if number < columns.onset[c]:
+        for c in np.flatnonzero((charts.raised == 1) & (plan.kind != TALLY)):
+            if number < charts.onset[c]:
                 continue
             counted = _sums(plan.counted, int(c), row)
             out_of = plan.kind[c] == ERROR and _sums(plan.out_of, int(c), row)
             if counted:
-                columns.rx[c] += bins.late.count[i]
-                columns.late[c] += bins.late.count[i]
+                charts.rx[c] += bins.late.count[i]
+                charts.came_late[c] += bins.late.count[i]
             if out_of:
-                columns.rn[c] += bins.late.count[i]
-                columns.rm[c] += bins.late.count[i] * columns.ra[c] / columns.rb[c]
+                charts.rn[c] += bins.late.count[i]
+                charts.rm[c] += bins.late.count[i] * charts.ra[c] / charts.rb[c]
             if counted or out_of:
                 changed = True
-                columns.phase[c] = 2
+                charts.phase[c] = 2
                 if counted and plan.kind[c] in (THROUGHPUT, FLOW):
-                    _close_if_all_came(columns, int(c), int(bins.start // bins.width + index))
-        for c in np.flatnonzero((columns.s_raised == 1) & (columns.s_onset <= number)):
+                    _close_if_all_came(charts, int(c), int(bins.start // bins.width + index))
+        for c in np.flatnonzero((charts.s_raised == 1) & (charts.s_onset <= number)):
             if _sums(plan.counted, int(c), row) or _sums(plan.out_of, int(c), row):
-                columns.s_lost[c] = max(0.0, columns.s_lost[c] - bins.late.count[i])
-                columns.s_phase[c] = 2
+                charts.s_lost[c] = max(0.0, charts.s_lost[c] - bins.late.count[i])
+                charts.s_phase[c] = 2
                 changed = True
     return changed
 
@@ -84,21 +86,21 @@ def _sums(rows: Rows, c: int, row: int) -> bool:
     return bool(row in rows.row[rows.members[first] : rows.members[last]])
 
 
-def _close_if_all_came(columns: Columns, c: int, now: int) -> None:
-    lost, _, high = _lost(columns, c, -1.0)
-    if columns.late[c] > 0 and lost <= max(1.0, 0.02 * columns.rm[c], 0.5 * (high - lost)):
-        columns.raised[c], columns.phase[c], columns.why[c] = 0, 3, LATE_DATA
-        columns.v_since[c] = now
-        columns.w[c], columns.total[c] = 0.0, 0.0
+def _close_if_all_came(charts: Any, c: int, now: int) -> None:
+    lost, _, high = _lost(charts, c, -1.0)
+    if charts.came_late[c] > 0 and lost <= max(1.0, 0.02 * charts.rm[c], 0.5 * (high - lost)):
+        charts.raised[c], charts.phase[c], charts.why[c] = 0, 3, LATE_DATA
+        charts.v_since[c] = now
+        charts.w[c], charts.total[c] = 0.0, 0.0
 
 
-def _lost(columns: Columns, c: int, sign: float) -> tuple[float, float, float]:
+def _lost(charts: Any, c: int, sign: float) -> tuple[float, float, float]:
     """Events failed (sign +1) or missing (-1) because of the fault, with a 95 % interval.
 
     What would have been is not known: it scatters by itself (rv) and its level is uncertain (1/ra).
     """
-    expected, counted = columns.rm[c], columns.rx[c]
-    sd = math.sqrt(columns.rv[c] + expected * expected / max(columns.ra[c], 1.0))
+    expected, counted = float(charts.rm[c]), float(charts.rx[c])
+    sd = math.sqrt(float(charts.rv[c]) + expected * expected / max(float(charts.ra[c]), 1.0))
     low, high = expected - Z95 * sd, expected + Z95 * sd + (1.0 if expected < 20.0 else 0.0)
     if sign > 0:
         return max(0.0, counted - expected), max(0.0, counted - high), max(0.0, counted - max(low, 0.0))
@@ -106,50 +108,56 @@ def _lost(columns: Columns, c: int, sign: float) -> tuple[float, float, float]:
 
 
 def _of_family(
-    columns: Columns, plan: Plan, bins: Bins, index: int, charts: list[int], judged: list[int]
+    charts: Any,
+    seasons: Any,
+    plan: Plan,
+    bins: Bins,
+    index: int,
+    family: list[int],
+    judged: list[int],
 ) -> Finding | None:
     """One finding for a signal and its slices or versions: the chart that lost most speaks for all."""
     up = plan.kind[judged[0]] in (ERROR, ROLLOUT, ROLLOUT_FLOW)
     sign = 1.0 if up else -1.0
-    raised = [c for c in judged if columns.raised[c] == 1]
+    raised = [c for c in judged if charts.raised[c] == 1]
     speakers = raised or judged
-    c = max(speakers, key=lambda c: (_lost(columns, c, sign)[0], -c))
+    c = max(speakers, key=lambda c: (_lost(charts, c, sign)[0], -c))
     if not raised:
         phase: Phase = "cleared"
-    elif all(columns.phase[c] == 1 for c in raised) and len(raised) == len(judged):
+    elif all(charts.phase[c] == 1 for c in raised) and len(raised) == len(judged):
         phase = "raised"
     else:
         phase = "standing"
-    lost, low, high = _lost(columns, c, sign)
-    onset = min((columns.onset[d] for d in raised), default=columns.onset[c])
+    lost, low, high = _lost(charts, c, sign)
+    onset = min((charts.onset[d] for d in raised), default=charts.onset[c])
     signal, chart = plan.signals[plan.family[c]], plan.charts[c]
-    slice_, share = _slice(columns, plan, charts, c, _number(bins, index))
+    slice_, share = _slice(charts, plan, family, c, _number(bins, index))
     return Finding(
         signal=signal,
         kind=FINDING[chart.kind],
         phase=phase,
         at=int(bins.closed[index]),
         onset=_time(bins, onset),
-        onset_low=_time(bins, min(columns.onset_low[c], onset)),
-        onset_high=_time(bins, columns.onset_high[c]),
-        observed=float(columns.rx[c]),
-        expected=float(columns.rm[c]),
+        onset_low=_time(bins, min(charts.onset_low[c], onset)),
+        onset_high=_time(bins, charts.onset_high[c]),
+        observed=float(charts.rx[c]),
+        expected=float(charts.rm[c]),
         lost=lost,
         lost_low=low,
         lost_high=high,
-        out_of=float(columns.rn[c])
+        out_of=float(charts.rn[c])
         if chart.kind != THROUGHPUT and chart.kind != FLOW
-        else float(columns.rm[c]),
-        strength=float(columns.strength[c]),
-        late=float(columns.late[c]),
-        recovered=_time(bins, columns.v_since[c]) if phase == "cleared" else 0,
-        cleared=WHY[int(columns.why[c])] if phase == "cleared" else "",
-        young=_young(columns, plan, c),
+        else float(charts.rm[c]),
+        strength=float(charts.strength[c]),
+        late=float(charts.came_late[c]),
+        recovered=_time(bins, charts.v_since[c]) if phase == "cleared" else 0,
+        cleared=WHY[int(charts.why[c])] if phase == "cleared" else "",
+        young=_young(charts[c], seasons, plan, c),
         version=chart.version,
-        versions=_versions(columns, plan, charts, int(onset), _number(bins, index)),
+        versions=_versions(charts, plan, family, int(onset), _number(bins, index)),
         slice=slice_,
         slice_share=share,
-        trace=_trace(columns, plan, bins, index, c),
+        trace=_trace(charts, plan, bins, index, c),
     )
 
 
@@ -159,31 +167,31 @@ def _number(bins: Bins, index: int) -> int:
 
 def _time(bins: Bins, number: int) -> int:
     """Start of an interval, from its number."""
-    return int(bins.start % bins.width + int(number) * bins.width)
+    return int(bins.start) % bins.width + int(number) * bins.width
 
 
-def _young(columns: Columns, plan: Plan, c: int) -> bool:
+def _young(chart: Any, seasons: Any, plan: Plan, c: int) -> bool:
     """Too little history to wake anybody: a demand that was not seen for a day, anything not seen 30 times."""
     if plan.kind[c] == THROUGHPUT:
-        return bool(columns.days[plan.season[c]] < 1)
-    return bool(columns.seen[c] < 30) and plan.kind[c] == FLOW
+        return bool(seasons[plan.season[c]].days < 1)
+    return bool(chart.seen < 30) and plan.kind[c] == FLOW
 
 
 def _slice(
-    columns: Columns, plan: Plan, charts: list[int], speaker: int, now: int
+    charts: Any, plan: Plan, family: list[int], speaker: int, now: int
 ) -> tuple[tuple[tuple[str, str], ...], tuple[float, float]]:
     """The attribute values that hold most of the extra errors, with their share of errors and of traffic."""
-    whole = charts[0]
-    slices = [c for c in charts if plan.charts[c].slice and plan.kind[c] == ERROR]
+    whole = family[0]
+    slices = [c for c in family if plan.charts[c].slice and plan.kind[c] == ERROR]
     if not slices:
         return plan.charts[speaker].slice, (0.0, 0.0)
-    ring = columns.ring_x[whole], columns.ring_n[whole], columns.ring_m[whole]
-    since = np.arange(max(int(columns.onset[speaker]), now - RING + 1), now + 1) % RING
+    ring = charts.ring_x[whole], charts.ring_n[whole], charts.ring_m[whole]
+    since = np.arange(max(int(charts.onset[speaker]), now - RING + 1), now + 1) % RING
     best, shares = plan.charts[speaker].slice, (0.0, 0.0)
     extra_all, n_all = np.nansum((ring[0] - ring[2])[since]), np.nansum(ring[1][since])
     failed_all = np.nansum(ring[0][since])
     for c in [speaker] if plan.charts[speaker].slice else slices:
-        x, n, usual = columns.ring_x[c][since], columns.ring_n[c][since], columns.ring_m[c][since]
+        x, n, usual = charts.ring_x[c][since], charts.ring_n[c][since], charts.ring_m[c][since]
         extra = np.nansum(x - usual)
         share = extra / extra_all if extra_all > 0 else 0.0
         traffic = np.nansum(n) / n_all if n_all > 0 else 1.0
@@ -194,24 +202,24 @@ def _slice(
 
 
 def _versions(
-    columns: Columns, plan: Plan, charts: list[int], onset: int, now: int
+    charts: Any, plan: Plan, family: list[int], onset: int, now: int
 ) -> tuple[tuple[str, float, float], ...]:
     """(version, counted, out_of) since the onset, as far back as the ring reaches."""
     slots = np.arange(max(onset, now - RING + 1), now + 1) % RING
     rows = []
-    for c in charts:
+    for c in family:
         if plan.charts[c].version:
-            x, n = columns.ring_x[c][slots], columns.ring_n[c][slots]
+            x, n = charts.ring_x[c][slots], charts.ring_n[c][slots]
             if not (np.isnan(x).all() and np.isnan(n).all()):
                 rows.append((plan.charts[c].version, float(np.nansum(x)), float(np.nansum(n))))
     return tuple(rows)
 
 
-def _silence(columns: Columns, plan: Plan, bins: Bins, index: int, c: int) -> Finding:
+def _silence(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> Finding:
     phases: dict[int, Phase] = {1: "raised", 2: "standing", 3: "cleared"}
-    phase = phases[int(columns.s_phase[c])]
-    number, onset = _number(bins, index), int(columns.s_onset[c])
-    lost = float(columns.s_lost[c])
+    phase = phases[int(charts.s_phase[c])]
+    number, onset = _number(bins, index), int(charts.s_onset[c])
+    lost = float(charts.s_lost[c])
     # How much would have come is known as well as the usual rate is: to a fifth, and by chance.
     sd = math.sqrt(lost + (0.2 * lost) ** 2)
     return Finding(
@@ -231,18 +239,18 @@ def _silence(columns: Columns, plan: Plan, bins: Bins, index: int, c: int) -> Fi
         strength=float(number - onset + 1),
         recovered=_time(bins, number - 1) if phase == "cleared" else 0,
         cleared="recovered" if phase == "cleared" else "",
-        trace=_trace(columns, plan, bins, index, c),
+        trace=_trace(charts, plan, bins, index, c),
     )
 
 
-def _trace(columns: Columns, plan: Plan, bins: Bins, index: int, c: int) -> Trace:
+def _trace(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> Trace:
     """The ring of chart c in order of time, ending with interval `index`."""
     number = _number(bins, index)
-    numbers = np.arange(max(number - RING + 1, int(columns.first[c])), number + 1)
+    numbers = np.arange(max(number - RING + 1, int(charts.first[c])), number + 1)
     slots = numbers % RING
-    x, mean, n = columns.ring_x[c][slots], columns.ring_m[c][slots], columns.ring_n[c][slots]
+    x, mean, n = charts.ring_x[c][slots], charts.ring_m[c][slots], charts.ring_n[c][slots]
     with np.errstate(invalid="ignore"):
-        sd = np.sqrt(np.maximum(mean + mean * mean * columns.ring_a[c][slots], 0.0))
+        sd = np.sqrt(np.maximum(mean + mean * mean * charts.ring_a[c][slots], 0.0))
     shares = plan.kind[c] in (ERROR, ROLLOUT)
     return Trace(
         start=_time(bins, int(numbers[0])),

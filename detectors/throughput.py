@@ -8,15 +8,34 @@ Not for: losses inside a burst, or counts that follow what another service sends
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.memory import WEEK, Floats
+from detectors.expect import FAST_LEVELS, forget, predictive_sd
+from detectors.judge import (
+    BELIEVED,
+    learn,
+    learn_other_days,
+    mean_of,
+    picture,
+    scatter_of,
+    spread_of,
+    stand,
+    unlike_today,
+    weigh,
+)
+from detectors.memory import DAYS_LIKE, LEVELS, QUARTERS, WEEK, Floats, Record
 
+DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 CAP = 6.0
 # While the profile is young the level has to follow the day itself: only larger losses can be told from it.
 SD_NO_DAY, SD_NO_WEEK = 0.35, 0.2
+BURST_SD = 2.4  # above the expected by more than that is a burst
+BURST_LASTS = 360  # intervals after which a burst is the new usual
+WARM_UP = 5  # intervals before anything is expected
 
 
 @compiled
@@ -26,3 +45,58 @@ def shape_at(week: Floats, position: float) -> float:
     part = position - whole
     a, b = week[whole % WEEK], week[(whole + 1) % WEEK]
     return float(np.exp(a + (b - a) * part))
+
+
+@compiled
+def judge(
+    chart: Record,
+    season: Record,
+    odds: Floats,
+    now: int,
+    x: float,
+    position: float,
+    quarters: float,
+    cap: float,
+    lasts: int,
+) -> None:
+    """One measured interval of a throughput. position: middle of the interval in the week, see season.py;
+    quarters: of an hour, in an interval."""
+    others = np.ones(DAYS_LIKE)
+    exposure = 1.0
+    if season.days > 0:
+        exposure = shape_at(season.week, position)
+        others[0] = shape_at(season.week, position % QUARTERS + 6.0 * QUARTERS)
+        others[1] = shape_at(season.week, (position - 4.0) % WEEK)
+        others[2] = shape_at(season.week, (position + 4.0) % WEEK)
+    mean, scatter = mean_of(chart, exposure), scatter_of(chart)
+    picture(chart, now, exposure, mean, scatter)
+    if chart.raised == 1:
+        stand(chart, now, x, exposure, np.nan, lasts)
+        return
+    if chart.seen >= WARM_UP:
+        young = SD_NO_DAY if season.days < 1 else (SD_NO_WEEK if season.days < 7 else 0.0)
+        least = 2.0 * max(young, math.sqrt(spread_of(chart, LEVELS - 1)))
+        unlike = unlike_today(chart, x, mean, others, scatter) if season.days >= 2 else 0.0
+        weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)
+    burst = chart.seen > 30 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
+    chart.hot = chart.hot + 1 if burst else 0
+    if burst and chart.hot < BURST_LASTS:
+        chart.seen += 1
+        return
+    learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
+    if season.days >= 2:
+        learn_other_days(chart, x, mean, others, scatter, forget(FAST_LEVELS[chart.best]))
+    if chart.total < BELIEVED:
+        _add_to_day(season, x, position, quarters)
+    chart.seen += 1
+
+
+@compiled
+def _add_to_day(season: Record, x: float, position: float, quarters: float) -> None:
+    """Add an interval whose middle is at `position` to the running day."""
+    count = max(int(quarters), 1)
+    first = math.floor(position + 0.5 - (0.5 * quarters if count > 1 else 0.0))
+    for i in range(count):
+        q = int(first + i) % QUARTERS
+        season.day_x[q] += x / count
+        season.day_n[q] += 1.0

@@ -1,0 +1,85 @@
+"""State as bytes, exactly, and back. Pure.
+
+In: a State. Out: bytes that `load` turns into an equal State. Never: pickle, which would run what it reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+
+from alerts.incidents import Incident
+from alerts.suspects import Suspect
+from collector.deployments import Deployment
+from detectors import memory
+from detectors.findings import Finding, Trace
+from detectors.signals import Signal, Term
+from stillwatch.engine import State
+
+MARK = b"stillwatch state 1\n"
+
+
+def dump(state: State) -> bytes:
+    """The state as bytes: a mark, the length of the JSON part, incidents and deployments in JSON, the memory."""
+    told = json.dumps(
+        {"incidents": _plain(state.incidents), "deployments": _plain(state.deployments)}
+    ).encode()
+    return MARK + len(told).to_bytes(8, "big") + told + memory.dump(state.memory)
+
+
+def load(raw: bytes) -> State:
+    """What `dump` wrote. Raises ValueError or KeyError where the bytes are no such thing."""
+    if not raw.startswith(MARK):
+        raise ValueError("not a snapshot of this version of Stillwatch")
+    start = len(MARK) + 8
+    size = int.from_bytes(raw[len(MARK) : start], "big")
+    told = json.loads(raw[start : start + size])
+    incidents = tuple(_incident(i) for i in told["incidents"])
+    deployments = tuple(Deployment(**d) for d in told["deployments"])
+    return State(memory.load(raw[start + size :]), incidents, deployments)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, tuples and arrays as what JSON knows."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value
+
+
+def _deep(value: Any) -> Any:
+    """Lists as tuples, all the way down."""
+    return tuple(_deep(v) for v in value) if isinstance(value, list) else value
+
+
+def _incident(told: dict[str, Any]) -> Incident:
+    parts = dict(
+        told,
+        findings=tuple(_finding(f) for f in told["findings"]),
+        suspects=tuple(
+            Suspect(Deployment(**s["deployment"]), s["probability"], _deep(s["evidence"]))
+            for s in told["suspects"]
+        ),
+        rollbacks=tuple(Deployment(**d) for d in told["rollbacks"]),
+    )
+    return Incident(**parts)
+
+
+def _finding(told: dict[str, Any]) -> Finding:
+    signal = {name: _deep(value) for name, value in told["signal"].items()}
+    for side in ("counted", "out_of"):
+        signal[side] = tuple(
+            Term(t["service"], t["metric"], _deep(t["where"]), t["sparse"]) for t in signal[side]
+        )
+    parts = {name: _deep(value) for name, value in told.items()}
+    parts["signal"] = Signal(**signal)
+    if told["trace"] is not None:
+        arrays = {k: np.array(v, dtype=np.float64) for k, v in told["trace"].items() if isinstance(v, list)}
+        parts["trace"] = Trace(told["trace"]["start"], told["trace"]["width"], **arrays)
+    return Finding(**parts)
