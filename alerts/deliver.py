@@ -99,29 +99,31 @@ def _thread_of(delivery: Delivery) -> tuple[str, str]:
 
 def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]) -> int:
     done = 0
+    said: set[int] = set()  # edits that went out with their card
     for i, delivery in enumerate(thread):
         message = delivery.message
+        later = thread[i + 1 :]
         target = message.replaces or message.reply_to
         card = outbox.find(message.channel, target) if target else None
-        newer = any(later.message.replaces == message.replaces for later in thread[i + 1 :])
-        decision = decide(delivery, now(), card=card, newer_edit=newer)
+        newer = any(one.message.replaces == message.replaces for one in later)
+        decision = decide(delivery, now(), card=card, newer_edit=newer or delivery.number in said)
         if decision in ("superseded", "given up"):
             _close(outbox, delivery, decision)
             continue
-        moved_on = False
+        finished = False
         if decision in SEND and outbox.paused(message.channel) <= now():
-            moved_on = _try(outbox, place, now, _newest(delivery, thread[i + 1 :]), card, decision)
-            done += moved_on
+            edits = (
+                [one for one in later if one.message.replaces == message.key] if not delivery.tries else []
+            )
+            # A card that was never tried goes out as it looks after all the edits that wait behind it.
+            latest = with_news(delivery, edits[-1]) if edits else delivery
+            finished = _try(outbox, place, now, latest, card, decision)
+            done += finished
+            said.update(one.number for one in edits if finished)
         # A picture that cannot be had yet holds up no words.
-        if not moved_on and message.chart is None:
+        if not finished and message.chart is None:
             break
     return done
-
-
-def _newest(delivery: Delivery, later: Sequence[Delivery]) -> Delivery:
-    """A card that was never tried is sent as it would look after all the edits that wait behind it."""
-    edits = [d for d in later if d.message.replaces == delivery.message.key]
-    return with_news(delivery, edits[-1]) if edits and not delivery.tries else delivery
 
 
 def _close(outbox: Outbox, delivery: Delivery, decision: Decision) -> None:

@@ -18,7 +18,7 @@ from collector.binner import Binner
 from collector.bins import SeriesTable
 from collector.counters import Counters
 from collector.points import Readings
-from stillwatch import engine
+from stillwatch import snapshot
 from stillwatch.engine import State
 from stillwatch.journal import pack_readings, unpack_readings
 from stillwatch.store import Store
@@ -79,11 +79,11 @@ def journal(store: Store) -> Iterator[tuple[int, float, Readings]]:
             raise StoreTrouble(f"{store.path}: damaged at journal row {number}: {error}") from error
 
 
-def snapshot(store: Store) -> tuple[State, int | None]:
+def remembered(store: Store) -> tuple[State, int | None]:
     """The newest state of the engine that can be read, and the end of the last interval in it (or None)."""
     for upto, raw in store.snapshots():
         try:
-            return engine.load(raw), upto
+            return snapshot.load(raw), upto
         except UNREADABLE as error:
             log.warning("a snapshot cannot be read, an older one will do: %s", error)
     return State.empty(), None

@@ -23,7 +23,7 @@ from collector.deployments import Deployment
 from collector.points import Readings
 from collector.server import Busy
 from detectors.plan import Plan
-from stillwatch import engine, kept
+from stillwatch import engine, kept, snapshot
 from stillwatch.engine import State
 from stillwatch.store import Closing, News, Store
 from stillwatch.tables import StoreTrouble
@@ -73,7 +73,7 @@ class Live:
         self._table = store.table()
         self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
         self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
-        self._state, self._judged = kept.snapshot(store)
+        self._state, self._judged = kept.remembered(store)
         self._alive_at(now)
 
     def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner, int]:
@@ -200,9 +200,9 @@ class Live:
         state, events = self._judgement.advance(self._state, bins, told, plan)
         news = tuple(self._judgement.news(event) for event in events)
         due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
-        snapshot = (bins.end, engine.dump(state)) if due else None
+        cache = (bins.end, snapshot.dump(state)) if due else None
         self._plan, self._state, self._judged = plan, state, bins.end
-        return replace(closing, news=news, snapshot=snapshot)
+        return replace(closing, news=news, snapshot=cache)
 
     def _keep(self) -> int:
         """Write what is owed; returns how much news was new. Raises StoreTrouble, and then it stays owed."""
@@ -256,7 +256,7 @@ class Live:
                 self._keep()
                 if self._judged is not None and not self._behind:
                     self._store.commit(
-                        Closing(snapshot=(self._judged, engine.dump(self._state))), self._known
+                        Closing(snapshot=(self._judged, snapshot.dump(self._state))), self._known
                     )
             except StoreTrouble as trouble:
                 self._in_trouble(trouble)
