@@ -53,9 +53,10 @@ class Children:
         for child in list(reversed(self._running)):
             self.stop(child)
 
-    def start(self, name: str, command: list[str], *, ready: str = "") -> Child:
+    def start(self, name: str, command: list[str], *, ready: str = "", aloud: bool = False) -> Child:
         """Start a process; with `ready`, wait for that file, in which it says where it serves.
 
+        aloud: its standard output is ours, and it may reach the outside world (by the proxies that are set).
         Raises DemoError when it ends, or is not ready within PATIENCE.
         """
         log = self._folder / f"{name}.log"
@@ -63,9 +64,9 @@ class Children:
             process = subprocess.Popen(  # noqa: S603 -- our own commands, no shell
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=subprocess.STDOUT,
-                env=plain_environment(),
+                stdout=None if aloud else words,
+                stderr=words,
+                env=None if aloud else plain_environment(),
                 start_new_session=True,  # Ctrl-C is for the director, who stops the children in order
             )
         child = Child(name, process, log)
