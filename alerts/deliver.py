@@ -67,19 +67,21 @@ class Place:
     pace: int
 
 
-def slack(token: str, base_url: str) -> Place:
+def slack(token: str, base_url: str, now: Callable[[], int]) -> Place:
     from alerts.slack import Slack  # slack-sdk costs a fifth of a second
 
+    del now  # Slack says when a message came
     return Place(Slack(token, base_url), pace=1)
 
 
-def terminal(token: str, base_url: str) -> Place:
+def terminal(token: str, base_url: str, now: Callable[[], int]) -> Place:
     from alerts.terminal import Terminal
 
-    return Place(Terminal(), pace=0)
+    del token, base_url
+    return Place(Terminal(now=now), pace=0)
 
 
-SENDERS: dict[str, Callable[[str, str], Place]] = {"slack": slack, "terminal": terminal}
+SENDERS: dict[str, Callable[[str, str, Callable[[], int]], Place]] = {"slack": slack, "terminal": terminal}
 
 
 def deliver(outbox: Outbox, place: Place, now: Callable[[], int]) -> int:
