@@ -30,7 +30,7 @@ def send(story: Story, seed: int, mailings: Iterator[Mailing], fleet: Fleet, *, 
 def parse(story: Story, seed: int, opened: Counts, fleet: Fleet, losses: Mapping[str, Loss]) -> list[Handled]:
     """event-parser: open events received, failed, stored. Returns what the versions in `losses` did."""
     span, rng = story.span, randomness(seed, fleet.service)
-    usual, lag = usual_share(rng, span, 0.0002, 0.4), queue_lag(rng, span, fleet, 2.5)
+    usual, lag = usual_share(rng, span, 0.0002, 0.7), queue_lag(rng, span, fleet, 2.5)
     handled = {
         version: handle(rng, received, usual, lag, losses.get(version))
         for version, received in fleet.split(rng, span.first, opened).items()
@@ -49,7 +49,7 @@ def resize(
     quick = np.full(span.seconds, 0.3)
     faulty = {}
     for path, wanted in asked.items():
-        usual = usual_share(rng, span, 0.0002, 0.4)
+        usual = usual_share(rng, span, 0.0002, 0.7)
         handled = {
             version: handle(rng, requests, usual, quick, losses.get((version, path)))
             for version, requests in fleet.split(rng, span.first, wanted).items()
