@@ -62,8 +62,8 @@ class Binner:
     def add(self, points: Points, now: float) -> dict[str, int]:
         """Take points that arrived at `now` (epoch seconds); how many were refused, by reason.
 
-        The answer includes what was refused on the way here (`points.refused`). The part of a range that
-        lies before the oldest interval that late counts are kept for is left out, as "too old".
+        The answer includes what was refused on the way here (`points.refused`). What lies before
+        our first interval, or before the oldest that late counts are kept for, is left out as "too old".
         """
         self._heard = max(self._heard, now)
         why = why_not(points.end, points.count, now, self._limits)
@@ -73,7 +73,11 @@ class Binner:
         if len(points):
             floor = max(self._first, int((now - self._limits.age) // self.width))
             shares = spread(points, self.width * NANOS, floor)
-            refused["too old"] += int(np.count_nonzero(shares.cut > 0))
+            outside = np.bincount(shares.point, minlength=len(points)) == 0
+            refused["too old"] += int(np.count_nonzero(outside))
+            # Nobody can send it again in parts: counted, and no refusal.
+            in_part = int(np.count_nonzero(~outside & (shares.cut > 0)))
+            self.refused += Counter({"too old in part": in_part})
             self.longest = max(self.longest, float((points.end - points.start).max()) / NANOS)
             self._lay(points, shares, now)
         refused = +refused
@@ -88,7 +92,7 @@ class Binner:
         late = shares.bin < open_from
         if late.any():
             self._late.append((now, shares.bin[late], row[late], shares.count[late]))
-            self.refused["late"] += int(np.count_nonzero(shares.count[late] > 0))
+            self.refused += Counter(late=int(np.count_nonzero(shares.count[late] > 0)))
         for number in np.unique(shares.bin[~late]).tolist():
             here = np.flatnonzero(~late & (shares.bin == number))
             rows = row[here]

@@ -291,6 +291,8 @@ def _by_instance(readings: Readings, taken: NDArray[np.bool_]) -> list[tuple[str
     distinct: dict[str, int] = {}
     which = [distinct.setdefault(stream.instance, len(distinct)) for stream in readings.streams]
     at = np.flatnonzero(taken)
+    if not len(at):
+        return []
     of = np.array(which, dtype=np.int64)[readings.stream[at]]
     order = np.argsort(of, kind="stable")
     sizes = np.bincount(of, minlength=len(distinct))

@@ -165,6 +165,11 @@ def test_what_is_refused_is_told_by_reason_and_changes_nothing() -> None:
     assert ear.hear(reading(30, 9, start=1)) == [(10, 30, 5)]
 
 
+def test_a_request_without_counts_is_nothing() -> None:
+    ear = Ear()
+    assert len(ear.counters.count(readings([]), ear.table, NOON)) == 0
+
+
 def test_a_flood_of_names_stops_at_the_limit_and_known_series_go_on() -> None:
     ear = Ear(Limits(series=2))
     keys = [SeriesKey("s", f"m{i}") for i in range(5)]
