@@ -30,7 +30,9 @@ def _time(value: object) -> int:
         if moment is None or moment.tzinfo is None or len(value) < len("2022-04-13T06:31Z"):
             raise ValueError("expected RFC 3339 with an offset, or epoch seconds")
         return math.floor(moment.timestamp())
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
         return math.floor(value)
     raise ValueError("expected RFC 3339 with an offset, or epoch seconds")
 
@@ -80,9 +82,7 @@ def deployments(body: bytes, now: float) -> list[Deployment]:
 def _deployment(told: _Announced, now: float, place: str) -> Deployment:
     time = math.floor(now) if told.time is None else told.time
     if not _EARLIEST <= time <= now + _AHEAD:
-        raise BadRequest(
-            f"{place}time: expected epoch seconds between the year 2000 and tomorrow, found {time:.15g}"
-        )
+        raise BadRequest(f"{place}time: expected epoch seconds between the year 2000 and tomorrow")
     return Deployment(
         id=told.id or _id(told, time),
         time=time,

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 # 64-bit numbers may come as text, as JavaScript cannot hold them.
 Signed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Unsigned = Annotated[int, Field(ge=0, lt=2**64)]
+
+
+_TEMPORALITIES = {
+    f"AGGREGATION_TEMPORALITY_{name}": i for i, name in enumerate(("UNSPECIFIED", "DELTA", "CUMULATIVE"))
+}
+# OTLP says a number; protobuf's own JSON writers say the name.
+Temporality = Annotated[
+    int, BeforeValidator(lambda said: _TEMPORALITIES.get(said, said) if isinstance(said, str) else said)
+]
 
 
 class _Message(BaseModel):
@@ -79,13 +88,13 @@ class _HistogramPoint(_Message):
 
 class _Sum(_Message):
     data_points: list[_NumberPoint] | None = None
-    aggregation_temporality: int | None = None
+    aggregation_temporality: Temporality | None = None
     is_monotonic: bool | None = None
 
 
 class _Histogram(_Message):
     data_points: list[_HistogramPoint] | None = None
-    aggregation_temporality: int | None = None
+    aggregation_temporality: Temporality | None = None
 
 
 class _Unread(_Message):

@@ -1,0 +1,226 @@
+"""The body of an OTLP request becomes Readings, the same from protobuf and from JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import json_format
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from collector.bins import SeriesKey
+from collector.otlp import BadRequest, decode
+from collector.points import Readings
+
+NOON = 1_649_851_200 * 10**9
+
+
+def request(
+    *metrics: dict[str, Any], resource: dict[str, str] | None = None, scope: str = ""
+) -> ExportMetricsServiceRequest:
+    named = {"service.name": "event-parser"} if resource is None else resource
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in named.items()]
+    said = {
+        "resourceMetrics": [
+            {
+                "resource": {"attributes": attributes},
+                "scopeMetrics": [{"scope": {"name": scope}, "metrics": list(metrics)}],
+            }
+        ]
+    }
+    return json_format.ParseDict(said, ExportMetricsServiceRequest())
+
+
+def counter(
+    name: str = "opens", temporality: int = 2, monotonic: bool = True, **point: Any
+) -> dict[str, Any]:
+    said = {"timeUnixNano": str(NOON), "asInt": "3"} | point
+    if "asDouble" in said:
+        del said["asInt"]
+    return {
+        "name": name,
+        "sum": {"dataPoints": [said], "aggregationTemporality": temporality, "isMonotonic": monotonic},
+    }
+
+
+def both(said: ExportMetricsServiceRequest) -> Readings:
+    """What is read from protobuf, after asserting that JSON says the same."""
+    binary = decode(said.SerializeToString(), "protobuf")
+    text = decode(json_format.MessageToJson(said).encode(), "json")
+    assert (binary.keys, binary.streams) == (text.keys, text.streams)
+    assert (binary.refused, binary.skipped) == (text.refused, text.skipped)
+    for name in ("stream", "start", "time", "value", "cumulative"):
+        np.testing.assert_array_equal(getattr(binary, name), getattr(text, name))
+    return binary
+
+
+def test_a_sum_is_read_with_its_times_and_its_name() -> None:
+    resource = {"service.name": "event-parser", "service.version": "2.0", "service.instance.id": "i7"}
+    got = both(request(counter(startTimeUnixNano=str(NOON - 5)), resource=resource))
+    assert got.keys == (SeriesKey("event-parser", "opens", "2.0"),)
+    assert (got.start.tolist(), got.time.tolist(), got.value.tolist()) == ([NOON - 5], [NOON], [3.0])
+    assert got.cumulative.tolist() == [True]
+    assert "i7" in got.streams[0].instance
+
+
+def test_delta_is_told_apart_from_cumulative_and_unsaid_start_is_zero() -> None:
+    got = both(request(counter(temporality=1), counter(temporality=2)))
+    assert got.cumulative.tolist() == [False, True]
+    assert got.start.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["histogram", "exponentialHistogram"])
+@pytest.mark.parametrize("count", [0, 7])
+def test_of_a_histogram_it_is_read_how_many_values_it_holds(kind: str, count: int) -> None:
+    point = {"timeUnixNano": str(NOON), "count": str(count), "sum": 12.5}
+    got = both(request({"name": "took", kind: {"dataPoints": [point], "aggregationTemporality": 1}}))
+    assert got.value.tolist() == [count]
+
+
+def test_what_counts_nothing_is_skipped_and_tallied() -> None:
+    gauge = {"name": "g", "gauge": {"dataPoints": [{"asDouble": 1}, {"asDouble": 2}]}}
+    summary = {"name": "s", "summary": {"dataPoints": [{"count": "3"}]}}
+    got = both(request(gauge, summary, counter(monotonic=False), counter(flags=1), {"name": "empty"}))
+    assert len(got) == 0
+    assert got.skipped == {"gauge": 2, "summary": 1, "non-monotonic sum": 1, "no recorded value": 1}
+    assert got.refused == {}
+
+
+def test_what_is_at_fault_is_refused_by_reason_and_the_rest_is_read() -> None:
+    without = counter()
+    del without["sum"]["dataPoints"][0]["asInt"]
+    got = both(
+        request(counter(name=""), counter(temporality=0), counter(timeUnixNano="0"), without, counter())
+    )
+    assert got.refused == {"no metric name": 1, "no temporality": 1, "no time": 1, "no value": 1}
+    assert len(got) == 1
+
+
+def test_attributes_are_sorted_and_their_values_are_text_whatever_the_type() -> None:
+    values = {
+        "text": {"stringValue": "eu"},
+        "whole": {"intValue": "200"},
+        "whole.double": {"doubleValue": 200},
+        "half": {"doubleValue": 0.5},
+        "yes": {"boolValue": True},
+        "list": {"arrayValue": {"values": [{"intValue": "1"}, {"stringValue": "ä"}]}},
+        "map": {"kvlistValue": {"values": [{"key": "k", "value": {"boolValue": False}}]}},
+        "bytes": {"bytesValue": "AAE="},
+        "nothing": {},
+    }
+    said = [{"key": key, "value": value} for key, value in values.items()]
+    got = both(request(counter(attributes=said)))
+    assert got.keys[0].attributes == (
+        ("bytes", "AAE="),
+        ("half", "0.5"),
+        ("list", '[1, "ä"]'),
+        ("map", '{"k": false}'),
+        ("nothing", ""),
+        ("text", "eu"),
+        ("whole", "200"),
+        ("whole.double", "200"),
+        ("yes", "true"),
+    )
+
+
+@pytest.mark.parametrize("name", ["deployment.environment.name", "deployment.environment"])
+def test_environments_are_not_mixed(name: str) -> None:
+    got = both(request(counter(), resource={"service.name": "s", name: "staging"}))
+    assert got.keys[0].attributes == (("deployment.environment.name", "staging"),)
+
+
+def test_a_resource_without_a_name_is_the_unknown_service() -> None:
+    assert both(request(counter(), resource={})).keys[0].service == "unknown_service"
+
+
+def test_scope_unit_and_kind_tell_streams_apart_and_not_series() -> None:
+    said = request(counter(), counter() | {"unit": "1"}, scope="a")
+    said.MergeFrom(request(counter(), scope="b"))
+    got = both(said)
+    assert len(set(got.keys)) == 1
+    assert got.stream.tolist() == [0, 1, 2]
+    assert len({stream.instance for stream in got.streams}) == 1
+
+
+def test_absurd_times_are_kept_for_refusal() -> None:
+    got = both(request(counter(timeUnixNano=str(2**64 - 1), startTimeUnixNano=str(2**64 - 1))))
+    assert got.time.tolist() == [2**63 - 1]
+
+
+def test_null_and_unknown_fields_in_json_are_as_if_absent() -> None:
+    body = (
+        b'{"new":1,"resourceMetrics":[{"resource":null,"scopeMetrics":[{"scope":null,"metrics":[{"name":"m","unit":'
+        b'null,"sum":{"isMonotonic":true,"aggregationTemporality":2,"dataPoints":[{"asInt":"3","timeUnixNano":1,'
+        b'"attributes":null,"startTimeUnixNano":null,"x":[]}]}},{"name":"e","sum":{"dataPoints":null}}]}]}]}'
+    )
+    got = decode(body, "json")
+    assert got.keys == (SeriesKey("unknown_service", "m"),)
+
+
+def test_the_reason_of_a_bad_request_names_the_place() -> None:
+    with pytest.raises(BadRequest, match=r"resourceMetrics\.0\.scopeMetrics: Input should be a valid"):
+        decode(b'{"resourceMetrics":[{"scopeMetrics":3}]}', "json")
+    with pytest.raises(BadRequest, match="protobuf: broken or cut"):
+        decode(b"\x0a\x05", "protobuf")
+
+
+text = st.text(st.characters(codec="utf-8"), max_size=5)
+numbers = st.one_of(
+    st.builds(lambda n: {"asInt": str(n)}, st.integers(-(2**63), 2**63 - 1)),
+    st.builds(lambda x: {"asDouble": x}, st.floats(allow_nan=False, allow_infinity=False)),
+    st.sampled_from([{"asDouble": "NaN"}, {"asDouble": "Infinity"}, {}]),
+)
+attributes = st.lists(
+    st.builds(
+        lambda key, value: {"key": key, "value": value},
+        text,
+        st.one_of(
+            st.builds(lambda x: {"stringValue": x}, text),
+            st.builds(lambda x: {"intValue": str(x)}, st.integers(-(2**63), 2**63 - 1)),
+            st.builds(lambda x: {"doubleValue": x}, st.floats(allow_nan=False, allow_infinity=False)),
+        ),
+    ),
+    max_size=3,
+)
+points = st.builds(
+    lambda number, attributes_, start, time: (
+        number
+        | {"attributes": attributes_}
+        | {"startTimeUnixNano": str(start)}
+        | ({"timeUnixNano": str(time)} if time else {})
+    ),
+    numbers,
+    attributes,
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**64 - 1),
+)
+metrics = st.builds(
+    lambda name, said, temporality, monotonic: {
+        "name": name,
+        "sum": {"dataPoints": said, "aggregationTemporality": temporality, "isMonotonic": monotonic},
+    },
+    text,
+    st.lists(points, max_size=4),
+    st.integers(0, 2),
+    st.booleans(),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(metrics, max_size=3), st.dictionaries(text, text, max_size=2), text)
+def test_protobuf_and_json_say_the_same(
+    said: list[dict[str, Any]], resource: dict[str, str], scope: str
+) -> None:
+    both(request(*said, resource=resource, scope=scope))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["protobuf", "json"]))
+def test_any_bytes_are_readings_or_a_bad_request(body: bytes, encoding: Any) -> None:
+    try:
+        decode(body, encoding)
+    except BadRequest as error:
+        assert "\n" not in str(error)
