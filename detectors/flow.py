@@ -25,7 +25,7 @@ DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
 CAP = 6.0
 READY = 10  # intervals that must have taught the curve before it may judge
-CAMPAIGN_SD = 0.25  # by how much conversion differs from campaign to campaign, before that is known
+ABOUT_AT_ONCE = 10  # intervals: what reaches no further is passed on, not converted
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
 
@@ -46,41 +46,64 @@ def judge(
     u = np.zeros(LAGS)
     take_in(flow, now, n, flow.went / max(float(now - chart.first), 1.0))
     gap = features(flow, now, chart.first, reach, u)
-    exposure, fresh = expected(flow, u)
-    if flow.fits >= READY and reach > 10:
-        _mix(chart, fresh - flow.fresh)
-    flow.fresh = fresh
+    exposure, young = expected(flow, u)
+    edge = _edge(flow, young)
     if np.isnan(x) or np.isnan(n):
-        owe(flow, now, 0.0)
+        owe(flow, now, 0.0, 0.0)
         return
-    mean, scatter = mean_of(chart, exposure), scatter_of(chart)
-    ready = flow.fits >= READY and gap == 0.0 and exposure > 0.0
+    mean = mean_of(chart, exposure)
+    unsure = flow.uneven / flow.uneven_n * edge  # variance that the edge of a burst adds
+    scatter = scatter_of(chart) + (unsure / (mean * mean) if mean > 0.0 else 0.0)
+    ready = is_ready(flow, reach) and gap == 0.0 and exposure > 0.0
     if chart.raised == 1:
-        owe(flow, now, 0.0)
+        owe(flow, now, 0.0, 0.0)
         picture(chart, now, exposure, mean, scatter)
         stand(chart, now, x, exposure, np.nan, lasts)
         if chart.raised == 0:
             flow.owed_ring[:] = flow.owed  # what the fault owed is told and settled
         return
-    owe(flow, now, mean - x if ready else 0.0)
+    owe(flow, now, mean + unsure, mean - x if ready else 0.0)
     if ready:
         picture(chart, now, exposure, mean, scatter)
         least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
         weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
-        nats, _ = owed_evidence(flow, now)
-        chart.total = max(chart.total, nats)
+        chart.total = max(chart.total, owed_evidence(flow, now))
+        if reach > ABOUT_AT_ONCE and mean > 0.0:
+            _mix(chart, unsure / (mean * mean))
         learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
         chart.seen += 1
     if chart.total < BELIEVED:
+        _learn_uneven(flow, edge, (x - mean) * (x - mean) - mean - spread_of(chart, chart.best) * mean * mean)
         if ready:
             learn_spread(flow, now)
         _learn_curve(chart, flow, u, x, exposure)
 
 
 @compiled
-def _mix(chart: Record, moved: float) -> None:
-    """Campaigns convert differently: a new mixture of cohorts is known less well than the old one was."""
-    news = 2.0 * (CAMPAIGN_SD * moved) ** 2
+def _edge(flow: Record, young: float) -> float:
+    """How much of what is expected is the edge of a burst, squared: the change of what entered just now.
+
+    When in a minute a burst began is not known, nor how well this campaign converts.
+    """
+    change = young - flow.young
+    flow.young = young
+    square = change * change + 0.5 * flow.edge
+    flow.edge = square
+    return square
+
+
+@compiled
+def is_ready(flow: Record, reach: int) -> bool:
+    """Has the curve been taught for as long as it reaches?"""
+    return flow.fits >= (reach if reach > ABOUT_AT_ONCE else READY)
+
+
+@compiled
+def _mix(chart: Record, news: float) -> None:
+    """Campaigns convert differently: a new mixture of cohorts is known less well than the old one was.
+
+    news: relative variance that the mixture has added to what is known of the level.
+    """
     for b in range(LEVELS):
         narrow = 1.0 / (1.0 + news * chart.alpha[b])
         chart.alpha[b] *= narrow
@@ -88,11 +111,22 @@ def _mix(chart: Record, moved: float) -> None:
 
 
 @compiled
+def _learn_uneven(flow: Record, edge: float, off: float) -> None:
+    """Least squares of the variance that nothing else explains on the squared edges of bursts."""
+    if edge <= 1.0:
+        return
+    weight = 1.0 / (edge * edge)
+    flow.uneven = flow.uneven * SPREAD_MEMORY + min(off, 4.0 * edge) * edge * weight * min(edge, 100.0)
+    flow.uneven_n = flow.uneven_n * SPREAD_MEMORY + min(edge, 100.0)
+    flow.uneven = max(flow.uneven, 0.0)
+
+
+@compiled
 def _learn_curve(chart: Record, flow: Record, u: Floats, x: float, before: float) -> None:
     """Teach the curve; where it was fitted anew, the level moves so that what is expected does not jump."""
     if not teach(flow, u, x, spread_of(chart, chart.best)):
         return
-    after, flow.fresh = expected(flow, u)
+    after, flow.young = expected(flow, u)
     if before <= 0.0 or after <= 0.0 or flow.fits <= READY:
         return
     for b in range(LEVELS):
@@ -161,14 +195,14 @@ def features(flow: Record, number: int, first: int, reach: int, u: Floats) -> fl
 
 @compiled
 def expected(flow: Record, u: Floats) -> tuple[float, float]:
-    """What should come out, and which share of it entered in the youngest quarter of the blocks."""
+    """What should come out, and how much of that entered within the last few intervals."""
     total, young = 0.0, 0.0
     for b in range(LAGS):
         part = flow.curve[b] * u[b]
         total += part
-        if b < 5:
+        if b < 4:
             young += part
-    return total, (young / total if total > 0.0 else 0.0)
+    return total, young
 
 
 @compiled
@@ -212,10 +246,11 @@ def _fit(flow: Record) -> None:
 
 
 @compiled
-def owe(flow: Record, number: int, missing: float) -> None:
-    """Remember by how much less than expected came out."""
+def owe(flow: Record, number: int, variance: float, missing: float) -> None:
+    """Remember by how much less than expected came out, and how much that should scatter."""
     flow.owed += missing
     flow.owed_ring[number % RING] = flow.owed
+    flow.busy_ring[number % RING] = variance
 
 
 @compiled
@@ -225,22 +260,27 @@ def owed_over(flow: Record, number: int, span: int) -> float:
 
 
 @compiled
-def owed_evidence(flow: Record, number: int) -> tuple[float, int]:
-    """Evidence (nats) that something is missing, and over how many intervals it is strongest."""
-    best, at = 0.0, 0
+def _unit(flow: Record, number: int, span: int) -> float:
+    """In what unit the variance of a span is kept: what is owed is owed by the intervals at its two ends."""
+    ends = 1.0
+    for i in range(3):
+        ends += flow.busy_ring[(number - i) % RING] + flow.busy_ring[(number - span - i) % RING]
+    return ends
+
+
+@compiled
+def owed_evidence(flow: Record, number: int) -> float:
+    """Evidence (nats) that something is missing, over the span where it is strongest."""
+    best = 0.0
     for i in range(len(SPANS)):
         span = SPANS[i]
         freedom = min(flow.spread_n[i] / span, 200.0)
-        if freedom < 4.0 or flow.spread[i] <= 0.0:
-            continue
         owed = owed_over(flow, number, span)
-        if owed <= 0.0:
+        if freedom < 4.0 or owed <= 0.0:
             continue
-        nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * flow.spread[i]))
-        nats -= math.log(float(len(SPANS)))
-        if nats > best:
-            best, at = nats, int(span)
-    return best, at
+        square = owed * owed / (_unit(flow, number, span) * flow.spread[i])
+        best = max(best, 0.5 * freedom * math.log(1.0 + square / freedom) - math.log(float(len(SPANS))))
+    return best
 
 
 @compiled
@@ -250,9 +290,8 @@ def learn_spread(flow: Record, number: int) -> None:
         span = SPANS[i]
         owed = owed_over(flow, number, span)
         count = flow.spread_n[i]
-        square = owed * owed + 0.25
+        square = (owed * owed + 0.25) / _unit(flow, number, span)
         if count > 10.0 * span:
-            square = min(square, 9.0 * flow.spread[i])
-        rate = max(1.0 / (count + 1.0), 1.0 - SPREAD_MEMORY)
-        flow.spread[i] += rate * (square - flow.spread[i])
+            square = min(square, 16.0 * flow.spread[i])
+        flow.spread[i] += max(1.0 / (count + 1.0), 1.0 - SPREAD_MEMORY) * (square - flow.spread[i])
         flow.spread_n[i] = count + 1.0

@@ -26,6 +26,9 @@ ENOUGH = 6.0  # nats that it is as before, to clear
 CLEAR_CAP = 3.0  # of which one interval gives at most so many: never the first good interval
 MOST_CAP = 30.0
 RECOVERED, EXPIRED = 1, 3
+PEAK = 2.0  # nats: evidence above it is a peak
+PEAKS_PRIOR = 20.0  # how many peaks of a model that holds everybody is credited with
+MOST_EXCESS = 15.0
 
 
 @compiled
@@ -215,8 +218,31 @@ def unlike_today(chart: Record, x: float, mean: float, exposures: Floats, scatte
 
 
 @compiled
-def raise_alarm(chart: Record, number: int) -> None:
-    """From quiet to raised: find the onset, and the level as it was before it.
+def stretched(chart: Record) -> float:
+    """The evidence, brought to nats by the chart's own peaks while all was well.
+
+    If the model holds, peaks exceed any level by 1 nat on average. What exceeds by b nats is worth 1/b as much.
+    """
+    if chart.total <= PEAK:
+        return chart.total
+    mean = (PEAKS_PRIOR + chart.excess) / (PEAKS_PRIOR + chart.peaks)
+    return PEAK + (chart.total - PEAK) / max(mean, 0.7)
+
+
+@compiled
+def learn_peaks(chart: Record) -> None:
+    """Follow the evidence through its peaks: one ends when the evidence has all but gone, or in an alarm."""
+    if chart.total > PEAK:
+        chart.peak = max(chart.peak, chart.total)
+    if chart.peak > 0.0 and (chart.total < 1.0 or chart.raised == 1):
+        chart.excess += min(chart.peak - PEAK, MOST_EXCESS)
+        chart.peaks += 1.0
+        chart.peak = 0.0
+
+
+@compiled
+def raise_alarm(chart: Record, number: int, up: bool) -> None:
+    """From quiet to raised: find the onset, and the level as it was before it. up: more is the fault, not less.
 
     The onset is the start of the run of intervals up to now that is most likely under one common factor on the
     expected (a generalised likelihood ratio over the ring). A fault older than the ring is taken from the account
@@ -228,7 +254,7 @@ def raise_alarm(chart: Record, number: int) -> None:
     chart.vx, chart.vm, chart.vn, chart.vv = 0.0, 0.0, 0.0, 0.0
     j = strongest_size(chart)
     first = max(number - RING + 1, chart.first)
-    gains = _gains(chart, number, first)
+    gains = _gains(chart, number, first, up)
     best = 0
     for i in range(len(gains)):
         if gains[i] > gains[best]:
@@ -247,7 +273,7 @@ def raise_alarm(chart: Record, number: int) -> None:
 
 
 @compiled
-def _gains(chart: Record, number: int, first: int) -> Floats:
+def _gains(chart: Record, number: int, first: int, up: bool) -> Floats:
     """float64[number - first + 1]: at i, the evidence (nats) that a fault of the best-fitting size began i
     intervals before `number`."""
     gains = np.full(number - first + 1, -1e300)
@@ -260,6 +286,8 @@ def _gains(chart: Record, number: int, first: int) -> Floats:
         if m_sum <= 0.0:
             continue
         ratio = max(x_sum, 0.25) / m_sum
+        if (ratio < 1.0) == up:
+            continue
         total = 0.0
         for k in range(i + 1):
             at = (number - k) % RING

@@ -27,6 +27,8 @@ QUARTERS = 96  # of an hour, in a day
 WEEK = 7 * QUARTERS
 PRIOR_DEN = 300.0  # weight of the prior of c, in units of expect.scatter_weight
 PRIOR_SCATTER = 0.01
+EDGE_VARIANCE = 0.1  # of the squared edge of a burst (flow.py), before that is known,
+EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
 PRIOR_SHARE = 0.01  # an error share that nobody has seen yet, worth half an error
 
 Floats = NDArray[np.float64]
@@ -49,6 +51,7 @@ CHART = np.dtype(
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
         ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),  # levels under the other days that today may be like
         ("total", F),  # the evidence of all sizes together
+        ("peak", F), ("excess", F), ("peaks", F),  # its peaks while all was well: this one, mean excess, how many
         ("odd", I),  # 1: one odd interval waits to be explained
         # a raised chart: onset and its range, the level before the fault, sums since the onset, the fault in parts
         # of the usual, counts that came late after all; evidence and sums of being as before
@@ -88,11 +91,13 @@ def flow_record(depth: int) -> np.dtype[Any]:
             ("gram", F, (LAGS, LAGS)), ("moment", F, LAGS),  # least-squares sums
             ("curve", F, LAGS),  # expected out per in, by lag block
             ("fits", I),  # intervals that taught the curve
-            ("fresh", F),  # share of the expected that entered lately
+            ("young", F), ("edge", F),  # how much of the expected entered just now, and how suddenly
             # running sums of what went in and of unmeasured intervals, and both by interval
             ("went", F), ("gone", F), ("went_ring", F, depth), ("gone_ring", F, depth),
             ("owed", F), ("owed_ring", F, RING),  # running sum of what is missing
-            ("spread", F, len(SPANS)), ("spread_n", F, len(SPANS)),  # its variance over each span
+            ("busy_ring", F, RING),  # the variance of each interval
+            ("spread", F, len(SPANS)), ("spread_n", F, len(SPANS)),  # variance of what is owed over each span
+            ("uneven", F), ("uneven_n", F),  # variance per squared edge, as a weighted mean
         ],
         align=True,
     )  # fmt: skip
@@ -129,6 +134,8 @@ def empty(plan: Plan) -> Memory:
         np.zeros((2, 2)),
     )
     _priors(plan, columns.charts)
+    columns.flows.uneven_n[:] = EDGE_WEIGHT
+    columns.flows.uneven[:] = EDGE_WEIGHT * EDGE_VARIANCE
     return Memory(plan.keys, columns, np.full(len(plan.row_service), -1, dtype=np.int64))
 
 

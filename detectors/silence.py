@@ -12,7 +12,7 @@ import numpy as np
 from detectors.compiled import compiled
 from detectors.memory import Record
 
-LEAST = 3  # intervals: one may be a missed scrape, two a restart
+LEAST = 5  # intervals: some scrapes are missed, and a restart takes a while
 KNOWN = 30  # measured intervals before a silence can mean anything
 MEMORY = 2.0 ** (-1 / 20160)
 

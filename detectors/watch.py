@@ -20,7 +20,7 @@ from collector.bins import Bins
 from detectors import error_ratio, flow, rollout, throughput
 from detectors.compiled import compiled
 from detectors.findings import Finding
-from detectors.judge import EXPIRED, cap_of, raise_alarm, settle
+from detectors.judge import EXPIRED, cap_of, learn_peaks, raise_alarm, settle, stretched
 from detectors.memory import RING, WEEK, Columns, Floats, Memory, Wholes
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
 from detectors.season import end_day, local_days, week_positions
@@ -204,8 +204,9 @@ def _decide(columns: Columns, laid: Laid, now: int) -> bool:
     for c in range(len(laid.kind)):
         chart = columns.charts[c]
         quiet = chart.raised == 0 and chart.phase == 0
-        if quiet and chart.total >= enough and _may_raise(columns, laid, c):
-            raise_alarm(chart, now)
+        if quiet and stretched(chart) >= enough and _may_raise(columns, laid, c):
+            raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
+        learn_peaks(chart)
         news = news or chart.phase > 0 or chart.s_phase > 0
     return news
 
@@ -219,7 +220,7 @@ def _skip(columns: Columns, now: int) -> None:
         chart.ring_e[slot], chart.ring_m[slot] = np.nan, np.nan
     for f in range(len(columns.flows)):
         flow.take_in(columns.flows[f], now, np.nan, 0.0)
-        flow.owe(columns.flows[f], now, 0.0)
+        flow.owe(columns.flows[f], now, 0.0, 0.0)
 
 
 @compiled
@@ -228,6 +229,6 @@ def _may_raise(columns: Columns, laid: Laid, c: int) -> bool:
     f = laid.explained_by[c]
     if f < 0:
         return True
-    if columns.flows[laid.lag[f]].fits < 2 * flow.READY:
+    if not flow.is_ready(columns.flows[laid.lag[f]], laid.reach[laid.lag[f]]):
         return True
     return columns.charts[f].total >= 1.0 or columns.charts[f].raised == 1
