@@ -60,7 +60,7 @@ class People:
             trust_env=False, timeout=10.0, limits=httpx2.Limits(max_connections=BUSY)
         )
         self._lists: deque[str] = deque(maxlen=20)
-        self._waiting: list[tuple[float, dict[str, str]]] = []  # opens by the moment at which they come
+        self._waiting: list[tuple[float, int, dict[str, str]]] = []  # opens by the moment at which they come
         self._number = itertools.count(1)
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -86,7 +86,10 @@ class People:
         for mail in mails:
             if self._chance.random() < OPENED:
                 delay = min(40.0, self._chance.lognormvariate(0.7, 1.0))
-                heapq.heappush(self._waiting, (hour + delay, {**self._town.an_open(), "mail": mail["id"]}))
+                # The number settles which of two opens at one moment comes first.
+                number = next(self._number)
+                event = {**self._town.an_open(), "mail": mail["id"], "id": f"open-{number}"}
+                heapq.heappush(self._waiting, (hour + delay, number, event))
 
     async def _again_and_again(self, rate: float, act: Callable[[], Awaitable[None]]) -> None:
         """`rate` times a second on average, each at a moment of its own, no matter how the last one fares."""
@@ -139,7 +142,7 @@ class People:
             hour = asyncio.get_running_loop().time()
             batch = []
             while self._waiting and self._waiting[0][0] <= hour:
-                batch.append(heapq.heappop(self._waiting)[1] | {"id": f"open-{next(self._number)}"})
+                batch.append(heapq.heappop(self._waiting)[2])
             if batch:
                 self._begin(self._report(batch))
             for _ in batch:
