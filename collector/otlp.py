@@ -51,18 +51,23 @@ def decode(body: bytes, encoding: Encoding) -> Readings:
         raise BadRequest(f"not an ExportMetricsServiceRequest in JSON: {error}") from None
     columns = _Columns()
     for of_resource in request.resource_metrics or ():
-        resource = _pairs(of_resource.resource.attributes if of_resource.resource else None)
+        columns.enter(_pairs(of_resource.resource.attributes if of_resource.resource else None))
         for of_scope in of_resource.scope_metrics or ():
             of = of_scope.scope
             scope = (of.name or "", of.version or "") if of else ("", "")
             for metric in of_scope.metrics or ():
-                _metric(columns, resource, scope, metric)
+                _metric(columns, scope, metric)
     return columns.readings()
 
 
 @dataclass(slots=True)
 class _Columns:
-    """Readings in the making."""
+    """Readings in the making. Of the resource being read: its text, service, version and environment."""
+
+    instance: str = ""
+    service: str = ""
+    version: str = ""
+    environment: str = ""
 
     keys: list[SeriesKey] = field(default_factory=list)
     streams: dict[Stream, int] = field(default_factory=dict)
@@ -73,6 +78,13 @@ class _Columns:
     cumulative: list[bool] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+
+    def enter(self, resource: dict[str, str]) -> None:
+        """What follows was counted by this resource."""
+        self.instance = json.dumps(sorted(resource.items()))
+        self.service = resource.get("service.name") or "unknown_service"
+        self.version = resource.get("service.version", "")
+        self.environment = resource.get(_ENVIRONMENT) or resource.get(_OLD_ENVIRONMENT, "")
 
     def readings(self) -> Readings:
         return Readings(
@@ -88,7 +100,7 @@ class _Columns:
         )
 
 
-def _metric(columns: _Columns, resource: dict[str, str], scope: tuple[str, str], metric: Any) -> None:
+def _metric(columns: _Columns, scope: tuple[str, str], metric: Any) -> None:
     """Append the data points of one metric, or say why not."""
     kind = metric.WhichOneof("data")
     if kind is None:
@@ -113,16 +125,15 @@ def _metric(columns: _Columns, resource: dict[str, str], scope: tuple[str, str],
     if why:
         columns.refused[why] += len(points)
         return
-    stream = Stream(json.dumps(sorted(resource.items())), json.dumps([*scope, kind, metric.unit or ""]))
+    stream = Stream(columns.instance, json.dumps([*scope, kind, metric.unit or ""]))
     number = columns.streams.setdefault(stream, len(columns.streams))
     cumulative = data.aggregation_temporality == _CUMULATIVE
     for point in points:
-        _point(columns, resource, metric.name, kind, number, cumulative, point)
+        _point(columns, metric.name, kind, number, cumulative, point)
 
 
 def _point(
     columns: _Columns,
-    resource: dict[str, str],
     metric: str,
     kind: str,
     stream: int,
@@ -144,16 +155,10 @@ def _point(
         columns.refused["no time"] += 1
         return
     attributes = _pairs(point.attributes)
-    environment = resource.get(_ENVIRONMENT) or resource.get(_OLD_ENVIRONMENT)
-    if environment:
-        attributes.setdefault(_ENVIRONMENT, environment)
+    if columns.environment:
+        attributes.setdefault(_ENVIRONMENT, columns.environment)
     columns.keys.append(
-        SeriesKey(
-            resource.get("service.name") or "unknown_service",
-            metric,
-            resource.get("service.version", ""),
-            tuple(sorted(attributes.items())),
-        )
+        SeriesKey(columns.service, metric, columns.version, tuple(sorted(attributes.items())))
     )
     columns.stream.append(stream)
     columns.start.append(min(point.start_time_unix_nano or 0, _LATEST))
@@ -168,6 +173,8 @@ def _pairs(attributes: Any) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     """An attribute's value as text; a whole number is the same whichever type a language sends it as."""
+    if value is not None and value.string_value:
+        return str(value.string_value)
     plain = _plain(value)
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 

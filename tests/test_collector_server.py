@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -36,6 +37,7 @@ from collector.deployments import Deployment
 from collector.points import Readings
 from collector.server import Busy, Door, app
 
+ROOT = Path(__file__).parent.parent
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
 DELTA = {Counter: AggregationTemporality.DELTA, Histogram: AggregationTemporality.DELTA}
@@ -182,7 +184,7 @@ with instrumented(sys.argv[1]) as provider:
 
 def test_two_processes_and_a_restart_count_into_one_series(at: str, behind: Behind) -> None:
     def start(added: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", PROCESS, at, str(added)])
+        return subprocess.Popen([sys.executable, "-c", PROCESS, at, str(added)], cwd=ROOT)
 
     both = [start(10), start(1)]
     assert [process.wait(60) for process in both] == [0, 0]
