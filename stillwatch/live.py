@@ -249,17 +249,22 @@ class Live:
             self._store.say("", self._judgement.sight(self.blind_since, True), now)
             self.blind_since = 0
 
-    def stop(self) -> None:
-        """Keep what is owed, and a snapshot, so that the next start has nothing to replay."""
-        with self._step:
-            try:
-                self._keep()
-                if self._judged is not None and not self._behind:
-                    self._store.commit(
-                        Closing(snapshot=(self._judged, snapshot.dump(self._state))), self._known
-                    )
-            except StoreTrouble as trouble:
-                self._in_trouble(trouble)
+    def stop(self, patience: float = -1) -> None:
+        """Keep what is owed, and a snapshot, so that the next start has nothing to replay.
+
+        patience: seconds to wait for a tick that runs; without its end nothing is lost, only replayed.
+        """
+        if not self._step.acquire(timeout=patience):
+            log.warning("stopped in the middle of a step; the next start takes it again")
+            return
+        try:
+            self._keep()
+            if self._judged is not None and not self._behind:
+                self._store.commit(Closing(snapshot=(self._judged, snapshot.dump(self._state))), self._known)
+        except StoreTrouble as trouble:
+            self._in_trouble(trouble)
+        finally:
+            self._step.release()
 
     # What is known of ourselves.
 

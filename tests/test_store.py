@@ -327,9 +327,8 @@ def test_readers_in_other_processes_do_not_disturb_and_see_whole_commits(store: 
     store.commit(Closing(block(600, [[1.0, 2.0, 3.0]])), TABLE)
     with store.writing() as c:
         c.exec_driver_sql("DELETE FROM intervals")
-        ask = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM intervals').fetchone()[0])"
         told = subprocess.run(
-            [sys.executable, "-c", ask, str(path)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", READER, str(path)], capture_output=True, text=True, check=True
         )
         assert told.stdout.strip() == "1"
         c.rollback()

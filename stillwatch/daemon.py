@@ -1,0 +1,255 @@
+"""The daemon: opens the door, winds the clock, delivers, and stops when it is told to.
+
+In: settings. Out: an exit status, when somebody ends it. Never: a judgement (see live.py), a word for people.
+APScheduler lives here; it only calls tick, and how often it does so means nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from alerts import jsonl, messages, routes
+from alerts.deliver import SENDERS, Place, deliver
+from alerts.incidents import Event
+from collector.bins import SeriesTable
+from collector.server import Door, app
+from detectors import discover, plan
+from stillwatch import clock, selfwatch
+from stillwatch.config import Settings
+from stillwatch.live import Judgement, Live
+from stillwatch.mailbox import Mailbox
+from stillwatch.store import News, Store
+from stillwatch.tables import StoreTrouble
+
+log = logging.getLogger(__name__)
+
+PULSE = 1  # seconds between calls of tick, and between rounds of delivery
+PATIENCE = 4.0  # seconds in which a stop is over, whatever is going on
+
+
+class CannotStart(Exception):  # noqa: N818  (it reads as what happened)
+    """One line that says why, and what to change."""
+
+
+def run(settings: Settings) -> int:
+    """Watch until SIGTERM or SIGINT. Exit status: 0 stopped, 1 could not start or go on."""
+    _log_to_stderr()
+    stopping = threading.Event()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_alone(Path(settings.database)))
+            store = Store(Path(settings.database))
+            stack.callback(store.close)
+            live = Live(store, judgement(settings), settings.interval, settings.grace, clock.now())
+            place, channel = _place(settings)
+            listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
+        except (CannotStart, StoreTrouble, ValueError) as error:
+            log.error("cannot start: %s", error)
+            return 1
+        stack.enter_context(_signals(stopping))
+        courier = Courier(Mailbox(store), place, stopping)
+        door = _door(settings, live, courier)
+        with _ticking(live), _serving(door, listener) as server:
+            log.info(
+                "watching %s, listening on %s:%s, telling %s",
+                f"{len(settings.signals)} signals" if settings.signals else "signals found by metric names",
+                *listener.getsockname()[:2],
+                channel,
+            )
+            status = _wait(stopping, server, courier)
+        live.stop(PATIENCE)
+        courier.join(1.0)
+    log.info("stopped")
+    return status
+
+
+def judgement(settings: Settings) -> Judgement:
+    """How these settings turn closed intervals into news."""
+    channel = settings.slack.channel or "terminal"
+    return Judgement(
+        plan=partial(_plan, settings),
+        news=partial(_news, settings, channel),
+        sight=partial(selfwatch.sight, channel),
+    )
+
+
+def _plan(settings: Settings, table: SeriesTable) -> plan.Plan:
+    signals = settings.signals or discover.discover(table)
+    return plan.lay(signals, table, settings.interval, settings.budget, settings.timezone)
+
+
+def _news(settings: Settings, channel: str, event: Event) -> News:
+    told = routes.channels(event.incident, settings.routes, channel)
+    words = tuple(message for where in told for message in messages.word(event, where))
+    return News(event.incident.id, event.number, event.time, jsonl.line(event), words)
+
+
+def _place(settings: Settings) -> tuple[Place, str]:
+    """Where messages go, and what to call it in the log."""
+    name = "slack" if settings.slack.token else "terminal"
+    place = SENDERS[name](settings.slack.token, settings.slack.base_url, clock.now)
+    return place, f"{name} {settings.slack.channel}".strip()
+
+
+class Courier:
+    """Delivers in a thread of its own, so that neither the tick nor a stop waits for a slow place."""
+
+    def __init__(self, mailbox: Mailbox, place: Place, stopping: threading.Event) -> None:
+        self.mailbox = mailbox
+        self._place = place
+        self._stopping = stopping
+        self._trouble = ""
+        self._thread = threading.Thread()
+
+    def keep_going(self) -> None:
+        """Start, or start again: what breaks one round (and is in the log) must not end all delivery."""
+        if not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._rounds, name="deliver", daemon=True)
+            self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _rounds(self) -> None:
+        while not self._stopping.wait(PULSE):
+            try:
+                deliver(self.mailbox, self._place, clock.now)
+                self._trouble = ""
+            except StoreTrouble as trouble:
+                if str(trouble) != self._trouble:
+                    log.error("nothing is delivered: %s", trouble)
+                self._trouble = str(trouble)
+
+
+def _door(settings: Settings, live: Live, courier: Courier) -> Door:
+    def health() -> dict[str, object]:
+        told = live.health(clock.now())
+        try:
+            return told | {"outbox": courier.mailbox.depth()}
+        except StoreTrouble as trouble:
+            return told | {"ok": False, "trouble": str(trouble)}
+
+    return Door(
+        metrics=lambda readings: live.readings(readings, clock.now()),
+        deployments=lambda told: live.deployments(told, clock.now()),
+        clock=clock.now,
+        health=health,
+        token=settings.listen.token,
+    )
+
+
+@contextmanager
+def _ticking(live: Live) -> Iterator[None]:
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(1)},
+        # By default a call that is a second late is left out; tick asks what is due, so late is harmless.
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        timezone="UTC",
+    )
+    scheduler.add_job(lambda: live.tick(clock.now()), "interval", seconds=PULSE)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+@contextmanager
+def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app(door),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    # In a thread of its own uvicorn leaves the signals to us.
+    thread = threading.Thread(target=server.run, args=([listener],), name="door", daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+
+
+def _wait(stopping: threading.Event, server: threading.Thread, courier: Courier) -> int:
+    while not stopping.wait(PULSE):
+        courier.keep_going()
+        if not server.is_alive():
+            log.error("the door is gone; ending, so that whoever supervises us starts us again")
+            stopping.set()
+            return 1
+    return 0
+
+
+@contextmanager
+def _listener(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        listener = socket.create_server((host, port), family=_family(host), backlog=256)
+    except OSError as error:
+        raise CannotStart(
+            f"cannot listen on {host}:{port} ({error.strerror or error}); is another Stillwatch or collector "
+            "there? Set `listen: {port: ...}`"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Two daemons on one database would tell everything twice."""
+    if not database.parent.is_dir():
+        raise CannotStart(f"{database}: the folder {database.parent} does not exist")
+    try:
+        with database.with_name(database.name + ".lock").open("w") as mark:
+            flock(mark, LOCK_EX | LOCK_NB)
+            yield
+    except BlockingIOError:
+        raise CannotStart(f"another Stillwatch runs on {database}") from None
+    except PermissionError as error:
+        raise CannotStart(f"{database}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+    logging.Formatter.converter = time.gmtime
+    logging.getLogger().setLevel(logging.INFO)
+    for loud in ("apscheduler", "uvicorn", "httpx2", "httpcore2"):
+        logging.getLogger(loud).setLevel(logging.ERROR)
