@@ -57,8 +57,8 @@ def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner, float
                     of[room][rest] = arrays[name]
             alive = float(arrays["alive"])
         counters = Counters.restore(of["counters"])
-        # `alive` and not now: what was acknowledged since is added first, then the rest was not watched.
-        binner = Binner.restore(of["binner"], table, now=max(alive, float(of["binner"]["heard"][0])))
+        # As of its own last word: we know better (`alive`) since when nobody listened.
+        binner = Binner.restore(of["binner"], table, now=float(of["binner"]["heard"][0]))
     except UNREADABLE as error:
         log.warning("the kept state of the collector cannot be read, it begins anew: %s", error)
         return None

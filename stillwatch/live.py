@@ -75,17 +75,22 @@ class Live:
         self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
         self._state, self._judged = kept.remembered(store)
         self._alive_at(now)
+        # From the first moment on: since when we listen decides what a first total means.
+        store.commit(
+            Closing(collector=(kept.packed(self._counters, self._binner, now), self._noted)), self._known
+        )
 
     def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner, int]:
         """The collector as of the last commit, and all that was acknowledged since."""
-        counters = Counters(now)
-        binner = Binner(interval, grace, now if self._stored is None else self._stored, self._table)
-        self._alive: float = now if self._stored is None else self._stored + grace
         saved = kept.collector(self._store, self._table)
-        if saved is not None:
-            counters, earlier, self._alive = saved
-            # Open intervals cannot be carried over to another grace; they were not watched, then.
-            binner = earlier if earlier.grace == grace else binner
+        if saved is None:
+            counters, self._alive = Counters(now), float(now)
+            binner = Binner(interval, grace, now if self._stored is None else self._stored, self._table)
+        else:
+            counters, binner, self._alive = saved
+        if binner.grace != grace:
+            # Open intervals cannot be carried over; they were not watched, then.
+            binner = Binner(interval, grace, binner.next, self._table)
         noted = 0
         for number, received, readings in kept.journal(self._store):
             noted = number

@@ -24,7 +24,7 @@ from alerts.packed import pack, unpack
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from stillwatch import tables
-from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
+from stillwatch.blobs import heard, in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
 from stillwatch.tables import StoreTrouble, clear, open_file
 
 SNAPSHOTS = 3  # the newest so many are kept
@@ -140,8 +140,8 @@ class Store:
         kept = []
         for i in range(len(bins)):
             one = bins.cut(i, i + 1)
-            # Nobody listened: no columns at all are read back as not measured.
-            values = one.values[0] if one.watched[0] else one.values[0, :0]
+            # No columns at all are read back as not measured: years of silence cost next to nothing.
+            values = one.values[0, :0] if np.isnan(one.values).all() else one.values[0]
             kept.append(
                 {
                     "start": one.start,
@@ -245,13 +245,14 @@ class Store:
     ) -> tuple[SeriesTable, Bins, tuple[Deployment, ...]]:
         """Everything recorded from `start` to before `end` (epoch seconds), as a dataset holds it.
 
-        Intervals that nobody watched are NaN. Raises StoreTrouble when nothing was recorded then.
+        Intervals that were not watched are NaN: a dataset has no other word for it.
+        Raises StoreTrouble when nothing was recorded then.
         """
         blocks = list(self.history(start, end))
         if not blocks:
             raise StoreTrouble(f"{self.path}: no interval was recorded in that time")
         table = self.table()
-        bins = in_one(blocks, len(table))
+        bins = heard(in_one(blocks, len(table)))
         return table, bins, self.deployments(upto=int(bins.closed[-1]))
 
     def lines(self) -> list[str]:
