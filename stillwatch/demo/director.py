@@ -6,6 +6,7 @@ In: an interval, a Slack channel if there is one. Out: the story in the terminal
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -23,7 +24,7 @@ from stillwatch.demo.processes import Children, DemoError
 from stillwatch.demo.summary import summary
 from stillwatch.demo.truth import known
 from stillwatch.demo.verdict import Fault, Told, told
-from stillwatch.demo.watcher import Watcher
+from stillwatch.demo.watcher import TOKEN, Watcher
 
 LEARNING = 75  # seconds at least in which nothing happens
 UNDERSTANDING = 90  # seconds at most until an alert
@@ -48,11 +49,12 @@ class Demo:
         first = self.release("release-2022-04-13", (importer.SERVICE, parser.SERVICE))
         self.await_alert(first)
         self.put_back(first)
-        self.await_recovery(first)
+        # While Stillwatch makes sure that this is over, another team deploys: one more thing to tell apart.
+        self.pause(REACTING)
         second = self.release("new-framework", (resizer.SERVICE,))
         self.await_alert(second)
         self.put_back(second)
-        self.await_recovery(second)
+        self.await_recovery(first + second)
 
     def learn(self) -> None:
         """Let Stillwatch see what is usual."""
@@ -130,6 +132,9 @@ def run(interval: int = 5, slack_channel: str = "", keep: bool = False) -> int:
     interval: seconds, 5 or more. slack_channel: where messages go when SLACK_BOT_TOKEN is set, else they are
     shown here. keep: leave the folder with database, configuration and logs where it is.
     """
+    if slack_channel and not os.environ.get(TOKEN):
+        click.echo(f"{TOKEN} is not set: messages are shown here instead of in {slack_channel}", err=True)
+        slack_channel = ""
     folder = Path(tempfile.mkdtemp(prefix="stillwatch-demo-"))
     # However we are asked to stop, the children are stopped first.
     for end in (signal.SIGTERM, signal.SIGHUP):

@@ -33,7 +33,7 @@ from stillwatch.demo.serving import answer
 from stillwatch.demo.town import EDITOR_WIDTH, MAIL_WIDTH, Town
 
 RECORD = "people.json"
-RATES = {"imports": 10.0, "campaigns": 4.0, "editor": 80.0}  # a second, all people together
+RATES = {"imports": 16.0, "campaigns": 4.0, "editor": 120.0}  # a second, all people together
 OPENED = 0.6  # share of the mails that somebody opens
 WITH_IMAGE = 0.5  # share of the opens that load an image as well
 BATCH = 0.25  # seconds for which the mail programs' events are gathered before they are reported
@@ -82,14 +82,14 @@ class People:
 
     def take(self, mails: list[dict[str, str]]) -> None:
         """Mails arrive: most are opened, a few within a second, some much later."""
-        hour = asyncio.get_running_loop().time()
+        moment = asyncio.get_running_loop().time()
         for mail in mails:
             if self._chance.random() < OPENED:
                 delay = min(40.0, self._chance.lognormvariate(0.7, 1.0))
                 # The number settles which of two opens at one moment comes first.
                 number = next(self._number)
                 event = {**self._town.an_open(), "mail": mail["id"], "id": f"open-{number}"}
-                heapq.heappush(self._waiting, (hour + delay, number, event))
+                heapq.heappush(self._waiting, (moment + delay, number, event))
 
     async def _again_and_again(self, rate: float, act: Callable[[], Awaitable[None]]) -> None:
         """`rate` times a second on average, each at a moment of its own, no matter how the last one fares."""
@@ -139,9 +139,9 @@ class People:
     async def _report_opens(self) -> None:
         while True:
             await asyncio.sleep(BATCH)
-            hour = asyncio.get_running_loop().time()
+            moment = asyncio.get_running_loop().time()
             batch = []
-            while self._waiting and self._waiting[0][0] <= hour:
+            while self._waiting and self._waiting[0][0] <= moment:
                 batch.append(heapq.heappop(self._waiting)[2])
             if batch:
                 self._begin(self._report(batch))

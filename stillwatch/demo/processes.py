@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +53,18 @@ class Children:
         for child in list(reversed(self._running)):
             self.stop(child)
 
-    def start(self, name: str, command: list[str], *, ready: str = "", aloud: bool = False) -> Child:
+    def start(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        ready: str = "",
+        aloud: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start a process; with `ready`, wait for that file, in which it says where it serves.
 
-        aloud: its standard output is ours, and it may reach the outside world (by the proxies that are set).
+        aloud: its standard output is ours. environment: a plain one if left out.
         Raises DemoError when it ends, or is not ready within PATIENCE.
         """
         log = self._folder / f"{name}.log"
@@ -66,7 +74,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=None if aloud else words,
                 stderr=words,
-                env=None if aloud else plain_environment(),
+                env=plain_environment() if environment is None else environment,
                 start_new_session=True,  # Ctrl-C is for the director, who stops the children in order
             )
         child = Child(name, process, log)

@@ -7,6 +7,7 @@ Never: a short cut. What the demo knows of the alerts it reads from the daemon's
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -23,11 +24,13 @@ from stillwatch.demo.verdict import Alert
 if TYPE_CHECKING:
     from stillwatch.store import Store
 
+TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 -- the name of a variable
+
 CONFIG = """\
 # Written by the demo. What there is to say about services of your own looks like `services` below.
 interval: {interval}s
 grace: {grace}s
-listen: 127.0.0.1:{port}
+listen: {{host: 127.0.0.1, port: {port}}}
 database: {database}
 {notify}
 services:
@@ -64,6 +67,7 @@ class Watcher:
     def __init__(self, children: Children, folder: Path, interval: int, slack_channel: str) -> None:
         self._children = children
         self._folder = folder
+        self._slack_channel = slack_channel
         self._config = folder / "stillwatch.yaml"
         self._seen: list[Alert] = []
         self._store: Store | None = None
@@ -81,8 +85,15 @@ class Watcher:
 
     def open(self) -> Child:
         """Start the daemon and wait until its door is open. Raises DemoError."""
+        # To reach Slack it needs the token and the proxies that are set; else it must not even see them.
+        outside = dict(os.environ) if self._slack_channel else plain_environment()
+        if not self._slack_channel:
+            outside.pop(TOKEN, None)
         daemon = self._children.start(
-            "stillwatch", [*_command(), "run", "--config", str(self._config)], aloud=True
+            "stillwatch",
+            [*_command(), "run", "--config", str(self._config)],
+            aloud=True,
+            environment=outside,
         )
         if not self._children.wait(self._answers, 2 * PATIENCE):
             raise DemoError(f"Stillwatch was not ready within {2 * PATIENCE:.0f} s: see {daemon.log}")
