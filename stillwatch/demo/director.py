@@ -27,6 +27,7 @@ from stillwatch.demo.verdict import Fault, Told, told
 from stillwatch.demo.watcher import TOKEN, Watcher
 
 LEARNING = 75  # seconds at least in which nothing happens
+LEARNING_INTERVALS = 14  # and intervals at least
 UNDERSTANDING = 90  # seconds at most until an alert
 RECOVERING = 90  # seconds at most until it is said to be over
 REACTING = 10  # seconds that people need to read an alert and to decide
@@ -58,7 +59,7 @@ class Demo:
 
     def learn(self) -> None:
         """Let Stillwatch see what is usual."""
-        left = max(LEARNING, 14 * self.interval)
+        left = max(LEARNING, LEARNING_INTERVALS * self.interval)
         while left > 0:
             self.say(f"all is well, Stillwatch learns what is usual: {left} s to go")
             self.pause(min(15, left))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 -- the name of a variable
 
+COMMAND = (sys.executable, "-m", "stillwatch.cli")
+
 CONFIG = """\
 # Written by the demo. What there is to say about services of your own looks like `services` below.
 interval: {interval}s
@@ -91,7 +93,7 @@ class Watcher:
             outside.pop(TOKEN, None)
         daemon = self._children.start(
             "stillwatch",
-            [*_command(), "run", "--config", str(self._config)],
+            [*COMMAND, "run", "--config", str(self._config)],
             aloud=True,
             environment=outside,
         )
@@ -101,7 +103,7 @@ class Watcher:
 
     def deployed(self, service: str, version: str, *options: str) -> None:
         """Tell of a deployment, as a pipeline would: `stillwatch deployed`. Raises DemoError."""
-        command = [*_command(), "deployed", service, version, "--url", self.url, *options]
+        command = [*COMMAND, "deployed", service, version, "--url", self.url, *options]
         told = subprocess.run(  # noqa: S603 -- our own command, no shell
             command, capture_output=True, text=True, env=plain_environment(), timeout=PATIENCE, check=False
         )
@@ -130,10 +132,6 @@ class Watcher:
             return httpx2.get(f"{self.url}/healthz", timeout=1.0, trust_env=False).status_code < 500
         except httpx2.HTTPError:
             return False
-
-
-def _command() -> list[str]:
-    return [sys.executable, "-m", "stillwatch.cli"]
 
 
 def _free_port() -> int:
