@@ -20,7 +20,7 @@ from collector.counters import Counters
 from collector.points import Readings
 from stillwatch import snapshot
 from stillwatch.engine import State
-from stillwatch.journal import pack_readings, unpack_readings
+from stillwatch.journal import unpack_readings
 from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble
 
@@ -30,17 +30,16 @@ log = logging.getLogger(__name__)
 UNREADABLE = (ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile)
 
 
-def packed(counters: Counters, binner: Binner, alive: float) -> bytes:
-    """The collector as bytes; alive: epoch seconds of the last sign of our own life."""
-    arrays: dict[str, Any] = {"alive": np.float64(alive)}
-    arrays |= {f"counters.{name}": value for name, value in counters.state().items()}
+def packed(counters: Counters, binner: Binner) -> bytes:
+    """The collector as bytes."""
+    arrays: dict[str, Any] = {f"counters.{name}": value for name, value in counters.state().items()}
     arrays |= {f"binner.{name}": value for name, value in binner.state().items()}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner, float] | None:
+def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner] | None:
     """What `packed` kept; None when there is none that can be read.
 
     Without it the first totals of each process are not counted again, and an interval or two not watched.
@@ -55,19 +54,13 @@ def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner, float
                 room, _, rest = name.partition(".")
                 if rest:
                     of[room][rest] = arrays[name]
-            alive = float(arrays["alive"])
         counters = Counters.restore(of["counters"])
-        # As of its own last word: we know better (`alive`) since when nobody listened.
+        # As of its own last word: the store knows better since when nobody listened.
         binner = Binner.restore(of["binner"], table, now=float(of["binner"]["heard"][0]))
     except UNREADABLE as error:
         log.warning("the kept state of the collector cannot be read, it begins anew: %s", error)
         return None
-    return counters, binner, alive
-
-
-def note(store: Store, readings: Readings, now: float) -> int:
-    """Journal readings before they are acknowledged; returns their number."""
-    return store.note(pack_readings(readings), now)
+    return counters, binner
 
 
 def journal(store: Store) -> Iterator[tuple[int, float, Readings]]:

@@ -25,6 +25,7 @@ from collector.server import Busy
 from detectors.plan import Plan
 from stillwatch import engine, kept, snapshot
 from stillwatch.engine import State
+from stillwatch.journal import pack_readings
 from stillwatch.store import Closing, News, Store
 from stillwatch.tables import StoreTrouble
 
@@ -63,6 +64,7 @@ class Live:
         self._door = threading.Lock()  # counters, binner, table: what arrives, and the cut between intervals
         self._step = threading.Lock()  # state and plan: one tick at a time
         self._silent = max(interval // 2, 5)  # seconds without a sign of our own life: nobody listened
+        self._signed = now  # the last sign of life that is kept
         self._owed = Closing()
         self._plan: Plan | None = None
         self.last_tick = 0
@@ -76,21 +78,21 @@ class Live:
         self._state, self._judged = kept.remembered(store)
         self._alive_at(now)
         # From the first moment on: since when we listen decides what a first total means.
-        store.commit(
-            Closing(collector=(kept.packed(self._counters, self._binner, now), self._noted)), self._known
-        )
+        store.commit(Closing(collector=(kept.packed(self._counters, self._binner), self._noted)), self._known)
 
     def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner, int]:
         """The collector as of the last commit, and all that was acknowledged since."""
         saved = kept.collector(self._store, self._table)
         if saved is None:
-            counters, self._alive = Counters(now), float(now)
+            counters = Counters(now)
             binner = Binner(interval, grace, now if self._stored is None else self._stored, self._table)
         else:
-            counters, binner, self._alive = saved
+            counters, binner = saved
         if binner.grace != grace:
             # Open intervals cannot be carried over; they were not watched, then.
             binner = Binner(interval, grace, binner.next, self._table)
+        alive = self._store.last_alive()
+        self._alive = float(now if alive is None else alive)
         noted = 0
         for number, received, readings in kept.journal(self._store):
             noted = number
@@ -105,11 +107,12 @@ class Live:
 
         Raises Busy when it cannot be kept: the sender tells it again, and what is told twice counts once.
         """
+        body = pack_readings(readings)
         with self._door:
             self._alive_at(now)
             refused = self._binner.add(self._counters.count(readings, self._table, now), now)
             if len(readings):
-                self._noted = self._or_busy(lambda: kept.note(self._store, readings, now))
+                self._noted = self._or_busy(lambda: self._store.note(body, now))
         return refused
 
     def deployments(self, told: Sequence[Deployment], now: int) -> None:
@@ -152,6 +155,9 @@ class Live:
                 while (bins := self._close(now)) is not None or self._behind:
                     fresh += self._catch_up() if bins is None or self._behind else self._judge(bins)
                 self._see_again(now)
+                if now - self._signed > self._silent // 3:
+                    self._store.still_alive(now)
+                    self._signed = now
             except StoreTrouble as trouble:
                 self._in_trouble(trouble)
             self.last_tick = now
@@ -172,7 +178,7 @@ class Live:
                 return None
             if len(self._known) != len(self._table):
                 self._known = SeriesTable(self._table.keys)
-            state = kept.packed(self._counters, binner, self._alive)
+            state = kept.packed(self._counters, binner)
             self._owed = Closing(bins, collector=(state, self._noted))
         return bins
 

@@ -90,7 +90,7 @@ class Store:
     def settle_width(self, width: int) -> None:
         """A file holds intervals of one width, in seconds. Raises StoreTrouble for another."""
         with self.writing() as c:
-            c.execute(upsert(tables.settled).values(name="width", value=str(width)).on_conflict_do_nothing())
+            c.execute(upsert(tables.settled).values(name="width", value=width).on_conflict_do_nothing())
         if self._width() != width:
             raise StoreTrouble(
                 f"{self.path}: recorded with `interval: {self._width()}s`, not {width}s; "
@@ -98,12 +98,26 @@ class Store:
             )
 
     def _width(self) -> int:
-        with self.reading() as c:
-            of = tables.settled.c
-            found = c.execute(select(of.value).where(of.name == "width")).scalar_one_or_none()
-        if found is None:
+        width = self._settled("width")
+        if width is None:
             raise StoreTrouble(f"{self.path}: nothing was recorded here yet")
-        return int(found)
+        return width
+
+    def _settled(self, name: str) -> int | None:
+        of = tables.settled.c
+        with self.reading() as c:
+            return c.execute(select(of.value).where(of.name == name)).scalar_one_or_none()
+
+    def still_alive(self, now: int) -> None:
+        """Keep the moment (epoch seconds) of a sign of our own life: after a crash, since when nobody listened."""
+        row = {"name": "alive", "value": now}
+        with self.writing() as c:
+            held = upsert(tables.settled).values(row)
+            c.execute(held.on_conflict_do_update(index_elements=["name"], set_=row))
+
+    def last_alive(self) -> int | None:
+        """The newest sign of life, epoch seconds; None when there is none."""
+        return self._settled("alive")
 
     def commit(self, closing: Closing, table: SeriesTable) -> list[News]:
         """Keep closed intervals, what became news, and how to go on, in one transaction.

@@ -38,7 +38,7 @@ WAIT = 5  # seconds for which we wait for another program that writes
 meta = MetaData()
 
 settled = Table(
-    "settled", meta, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+    "settled", meta, Column("name", Text, primary_key=True), Column("value", Integer, nullable=False)
 )
 series = Table(
     "series",
