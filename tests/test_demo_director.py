@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from stillwatch import config
+from stillwatch.demo.processes import Children
+from stillwatch.demo.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 
@@ -189,14 +192,9 @@ def test_a_stillwatch_that_does_not_start_is_named_with_its_log(
     assert "Traceback" not in complained
 
 
-def test_the_configuration_of_the_demo_is_yaml_with_the_signals_of_all_services(tmp_path: Path) -> None:
-    import yaml
-
-    from stillwatch.demo.processes import Children
-    from stillwatch.demo.watcher import Watcher
-
+def test_the_configuration_that_the_demo_writes_is_right(tmp_path: Path) -> None:
     Watcher(Children(tmp_path), tmp_path, 5, "#alerts & more")
-    written = yaml.safe_load((tmp_path / "stillwatch.yaml").read_text())
-    assert written["interval"] == "5s"
-    assert written["slack"] == {"channel": "#alerts & more"}
-    assert json.dumps(written["services"]).count('"kind"') == 8
+    settings = config.load(tmp_path / "stillwatch.yaml", {"SLACK_BOT_TOKEN": "xoxb-1"})
+    assert (settings.interval, settings.slack.channel) == (5, "#alerts & more")
+    assert len(settings.signals) == 8
+    assert settings.database == str(tmp_path / "stillwatch.db")

@@ -80,7 +80,7 @@ class Watcher:
                 interval=interval,
                 grace=interval + 1,
                 port=port,
-                database=folder / "stillwatch.db",
+                database=json.dumps(str(folder / "stillwatch.db")),
                 notify=f"slack: {{channel: {json.dumps(slack_channel)}}}" if slack_channel else "",
             )
         )
