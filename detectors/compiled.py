@@ -1,18 +1,58 @@
 """Loops over time that numpy cannot say are compiled; this is the one place that names the compiler.
 
-In: a plain function over arrays and numbers. Out: the same function, compiled at its first call and
-cached beside its file. Never: anything that the plain function would not do.
+In: a plain function over arrays and numbers. Out: the same function, compiled at its first call and kept in
+a cache. Never: anything that the plain function would not do.
+
+The compiler's own cache asks only whether the file of a function has changed, not the files of the functions
+that it calls. So the cache lies in a folder named by a hash of all the files of this room.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 from numba import njit
+from numba.core import config
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _cache() -> Path:
+    """The folder of this version's compiled code; those of other versions beside it are removed."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(here.glob("*.py")):
+        digest.update(file.read_bytes())
+    base = here / "__pycache__"
+    try:
+        base.mkdir(exist_ok=True)
+        writable = os.access(base, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        base = Path(tempfile.gettempdir()) / f"stillwatch-{os.getuid()}"
+        base.mkdir(mode=0o700, exist_ok=True)
+    mine = base / f"compiled-{digest.hexdigest()[:16]}"
+    for old in base.glob("compiled-*"):
+        if old != mine:
+            shutil.rmtree(old, ignore_errors=True)
+    return mine
+
+
+CACHE = _cache()
+config.CACHE_DIR = str(CACHE)
+
+
+def is_cached() -> bool:
+    """Has the compiled code of this version been kept by an earlier run? If not, the first use takes a while."""
+    return CACHE.exists()
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

@@ -13,10 +13,11 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import SLOW_LEVELS
-from detectors.judge import learn, mean_of, picture, scatter_of, spread_of, stand, weigh
+from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import LEVELS, Floats, Record
 
 UP = 0  # row of Columns.odds
+WANDER_MEMORY = 4320.0  # intervals
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
 CAP = 4.0  # nats that a single interval may add while nobody knows yet how often intervals are just odd
 
@@ -32,8 +33,20 @@ def judge(chart: Record, odds: Floats, now: int, x: float, n: float, cap: float,
     if chart.raised == 1:
         stand(chart, now, x, n, n, lasts)
         return
-    # Sizes nearer to 1 than twice the scatter of the slow level can't be told from drift.
-    least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
+    # Sizes nearer to 1 than twice as far as the share wanders by itself can't be told from that.
+    least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))
     weigh(chart, odds[UP], now, x, n, n, mean, scatter, SIZES, least, cap, 0.0)
     learn(chart, x, n, n, SIZES, SLOW_LEVELS)
+    if chart.total < BELIEVED:
+        _learn_wander(chart)
     chart.seen += 1
+
+
+@compiled
+def _learn_wander(chart: Record) -> None:
+    """How far the recent share strays from that of the last week, beyond what few errors make it stray."""
+    recent = chart.alpha[0] / chart.beta[0]
+    usual = chart.alpha[LEVELS - 1] / chart.beta[LEVELS - 1]
+    off = recent / usual - 1.0
+    square = max(min(off * off, 4.0) - 1.0 / chart.alpha[0], 0.0)
+    chart.wander += (square - chart.wander) / WANDER_MEMORY

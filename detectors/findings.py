@@ -44,7 +44,8 @@ class Finding:
     observed, expected: events counted since the onset (errors, or what came out), and how many would
         have been.
     lost: events failed or missing because of the fault, lost_low..lost_high its 95 % interval;
-        late: of those missing, how many arrived after all.
+        failed, missing: what it is made of, where a flow counts its failures; late: how many of the missing
+        arrived after all.
     out_of: exposure since the onset (total, or what should have come), to say a share.
     strength: log evidence in nats.
     recovered: start of the first interval that was as before (cleared only).
@@ -68,6 +69,8 @@ class Finding:
     lost_high: float
     out_of: float
     strength: float
+    failed: float = 0.0
+    missing: float = 0.0
     late: float = 0.0
     recovered: int = 0
     cleared: Cleared = ""

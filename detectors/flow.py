@@ -18,12 +18,16 @@ import numpy as np
 from detectors.compiled import compiled
 from detectors.expect import FAST_LEVELS
 from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
-from detectors.memory import LAGS, LEVELS, RING, SPANS, Floats, Record
+from detectors.memory import EDGE_WEIGHT, LAGS, LEVELS, RING, SPANS, Floats, Record
 from detectors.memory import SIZES as COUNT
+from detectors.throughput import add_to_day as count_day
+from detectors.throughput import shape_at
 
 DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
 CAP = 6.0
+SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
+CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
 READY = 10  # intervals that must have taught the curve before it may judge
 ABOUT_AT_ONCE = 10  # intervals: what reaches no further is passed on, not converted
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
@@ -38,45 +42,88 @@ def judge(
     now: int,
     x: float,
     n: float,
+    hour: float,
     reach: int,
     cap: float,
     lasts: int,
-) -> None:
-    """One interval of a flow: n went in, x came out, NaN = not measured. reach: of the lag, in intervals."""
+) -> bool:
+    """One interval of a flow: n went in, x came out, NaN = not measured.
+
+    hour: how much of what is due comes at this hour; reach: of the lag, in intervals. Returns whether the
+    interval may teach what the hour does.
+    """
     u = np.zeros(LAGS)
     take_in(flow, now, n, flow.went / max(float(now - chart.first), 1.0))
     gap = features(flow, now, chart.first, reach, u)
-    exposure, young = expected(flow, u)
-    edge = _edge(flow, young)
+    flow.due, young = expected(flow, u)
+    exposure, edge = flow.due * hour, _edge(flow, young * hour)
     if np.isnan(x) or np.isnan(n):
-        owe(flow, now, 0.0, 0.0)
-        return
+        owe(flow, now, 0.0, 0.0, 0.0)
+        return False
     mean = mean_of(chart, exposure)
-    unsure = flow.uneven / flow.uneven_n * edge  # variance that the edge of a burst adds
+    uneven = flow.uneven / flow.uneven_n
+    if flow.settled > SOON:
+        uneven = max(uneven, CAMPAIGNS)
+    unsure = uneven * edge  # variance that the edge of a burst adds
     scatter = scatter_of(chart) + (unsure / (mean * mean) if mean > 0.0 else 0.0)
     ready = is_ready(flow, reach) and gap == 0.0 and exposure > 0.0
     if chart.raised == 1:
-        owe(flow, now, 0.0, 0.0)
+        owe(flow, now, 0.0, 0.0, 0.0)
         picture(chart, now, exposure, mean, scatter)
         stand(chart, now, x, exposure, np.nan, lasts)
         if chart.raised == 0:
             flow.owed_ring[:] = flow.owed  # what the fault owed is told and settled
-        return
-    owe(flow, now, mean + unsure, mean - x if ready else 0.0)
+        return False
+    owe(flow, now, mean, unsure, mean - x if ready else 0.0)
     if ready:
         picture(chart, now, exposure, mean, scatter)
-        least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
-        weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
-        chart.total = max(chart.total, owed_evidence(flow, now))
-        if reach > ABOUT_AT_ONCE and mean > 0.0:
-            _mix(chart, unsure / (mean * mean))
+        _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap)
         learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
         chart.seen += 1
-    if chart.total < BELIEVED:
-        _learn_uneven(flow, edge, (x - mean) * (x - mean) - mean - spread_of(chart, chart.best) * mean * mean)
-        if ready:
-            learn_spread(flow, now)
-        _learn_curve(chart, flow, u, x, exposure)
+    if flow.settled <= SOON:
+        chart.best = LEVELS - 1  # what is passed on keeps its share; faster levels follow the lag's noise
+    if chart.total >= BELIEVED:
+        return False
+    _learn_uneven(flow, edge, (x - mean) * (x - mean) - mean - spread_of(chart, chart.best) * mean * mean)
+    if ready:
+        learn_spread(flow, now)
+    _learn_curve(chart, flow, u, x / hour, ready)
+    return ready
+
+
+@compiled
+def _weigh(
+    chart: Record,
+    flow: Record,
+    odds: Floats,
+    now: int,
+    x: float,
+    exposure: float,
+    mean: float,
+    scatter: float,
+    unsure: float,
+    reach: int,
+    cap: float,
+) -> None:
+    """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
+    if flow.settled <= SOON:
+        chart.total = owed_evidence(flow, now, reach)
+        return
+    least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
+    weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
+    _mix(chart, unsure / (mean * mean) if mean > 0.0 else 0.0)
+
+
+@compiled
+def hour_factor(season: Record, position: float) -> float:
+    """How much of what is due comes at this hour, relative to the usual."""
+    return shape_at(season.week, position) if season.days > 0 else 1.0
+
+
+@compiled
+def add_to_day(season: Record, flow: Record, x: float, position: float, quarters: float) -> None:
+    """Let an interval teach what the hour does: what came out of what the curve alone expected."""
+    count_day(season, x, flow.due, position, quarters)
 
 
 @compiled
@@ -94,8 +141,8 @@ def _edge(flow: Record, young: float) -> float:
 
 @compiled
 def is_ready(flow: Record, reach: int) -> bool:
-    """Has the curve been taught for as long as it reaches?"""
-    return flow.fits >= (reach if reach > ABOUT_AT_ONCE else READY)
+    """Has the curve been taught for twice as long as it reaches, and by a few intervals at least?"""
+    return flow.fits >= (2 * reach if reach > ABOUT_AT_ONCE else READY)
 
 
 @compiled
@@ -108,31 +155,53 @@ def _mix(chart: Record, news: float) -> None:
         narrow = 1.0 / (1.0 + news * chart.alpha[b])
         chart.alpha[b] *= narrow
         chart.beta[b] *= narrow
+    for j in range(COUNT):
+        narrow = 1.0 / (1.0 + news * chart.ja[j])
+        chart.ja[j] *= narrow
+        chart.jb[j] *= narrow
 
 
 @compiled
 def _learn_uneven(flow: Record, edge: float, off: float) -> None:
-    """Least squares of the variance that nothing else explains on the squared edges of bursts."""
-    if edge <= 1.0:
-        return
-    weight = 1.0 / (edge * edge)
-    flow.uneven = flow.uneven * SPREAD_MEMORY + min(off, 4.0 * edge) * edge * weight * min(edge, 100.0)
-    flow.uneven_n = flow.uneven_n * SPREAD_MEMORY + min(edge, 100.0)
-    flow.uneven = max(flow.uneven, 0.0)
+    """Mean of the variance that nothing else explains, per squared edge of a burst; the larger the edge the more
+    it says."""
+    weight = math.sqrt(edge)
+    flow.uneven *= MEMORY
+    flow.uneven_n = flow.uneven_n * MEMORY + (1.0 - MEMORY) * EDGE_WEIGHT
+    if weight > 1.0:
+        flow.uneven = max(flow.uneven + weight * min(off / edge, 4.0), 0.0)
+        flow.uneven_n += weight
 
 
 @compiled
-def _learn_curve(chart: Record, flow: Record, u: Floats, x: float, before: float) -> None:
+def _learn_curve(chart: Record, flow: Record, u: Floats, x: float, ready: bool) -> None:
     """Teach the curve; where it was fitted anew, the level moves so that what is expected does not jump."""
+    flow.usual += (u - flow.usual) * max(1.0 / (flow.fits + 1.0), 1.0 - MEMORY)
+    before, _ = expected(flow, flow.usual)
     if not teach(flow, u, x, spread_of(chart, chart.best)):
         return
-    after, flow.young = expected(flow, u)
-    if before <= 0.0 or after <= 0.0 or flow.fits <= READY:
+    _settle_by(flow)
+    _, flow.young = expected(flow, u)
+    after, _ = expected(flow, flow.usual)
+    if not ready or before <= 0.0 or after <= 0.0:
         return
     for b in range(LEVELS):
         chart.beta[b] *= after / before
     for j in range(COUNT):
         chart.jb[j] *= after / before
+
+
+@compiled
+def _settle_by(flow: Record) -> None:
+    """After how many intervals has all but a hundredth of what went in come out?"""
+    total, so_far = 0.0, 0.0
+    for b in range(LAGS - 1):
+        total += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
+    for b in range(LAGS - 1):
+        so_far += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
+        if so_far >= 0.99 * total:
+            flow.settled = block_edge(b + 1) - 1
+            break
 
 
 @compiled
@@ -246,11 +315,13 @@ def _fit(flow: Record) -> None:
 
 
 @compiled
-def owe(flow: Record, number: int, variance: float, missing: float) -> None:
-    """Remember by how much less than expected came out, and how much that should scatter."""
+def owe(flow: Record, number: int, mean: float, unsure: float, missing: float) -> None:
+    """Remember by how much less than expected came out, and what it may scatter by."""
     flow.owed += missing
     flow.owed_ring[number % RING] = flow.owed
-    flow.busy_ring[number % RING] = variance
+    flow.busy_ring[number % RING] = mean
+    flow.unsure += unsure
+    flow.unsure_ring[number % RING] = flow.unsure
 
 
 @compiled
@@ -260,22 +331,39 @@ def owed_over(flow: Record, number: int, span: int) -> float:
 
 
 @compiled
-def _unit(flow: Record, number: int, span: int) -> float:
-    """In what unit the variance of a span is kept: what is owed is owed by the intervals at its two ends."""
-    ends = 1.0
-    for i in range(3):
-        ends += flow.busy_ring[(number - i) % RING] + flow.busy_ring[(number - span - i) % RING]
-    return ends
+def owed_for_certain(flow: Record, number: int, span: int, reach: int) -> float:
+    """What the `span` intervals owe that ended a settled lag ago, less what has come since.
+
+    A pause that is made up for (a restart, a deployment) owes nothing when it is over; a loss goes on owing.
+    """
+    wait = min(reach + 1, flow.settled + 2)
+    least = flow.owed_ring[number % RING]
+    for k in range(1, wait + 1):
+        least = min(least, flow.owed_ring[(number - k) % RING])
+    return float(least - flow.owed_ring[(number - wait - span) % RING])
 
 
 @compiled
-def owed_evidence(flow: Record, number: int) -> float:
+def _unit(flow: Record, number: int, span: int) -> float:
+    """In what unit the variance of a span is kept.
+
+    What is owed by chance is owed by the intervals at the span's two ends; what a campaign does differently
+    from others is owed by all of it.
+    """
+    ends = 1.0
+    for i in range(3):
+        ends += flow.busy_ring[(number - i) % RING] + flow.busy_ring[(number - span - i) % RING]
+    return ends + flow.unsure_ring[number % RING] - flow.unsure_ring[(number - span - SOON) % RING]
+
+
+@compiled
+def owed_evidence(flow: Record, number: int, reach: int) -> float:
     """Evidence (nats) that something is missing, over the span where it is strongest."""
     best = 0.0
     for i in range(len(SPANS)):
         span = SPANS[i]
         freedom = min(flow.spread_n[i] / span, 200.0)
-        owed = owed_over(flow, number, span)
+        owed = owed_for_certain(flow, number, span, reach)
         if freedom < 4.0 or owed <= 0.0:
             continue
         square = owed * owed / (_unit(flow, number, span) * flow.spread[i])

@@ -19,7 +19,7 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, forget, predictive_sd, scatter_weight
-from detectors.memory import DAYS_LIKE, LEVELS, RING, SIZES, Floats, Record
+from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, RING, SIZES, Floats, Record
 
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
@@ -85,6 +85,7 @@ def weigh(
     (errors), else NaN. unlike: evidence that today is like another day, which a loss has to beat as well.
     """
     total, sized, strongest = 0.0, 0, 0.0
+    clump = 1.0 + chart.clumps / chart.clumps_n
     for j in range(SIZES):
         if abs(math.log(sizes[j])) < least_log:
             chart.w[j] = 0.0
@@ -92,7 +93,9 @@ def weigh(
         sized += 1
         base = exposure * chart.ja[j] / chart.jb[j]
         other = _with_fault(base, sizes[j], out_of)
-        gain = evidence(x, mean, other, scatter) - unlike
+        gain = evidence(x, mean, other, scatter) / clump - unlike
+        if (other > mean) != (sizes[j] > 1.0):
+            gain = min(gain, 0.0)  # its level has strayed so far that it speaks of the opposite
         strongest = max(strongest, gain)
         if chart.w[j] <= 0.0:
             chart.since[j] = number
@@ -145,6 +148,7 @@ def learn(
 ) -> None:
     """Let one judged interval teach the levels and the scatter."""
     best = chart.best
+    _learn_clumps(chart, x, exposure * chart.alpha[best] / chart.beta[best])
     for b in range(LEVELS):
         mean = exposure * chart.alpha[b] / chart.beta[b]
         c_b = spread_of(chart, b)
@@ -168,6 +172,16 @@ def learn(
             _teach(chart.ja, chart.jb, j, x, exposure * factor, spread_of(chart, best) * faulty, keep)
     if chart.seen % 32 == 0:
         _choose_level(chart)
+
+
+@compiled
+def _learn_clumps(chart: Record, x: float, mean: float) -> None:
+    """Rare events that come several at once scatter more than chance allows: by how much, per expected event."""
+    if mean > 5.0 or mean <= 0.0 or chart.seen < 10:
+        return
+    chart.clumps = chart.clumps * SCATTER_MEMORY + (x - mean) * (x - mean) - mean
+    chart.clumps = max(chart.clumps, 0.0)
+    chart.clumps_n = chart.clumps_n * SCATTER_MEMORY + mean + CLUMPS_WEIGHT * (1.0 - SCATTER_MEMORY)
 
 
 @compiled
@@ -244,6 +258,8 @@ def learn_peaks(chart: Record) -> None:
 def raise_alarm(chart: Record, number: int, up: bool) -> None:
     """From quiet to raised: find the onset, and the level as it was before it. up: more is the fault, not less.
 
+    What can't be told from nothing lost is not raised, however odd it looks.
+
     The onset is the start of the run of intervals up to now that is most likely under one common factor on the
     expected (a generalised likelihood ratio over the ring). A fault older than the ring is taken from the account
     of the size that has the most evidence.
@@ -253,7 +269,7 @@ def raise_alarm(chart: Record, number: int, up: bool) -> None:
     chart.came_late, chart.v, chart.v_since = 0.0, 0.0, number + 1
     chart.vx, chart.vm, chart.vn, chart.vv = 0.0, 0.0, 0.0, 0.0
     j = strongest_size(chart)
-    first = max(number - RING + 1, chart.first)
+    first = max(number - RING + 1, chart.first, chart.calm)
     gains = _gains(chart, number, first, up)
     best = 0
     for i in range(len(gains)):
@@ -270,6 +286,9 @@ def raise_alarm(chart: Record, number: int, up: bool) -> None:
         _level_before(chart)
         _sums_from_ring(chart, number)
     chart.ratio = chart.rx / chart.rm if chart.rm > 0.0 else 1.0
+    lost = chart.rx - chart.rm if up else chart.rm - chart.rx
+    if lost < 2.0 * math.sqrt(chart.rv + chart.rm * chart.rm / max(chart.ra, 1.0)):
+        chart.raised, chart.phase = 0, 0
 
 
 @compiled
@@ -386,7 +405,7 @@ def stand(chart: Record, number: int, x: float, exposure: float, out_of: float, 
 @compiled
 def settle(chart: Record, number: int, why: int, factor: float) -> None:
     """From raised to quiet, at the level before the fault, or at `factor` times it (the new usual)."""
-    chart.raised, chart.phase, chart.why = 0, 3, why
+    chart.raised, chart.phase, chart.why, chart.calm = 0, 3, why, number + 1
     if why == RECOVERED:
         chart.rx -= chart.vx
         chart.rm -= chart.vm

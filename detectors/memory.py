@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import SeriesTable
-from detectors.plan import ERROR, FLOW, THROUGHPUT, Plan, lay
+from detectors.plan import ERROR, THROUGHPUT, Plan, lay
 from detectors.signals import Budget
 
 SIZES = 8  # hypotheses about the size of a fault, per chart
@@ -29,6 +29,8 @@ PRIOR_DEN = 300.0  # weight of the prior of c, in units of expect.scatter_weight
 PRIOR_SCATTER = 0.01
 EDGE_VARIANCE = 0.1  # of the squared edge of a burst (flow.py), before that is known,
 EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
+WANDER = 0.0625  # a share of errors may wander by a quarter, before it is known how much it does
+CLUMPS_WEIGHT = 10.0  # events worth of belief that rare events come one by one
 PRIOR_SHARE = 0.01  # an error share that nobody has seen yet, worth half an error
 
 Floats = NDArray[np.float64]
@@ -42,7 +44,10 @@ CHART = np.dtype(
     [
         # the level and the scatter (expect.py), for LEVELS memories of which `best` is believed
         ("alpha", F, LEVELS), ("beta", F, LEVELS), ("num", F, LEVELS), ("den", F, LEVELS), ("best", I),
+        ("wander", F),  # relative variance of the recent level around the usual one
+        ("clumps", F), ("clumps_n", F),  # events that come in clumps (expect.py): extra variance, and expected
         ("seen", I),  # intervals judged
+        ("calm", I),  # number of the first interval after the last alarm
         ("first", I),  # number of the first measured one, -1 = none
         ("hot", I),  # intervals in a row far above what was expected
         # evidence (judge.py) for every size of fault: w since `since`; the level if that fault is real; counted,
@@ -76,7 +81,8 @@ SEASON = np.dtype(
     [
         ("week", F, WEEK),  # log shape
         ("taught", F, 7),  # days that taught each weekday
-        ("day_x", F, QUARTERS), ("day_n", F, QUARTERS),  # counts and intervals of the running day
+        ("day_x", F, QUARTERS),  # counts of the running day
+        ("day_n", F, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
         ("trend", F),  # log level of recent days
         ("days", I),  # how many days were learned
     ],
@@ -90,12 +96,16 @@ def flow_record(depth: int) -> np.dtype[Any]:
         [
             ("gram", F, (LAGS, LAGS)), ("moment", F, LAGS),  # least-squares sums
             ("curve", F, LAGS),  # expected out per in, by lag block
+            ("usual", F, LAGS),  # what usually went in, by lag block
+            ("settled", I),  # intervals after which all but a hundredth has come out
             ("fits", I),  # intervals that taught the curve
+            ("due", F),  # what the curve expects now
             ("young", F), ("edge", F),  # how much of the expected entered just now, and how suddenly
             # running sums of what went in and of unmeasured intervals, and both by interval
             ("went", F), ("gone", F), ("went_ring", F, depth), ("gone_ring", F, depth),
             ("owed", F), ("owed_ring", F, RING),  # running sum of what is missing
-            ("busy_ring", F, RING),  # the variance of each interval
+            ("busy_ring", F, RING),  # what each interval was to bring
+            ("unsure", F), ("unsure_ring", F, RING),  # running sum of the variance that edges of bursts add
             ("spread", F, len(SPANS)), ("spread_n", F, len(SPANS)),  # variance of what is owed over each span
             ("uneven", F), ("uneven_n", F),  # variance per squared edge, as a weighted mean
         ],
@@ -117,9 +127,14 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """keys: names of the charts, as in Plan.keys. last: int64[series], see plan.gather."""
+    """keys: names of the charts, as in Plan.keys; flow_keys, season_keys: of those that have such a record.
+
+    last: int64[series], see plan.gather.
+    """
 
     keys: tuple[str, ...]
+    flow_keys: tuple[str, ...]
+    season_keys: tuple[str, ...]
     columns: Columns
     last: Wholes
 
@@ -136,7 +151,10 @@ def empty(plan: Plan) -> Memory:
     _priors(plan, columns.charts)
     columns.flows.uneven_n[:] = EDGE_WEIGHT
     columns.flows.uneven[:] = EDGE_WEIGHT * EDGE_VARIANCE
-    return Memory(plan.keys, columns, np.full(len(plan.row_service), -1, dtype=np.int64))
+    flow_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.lag >= 0))
+    season_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.season >= 0))
+    last = np.full(len(plan.row_service), -1, dtype=np.int64)
+    return Memory(plan.keys, flow_keys, season_keys, columns, last)
 
 
 def nothing() -> Memory:
@@ -147,6 +165,8 @@ def nothing() -> Memory:
 def _priors(plan: Plan, charts: Any) -> None:
     charts.first[:] = -1
     charts.best[:] = LEVELS - 1
+    charts.wander[:] = WANDER
+    charts.clumps_n[:] = CLUMPS_WEIGHT
     charts.den[:], charts.num[:] = PRIOR_DEN, PRIOR_DEN * PRIOR_SCATTER
     for name in ("ring_x", "ring_e", "ring_m", "ring_a", "ring_n"):
         charts[name][:] = np.nan
@@ -162,15 +182,11 @@ def fit(memory: Memory, plan: Plan) -> Memory:
     fresh = empty(plan)
     old, new = memory.columns, fresh.columns
     _move(old.charts, new.charts, memory.keys, plan.keys)
-    _move(old.flows, new.flows, _of_kind(memory.keys, FLOW), _of_kind(plan.keys, FLOW))
-    _move(old.seasons, new.seasons, _of_kind(memory.keys, THROUGHPUT), _of_kind(plan.keys, THROUGHPUT))
+    _move(old.flows, new.flows, memory.flow_keys, fresh.flow_keys)
+    _move(old.seasons, new.seasons, memory.season_keys, fresh.season_keys)
     new.odds[:] = old.odds
     fresh.last[: len(memory.last)] = memory.last
     return fresh
-
-
-def _of_kind(keys: tuple[str, ...], kind: int) -> tuple[str, ...]:
-    return tuple(key for key in keys if key.split("\x1f")[2] == str(kind))
 
 
 def _move(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[str, ...]) -> None:
@@ -191,6 +207,8 @@ def dump(memory: Memory) -> bytes:
     np.savez(
         buffer,
         keys=np.array(memory.keys, dtype=np.str_),
+        flow_keys=np.array(memory.flow_keys, dtype=np.str_),
+        season_keys=np.array(memory.season_keys, dtype=np.str_),
         last=memory.last,
         charts=np.asarray(charts),
         flows=np.asarray(flows),
@@ -207,4 +225,7 @@ def load(raw: bytes) -> Memory:
         if charts.dtype != CHART:
             raise ValueError("these are the records of another version")
         columns = Columns(charts, flows, seasons, stored["odds"])
-        return Memory(tuple(str(k) for k in stored["keys"]), columns, stored["last"])
+        keys, flow_keys, season_keys = (
+            tuple(str(k) for k in stored[name]) for name in ("keys", "flow_keys", "season_keys")
+        )
+        return Memory(keys, flow_keys, season_keys, columns, stored["last"])

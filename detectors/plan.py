@@ -22,6 +22,7 @@ from detectors.signals import Budget, Signal, Term
 ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY = range(6)
 KINDS = {"error_ratio": ERROR, "throughput": THROUGHPUT, "flow": FLOW, "rollout": ROLLOUT}
 MOST_SLICES = 32  # values of one attribute that are judged one by one; more would only raise every threshold
+AT_ONCE = 3600  # seconds: what takes longer to come out depends on the hour of the day
 HOLD = 3  # intervals for which a group of series that falls silent leaves its sum "not measured"
 
 
@@ -56,8 +57,9 @@ class Plan:
     """Everything about the watch that does not change from interval to interval.
 
     keys: a name for life for each chart, by which its memory is found again when the plan changes.
-    kind, family: int64[charts]. season, lag: int64[charts], index of a throughput's profile or a flow's
-    lag curve, else -1. explained_by: int64[charts], the flow chart whose output a throughput counts, else -1.
+    kind, family: int64[charts]. season, lag: int64[charts], index of a profile (throughputs, slow flows) and of
+    a lag curve (flows), else -1. explained_by: int64[charts], the flow chart whose output a throughput counts,
+    else -1. failures: int64[charts], the error chart that counts the failures among a flow's outputs, else -1.
     reach: int64[flows], lag of each flow in intervals.
     """
 
@@ -76,6 +78,7 @@ class Plan:
     season: NDArray[np.int64]
     lag: NDArray[np.int64]
     explained_by: NDArray[np.int64]
+    failures: NDArray[np.int64]
     reach: NDArray[np.int64]
 
 
@@ -99,7 +102,8 @@ def lay(
     lag = np.full(len(charts), -1, dtype=np.int64)
     lag[flows] = np.arange(len(flows))
     season = np.full(len(charts), -1, dtype=np.int64)
-    seasonal = np.flatnonzero(kind == THROUGHPUT)
+    slow = np.array([asked[c.family].within > AT_ONCE for c in charts], dtype=np.bool_)
+    seasonal = np.flatnonzero((kind == THROUGHPUT) | ((kind == FLOW) & slow))
     season[seasonal] = np.arange(len(seasonal))
     reach = [max(1, -(-asked[charts[c].family].within // width)) for c in flows]
     return Plan(
@@ -118,6 +122,7 @@ def lay(
         season=season,
         lag=lag,
         explained_by=_explained_by(asked, charts),
+        failures=_failures(asked, charts),
         reach=np.array(reach, dtype=np.int64),
     )
 
@@ -188,6 +193,20 @@ def _rows(
         np.array(members, dtype=whole),
         np.array(row, dtype=whole),
     )
+
+
+def _failures(signals: tuple[Signal, ...], charts: list[Chart]) -> NDArray[np.int64]:
+    """What a flow brings out as failed is lost as well: `to: [stored, failed]` with an error_ratio of `failed`."""
+    errors = [(i, signals[c.family]) for i, c in enumerate(charts) if c.kind == ERROR and not c.slice]
+    found = np.full(len(charts), -1, dtype=np.int64)
+    for i, chart in enumerate(charts):
+        if chart.kind != FLOW:
+            continue
+        counted = set(signals[chart.family].counted)
+        fitting = [e for e, s in errors if set(s.counted) < counted]
+        if fitting:
+            found[i] = fitting[0]
+    return found
 
 
 def _explained_by(signals: tuple[Signal, ...], charts: list[Chart]) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from detectors.memory import QUARTERS, WEEK, Floats
 QUARTER = 900  # seconds
 KNOTS = 24
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
+LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
 MOST_UP, MOST_DOWN = 0.3, 0.6  # how far one day may pull a known quarter, in logs: bursts less than lulls
 
 
@@ -49,18 +50,20 @@ def local_days(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
     return (times + local_offsets(times, timezone)) // 86400
 
 
-def end_day(seasons: Any, day: int) -> Floats:
-    """Take the local day number `day`, now over, into the profiles.
+def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> Floats:
+    """Take the local day number `day`, now over, into the profiles: `seasons` (memory.SEASON) change in place.
 
-    Changes `seasons` (memory.SEASON records) in place.
-
-    Returns float64[throughputs, WEEK], by how much (in logs) the shape has moved.
+    flows: bool[seasons], those whose day_n is what was expected, not how many intervals were measured.
+    Returns float64[seasons, WEEK], by how much (in logs) the shape has moved.
     """
     weekday = (day + 3) % 7
     before = seasons.week.copy()
     measured = seasons.day_n
-    enough = measured >= LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
-    whole = enough.sum(axis=1) >= 0.8 * QUARTERS  # a day with a large gap has no shape of its own
+    least = LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
+    least[flows] = LEAST_EXPECTED
+    enough = measured >= least
+    # A day with a large gap has no shape of its own; a flow may rest for hours.
+    whole = enough.sum(axis=1) >= np.where(flows, 0.5, 0.8) * QUARTERS
     with np.errstate(invalid="ignore", divide="ignore"):
         log_mean = np.log((seasons.day_x + 0.5) / measured)
     log_mean[~enough] = np.nan
@@ -82,10 +85,16 @@ def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats) -> None:
     off = log_mean - seasons.trend[s] - shape
     if known >= 1:
         off = np.clip(off, -MOST_DOWN, MOST_UP)
-    off[np.isnan(off)] = 0.0
+    off = _fill(off)
     seasons.week[s, at] = shape + off * max(1.0 / (known + 1.0), 0.25)
     seasons.taught[s, weekday] = known + 1.0
     seasons.days[s] += 1
+
+
+def _fill(day: Floats) -> Floats:
+    """float64[QUARTERS] with its gaps bridged by straight lines, across midnight too."""
+    known = np.flatnonzero(~np.isnan(day))
+    return np.interp(np.arange(QUARTERS), known, day[known], period=QUARTERS)
 
 
 @lru_cache(maxsize=1)

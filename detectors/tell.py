@@ -29,7 +29,7 @@ WHY: dict[int, Cleared] = {1: "recovered", 2: "late_data", 3: "expired"}
 LATE_DATA = 2
 EXPLAINS = 0.8  # share of the extra errors that a slice must hold to be named
 Z95 = 1.96
-A_DAY = 86400
+ONE_FAULT = 30  # intervals between onsets of what failed and what went missing
 
 
 def tell(columns: Columns, plan: Plan, bins: Bins, index: int) -> list[Finding]:
@@ -107,6 +107,25 @@ def _lost(charts: Any, c: int, sign: float) -> tuple[float, float, float]:
     return max(0.0, expected - counted), max(0.0, low - counted), max(0.0, high - counted)
 
 
+def _failed(charts: Any, plan: Plan, c: int, now: int) -> tuple[float, float]:
+    """Of what came out of a flow since its onset, how much more than usual failed, and its variance."""
+    e = plan.failures[c]
+    if e < 0:
+        return 0.0, 0.0
+    if charts.onset[e] > 0 and abs(int(charts.onset[e]) - int(charts.onset[c])) <= ONE_FAULT:
+        return max(0.0, float(charts.rx[e] - charts.rm[e])), float(charts.rv[e])
+    slots = np.arange(max(int(charts.onset[c]), now - RING + 1), now + 1) % RING
+    extra = charts.ring_x[e][slots] - charts.ring_m[e][slots]
+    return max(0.0, float(np.nansum(extra))), float(np.nansum(charts.ring_m[e][slots]))
+
+
+def _added(missing: float, low: float, high: float, failed: float, variance: float) -> tuple[float, float]:
+    """The interval of missing + failed: their errors are independent."""
+    more = Z95 * math.sqrt(variance)
+    below, above = math.hypot(missing - low, more), math.hypot(high - missing, more)
+    return max(0.0, missing + failed - below), missing + failed + above
+
+
 def _of_family(
     charts: Any,
     seasons: Any,
@@ -128,7 +147,9 @@ def _of_family(
         phase = "raised"
     else:
         phase = "standing"
-    lost, low, high = _lost(charts, c, sign)
+    missing, low, high = _lost(charts, c, sign)
+    failed, spread = _failed(charts, plan, c, _number(bins, index))
+    low, high = _added(missing, low, high, failed, spread)
     onset = min((charts.onset[d] for d in raised), default=charts.onset[c])
     signal, chart = plan.signals[plan.family[c]], plan.charts[c]
     slice_, share = _slice(charts, plan, family, c, _number(bins, index))
@@ -142,9 +163,11 @@ def _of_family(
         onset_high=_time(bins, charts.onset_high[c]),
         observed=float(charts.rx[c]),
         expected=float(charts.rm[c]),
-        lost=lost,
+        lost=missing + failed,
         lost_low=low,
         lost_high=high,
+        failed=failed,
+        missing=missing if plan.failures[c] >= 0 else 0.0,
         out_of=float(charts.rn[c])
         if chart.kind != THROUGHPUT and chart.kind != FLOW
         else float(charts.rm[c]),

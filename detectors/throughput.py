@@ -87,16 +87,16 @@ def judge(
     if season.days >= 2:
         learn_other_days(chart, x, mean, others, scatter, forget(FAST_LEVELS[chart.best]))
     if chart.total < BELIEVED:
-        _add_to_day(season, x, position, quarters)
+        add_to_day(season, x, 1.0, position, quarters)
     chart.seen += 1
 
 
 @compiled
-def _add_to_day(season: Record, x: float, position: float, quarters: float) -> None:
-    """Add an interval whose middle is at `position` to the running day."""
+def add_to_day(season: Record, x: float, of: float, position: float, quarters: float) -> None:
+    """Add an interval whose middle is at `position` to the running day: x, out of `of`."""
     count = max(int(quarters), 1)
     first = math.floor(position + 0.5 - (0.5 * quarters if count > 1 else 0.0))
     for i in range(count):
         q = int(first + i) % QUARTERS
         season.day_x[q] += x / count
-        season.day_n[q] += 1.0
+        season.day_n[q] += of

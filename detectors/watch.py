@@ -98,7 +98,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
     """Learn the day that is over; levels are moved so that what is expected does not jump with the shape."""
     if not len(columns.seasons):
         return
-    moved = end_day(columns.seasons, day)
+    moved = end_day(columns.seasons, plan.kind[plan.season >= 0] == FLOW, day)
     whole = math.floor(position) % WEEK
     for c in np.flatnonzero(plan.season >= 0):
         chart, jump = columns.charts[c], math.exp(float(moved[plan.season[c], whole]))
@@ -155,7 +155,12 @@ def _judge(columns: Columns, laid: Laid, c: int, x: float, n: float, position: f
     if kind == FLOW:
         flow_of = columns.flows[laid.lag[c]]
         cap = cap_of(odds[flow.DOWN], flow.CAP)
-        flow.judge(chart, flow_of, odds, now, x, n, laid.reach[laid.lag[c]], cap, laid.lasts)
+        hour = 1.0
+        if laid.season[c] >= 0:
+            hour = flow.hour_factor(columns.seasons[laid.season[c]], position)
+        teaches = flow.judge(chart, flow_of, odds, now, x, n, hour, laid.reach[laid.lag[c]], cap, laid.lasts)
+        if teaches and laid.season[c] >= 0:
+            flow.add_to_day(columns.seasons[laid.season[c]], flow_of, x, position, laid.quarters)
     elif kind == ROLLOUT:
         chart.harm = x
     elif kind == ROLLOUT_FLOW:
@@ -220,7 +225,7 @@ def _skip(columns: Columns, now: int) -> None:
         chart.ring_e[slot], chart.ring_m[slot] = np.nan, np.nan
     for f in range(len(columns.flows)):
         flow.take_in(columns.flows[f], now, np.nan, 0.0)
-        flow.owe(columns.flows[f], now, 0.0, 0.0)
+        flow.owe(columns.flows[f], now, 0.0, 0.0, 0.0)
 
 
 @compiled
