@@ -49,13 +49,19 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """News: a line of alerts.jsonl and a reason to write a message. number: 1, 2, 3 … within the incident."""
+    """News: a line of alerts.jsonl and a reason to write a message. number: 1, 2, 3 … within the incident.
+
+    rose: it is graver than it was at the last event. bystanders: members of the likeliest release that nothing
+    points to, to be left as they are.
+    """
 
     time: int
     event: EventName
     reason: Reason
     incident: Incident
     number: int = 1
+    rose: bool = False
+    bystanders: tuple[Deployment, ...] = ()
 
 
 NEAR = 1800  # seconds between onsets of one service that still speak of one fault
@@ -196,7 +202,16 @@ def _settle(
         if reason is None:
             return after, None
     after = replace(after, told=max(lost, 1.0), events=incident.events + 1)
-    return after, Event(now, name, reason, after, after.events)
+    rose = name == "updated" and RANKS.index(severity) > RANKS.index(incident.severity)
+    return after, Event(now, name, reason, after, after.events, rose, _bystanders(after, deployments))
+
+
+def _bystanders(incident: Incident, deployments: Sequence[Deployment]) -> tuple[Deployment, ...]:
+    """What the likeliest release shipped as well and what is not suspected."""
+    release, _ = release_of(incident.suspects)
+    suspected = {s.deployment for s in incident.suspects}
+    others = {d for d in deployments if release and d.id == release} - suspected
+    return tuple(sorted(others, key=lambda d: (d.service, d.time)))
 
 
 def _update(before: Incident, after: Incident, reasons: list[Reason], lost: float) -> Reason | None:
