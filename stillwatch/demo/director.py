@@ -26,8 +26,8 @@ from stillwatch.demo.truth import known
 from stillwatch.demo.verdict import Fault, Told, told
 from stillwatch.demo.watcher import TOKEN, Watcher
 
-LEARNING = 75  # seconds at least in which nothing happens
-LEARNING_INTERVALS = 14  # and intervals at least
+LEARNING = 90  # seconds at least in which nothing happens
+LEARNING_INTERVALS = 18  # and intervals at least
 UNDERSTANDING = 90  # seconds at most until an alert
 RECOVERING = 90  # seconds at most until it is said to be over
 REACTING = 10  # seconds that people need to read an alert and to decide

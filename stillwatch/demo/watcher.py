@@ -45,7 +45,7 @@ services:
     signals:
       parsing: {{kind: error_ratio, errors: events_failed, total: events_received}}
       opens: {{kind: throughput, count: opens_stored}}
-      kept: {{kind: flow, from: events_received, to: opens_stored, within: 30s}}
+      kept: {{kind: flow, from: events_received, to: opens_stored, within: 10s}}
       opens_kept:
         kind: flow
         from: {{service: mail-sender, metric: emails_delivered}}
