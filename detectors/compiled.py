@@ -47,7 +47,7 @@ def _cache() -> Path:
 
 
 CACHE = _cache()
-config.CACHE_DIR = str(CACHE)
+setattr(config, "CACHE_DIR", str(CACHE))  # noqa: B010  the compiler makes its settings when imported
 
 
 def is_cached() -> bool:

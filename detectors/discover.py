@@ -17,6 +17,7 @@ WITHIN = 300  # seconds: far end of a flow inside one service
 FAILED = ("failed", "failures", "failure", "errors", "error")
 TOTALS = ("total", "started", "received", "count", "attempted", "attempts", "requests")
 STORED = ("stored", "processed", "saved", "written")
+DONE = (*STORED, "sent", "delivered", "completed", "handled")
 # OpenTelemetry's semantic conventions: how many calls there were, and what says that one failed.
 CALLS = (
     "http.server.request.duration",
@@ -40,26 +41,26 @@ def discover(table: SeriesTable) -> tuple[Signal, ...]:
     return tuple(sorted(found, key=lambda s: (s.service, s.name)))
 
 
-def _of_service(service: str, keys: Sequence[SeriesKey]) -> Iterator[Signal]:
+def _of_service(service: str, keys: Sequence[SeriesKey]) -> list[Signal]:
     metrics: dict[str, list[SeriesKey]] = {}
     for key in keys:
         metrics.setdefault(key.metric, []).append(key)
-    ratios = [*_by_name(service, metrics), *_by_attribute(service, metrics)]
-    versions = {key.version for key in keys if key.version}
-    named: set[str] = set()
-    for stem, errors, total in sorted(ratios):
-        stem = stem if stem not in named else f"{stem}_{total[0].metric}"
-        named.add(stem)
-        yield Signal(service, stem, "error_ratio", errors, total)
+    ratios = sorted([*_by_name(service, metrics), *_by_attribute(service, metrics)])
+    versions = any(key.version for key in keys)
+    found: list[Signal] = []
+    for stem, errors, total in ratios:
+        # Two counters of errors of one thing are two signals.
+        name = stem if [one[0] for one in ratios].count(stem) == 1 else errors[0].metric
+        found.append(Signal(service, name, "error_ratio", errors, total))
         if versions:
-            yield Signal(service, f"{stem}_side_by_side", "rollout", errors, total)
-    failures = {
-        term.metric for _, errors, total in ratios for term in errors if errors[0].metric != total[0].metric
-    }
+            found.append(Signal(service, f"{name}_side_by_side", "rollout", errors, total))
+    totals = {total[0].metric for _, _, total in ratios}
+    failures = {errors[0].metric for _, errors, _ in ratios} - totals
     for metric in sorted(set(metrics) - failures):
-        if _counts(metric):
-            yield Signal(service, f"{metric}_arriving", "throughput", (Term(service, metric),))
-    yield from _flows(service, metrics)
+        if metric in totals or _counts(metric):
+            found.append(Signal(service, f"{metric}_arriving", "throughput", (Term(service, metric),)))
+    found += _flows(service, metrics)
+    return list({signal.name: signal for signal in reversed(found)}.values())
 
 
 def _by_name(
@@ -124,7 +125,7 @@ def _by_attribute(
 
 def _counts(metric: str) -> bool:
     """Is it a count of things that come in or get done, by its name?"""
-    return metric in CALLS or metric == "requests" or _stem(metric, (*TOTALS, *STORED)) is not None
+    return metric in CALLS or metric == "requests" or _stem(metric, (*TOTALS, *DONE)) is not None
 
 
 def _flows(service: str, metrics: Mapping[str, object]) -> Iterator[Signal]:

@@ -32,6 +32,9 @@ READY = 10  # intervals that must have taught the curve before it may judge
 ABOUT_AT_ONCE = 10  # intervals: what reaches no further is passed on, not converted
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
+MISFIT_MEMORY = 2.0 ** (-1 / 20160)
+MISFIT = 1e-4  # relative variance of what a span owes by a curve that is a little wrong, before it is known,
+MISFIT_WEIGHT = 10.0  # and how many such spans that is worth
 
 
 @compiled
@@ -86,7 +89,7 @@ def judge(
         return False
     _learn_uneven(flow, edge, (x - mean) * (x - mean) - mean - spread_of(chart, chart.best) * mean * mean)
     if ready:
-        learn_spread(flow, now)
+        learn_spread(flow, now, reach)
     _learn_curve(chart, flow, u, x / hour, ready)
     return ready
 
@@ -319,7 +322,8 @@ def owe(flow: Record, number: int, mean: float, unsure: float, missing: float) -
     """Remember by how much less than expected came out, and what it may scatter by."""
     flow.owed += missing
     flow.owed_ring[number % RING] = flow.owed
-    flow.busy_ring[number % RING] = mean
+    flow.meant += mean
+    flow.meant_ring[number % RING] = flow.meant
     flow.unsure += unsure
     flow.unsure_ring[number % RING] = flow.unsure
 
@@ -327,7 +331,7 @@ def owe(flow: Record, number: int, mean: float, unsure: float, missing: float) -
 @compiled
 def owed_over(flow: Record, number: int, span: int) -> float:
     """What the last `span` intervals owe."""
-    return float(flow.owed_ring[number % RING] - flow.owed_ring[(number - span) % RING])
+    return _over(flow.owed_ring, number, span)
 
 
 @compiled
@@ -344,16 +348,26 @@ def owed_for_certain(flow: Record, number: int, span: int, reach: int) -> float:
 
 
 @compiled
-def _unit(flow: Record, number: int, span: int) -> float:
-    """In what unit the variance of a span is kept.
+def _over(ring: Floats, number: int, span: int) -> float:
+    """What a running sum has grown by in the `span` intervals up to `number`."""
+    return ring[number % RING] - ring[(number - span) % RING]
 
-    What is owed by chance is owed by the intervals at the span's two ends; what a campaign does differently
-    from others is owed by all of it.
+
+@compiled
+def _unit(flow: Record, number: int, span: int, reach: int) -> float:
+    """In what unit the variance by chance of a span is kept.
+
+    What is owed by chance is owed by the intervals at the span's two ends; what the edges of bursts do, by all.
     """
-    ends = 1.0
-    for i in range(3):
-        ends += flow.busy_ring[(number - i) % RING] + flow.busy_ring[(number - span - i) % RING]
-    return ends + flow.unsure_ring[number % RING] - flow.unsure_ring[(number - span - SOON) % RING]
+    ends = _over(flow.meant_ring, number, 3) + _over(flow.meant_ring, number - span, 3)
+    return 1.0 + ends + _over(flow.unsure_ring, number, min(span + max(reach, SOON), RING - 1))
+
+
+@compiled
+def _misfit(flow: Record, i: int, meant: float) -> float:
+    """Variance of what span i owes because the curve is a little wrong: a share of what was to come, squared."""
+    prior = MISFIT_WEIGHT * meant * meant
+    return meant * meant * (MISFIT * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
 
 
 @compiled
@@ -366,20 +380,27 @@ def owed_evidence(flow: Record, number: int, reach: int) -> float:
         owed = owed_for_certain(flow, number, span, reach)
         if freedom < 4.0 or owed <= 0.0:
             continue
-        square = owed * owed / (_unit(flow, number, span) * flow.spread[i])
-        best = max(best, 0.5 * freedom * math.log(1.0 + square / freedom) - math.log(float(len(SPANS))))
+        meant = _over(flow.meant_ring, number, span)
+        variance = _unit(flow, number, span, reach) * flow.spread[i] + _misfit(flow, i, meant)
+        nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
+        best = max(best, nats - math.log(float(len(SPANS))))
     return best
 
 
 @compiled
-def learn_spread(flow: Record, number: int) -> None:
+def learn_spread(flow: Record, number: int, reach: int) -> None:
     """Let a quiet interval teach how much the sums over each span scatter."""
     for i in range(len(SPANS)):
         span = SPANS[i]
-        owed = owed_over(flow, number, span)
+        owed, unit = owed_over(flow, number, span), _unit(flow, number, span, reach)
+        meant = _over(flow.meant_ring, number, span)
         count = flow.spread_n[i]
-        square = (owed * owed + 0.25) / _unit(flow, number, span)
+        square = (owed * owed + 0.25) / unit
         if count > 10.0 * span:
+            # What stands out is the curve's fault rather than chance.
+            over = max(owed * owed - 2.0 * flow.spread[i] * unit, 0.0)
+            flow.misfit[i] = flow.misfit[i] * MISFIT_MEMORY + over
+            flow.misfit_n[i] = flow.misfit_n[i] * MISFIT_MEMORY + meant * meant
             square = min(square, 16.0 * flow.spread[i])
         flow.spread[i] += max(1.0 / (count + 1.0), 1.0 - SPREAD_MEMORY) * (square - flow.spread[i])
         flow.spread_n[i] = count + 1.0

@@ -406,7 +406,8 @@ def stand(chart: Record, number: int, x: float, exposure: float, out_of: float, 
 def settle(chart: Record, number: int, why: int, factor: float) -> None:
     """From raised to quiet, at the level before the fault, or at `factor` times it (the new usual)."""
     chart.raised, chart.phase, chart.why, chart.calm = 0, 3, why, number + 1
-    if why == RECOVERED:
+    if why == RECOVERED and chart.ratio > 1.0:
+        # Of a loss, what came since it ended may be what was held up: that is not lost, and stays counted.
         chart.rx -= chart.vx
         chart.rm -= chart.vm
         chart.rn -= chart.vn

@@ -104,9 +104,12 @@ def flow_record(depth: int) -> np.dtype[Any]:
             # running sums of what went in and of unmeasured intervals, and both by interval
             ("went", F), ("gone", F), ("went_ring", F, depth), ("gone_ring", F, depth),
             ("owed", F), ("owed_ring", F, RING),  # running sum of what is missing
-            ("busy_ring", F, RING),  # what each interval was to bring
+            ("meant", F), ("meant_ring", F, RING),  # running sum of what was to come
             ("unsure", F), ("unsure_ring", F, RING),  # running sum of the variance that edges of bursts add
-            ("spread", F, len(SPANS)), ("spread_n", F, len(SPANS)),  # variance of what is owed over each span
+            # the variance of what is owed over each span, by chance; and by what the curve gets wrong: sums of
+            # squares of what was owed, and of what was to come
+            ("spread", F, len(SPANS)), ("spread_n", F, len(SPANS)),
+            ("misfit", F, len(SPANS)), ("misfit_n", F, len(SPANS)),
             ("uneven", F), ("uneven_n", F),  # variance per squared edge, as a weighted mean
         ],
         align=True,
