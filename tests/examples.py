@@ -1,0 +1,416 @@
+"""Incidents as they happen, made up: the same words, pictures and lines are tested with them.
+
+In: nothing. Out: events by name in `EVENTS`. Never: chance that is not seeded, a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.incidents import Event, Incident, Severity
+from alerts.suspects import Suspect
+from collector.deployments import Deployment
+from detectors.findings import Finding, Trace
+from detectors.signals import Signal, Term
+
+MIDNIGHT = 1_649_808_000  # 13 April 2022, 00:00 UTC
+MIN = 60
+
+
+def at(clock: str) -> int:
+    """`06:33` of that day in epoch seconds."""
+    hours, minutes = clock.split(":")
+    return MIDNIGHT + int(hours) * 3600 + int(minutes) * MIN
+
+
+IMPORTS = Signal(
+    "contact-importer",
+    "imports",
+    "error_ratio",
+    (Term("contact-importer", "imports_failed"),),
+    (Term("contact-importer", "imports_started"),),
+    owner="imports-team",
+)
+OPENS = Signal(
+    "event-parser", "opens", "throughput", (Term("event-parser", "opens_stored"),), owner="events-team"
+)
+OPENS_KEPT = Signal(
+    "event-parser",
+    "opens_kept",
+    "flow",
+    (Term("event-parser", "opens_stored"),),
+    (Term("mail-sender", "emails_delivered"),),
+    within=48 * 3600,
+    owner="events-team",
+)
+PARSING = Signal(
+    "event-parser",
+    "parsing",
+    "error_ratio",
+    (Term("event-parser", "events_failed"),),
+    (Term("event-parser", "events_received"),),
+    owner="events-team",
+)
+RESIZING = Signal(
+    "image-resizer",
+    "resizing",
+    "error_ratio",
+    (Term("image-resizer", "resizes_failed"),),
+    (Term("image-resizer", "resizes"),),
+    owner="images-team",
+    split_by=("path",),
+)
+SIDE_BY_SIDE = replace(RESIZING, name="side_by_side", kind="rollout", split_by=())
+
+
+def member(service: str, version: str, previous: str, author: str, description: str) -> Deployment:
+    """A member of the release of 06:31."""
+    return Deployment(
+        "release-20220413-0631",
+        at("06:31"),
+        service,
+        version,
+        previous,
+        "production",
+        "https://deploys.example/release-20220413-0631",
+        author=author,
+        description=description,
+    )
+
+
+IMPORTER = member("contact-importer", "3.45.0", "3.44.0", "imports-team", "fix for empty mapped fields")
+PARSER = member("event-parser", "2.13.0", "2.12.0", "events-team", "new processing of open events")
+SENDER = member("mail-sender", "5.23.0", "5.22.0", "sending-team", "updated libraries")
+RESIZER = Deployment(
+    "image-resizer-20220413-0757",
+    at("07:57"),
+    "image-resizer",
+    "1.31.0",
+    "1.30.0",
+    "production",
+    "https://deploys.example/image-resizer-20220413-0757",
+    author="images-team",
+    description="new framework version",
+)
+IMPORTER_BACK = replace(
+    IMPORTER,
+    id="contact-importer-20220413-0645",
+    time=at("06:45"),
+    version="3.44.0",
+    previous_version="3.45.0",
+    kind="rollback",
+    url="https://deploys.example/contact-importer-20220413-0645",
+)
+PARSER_BACK = replace(
+    PARSER,
+    id="event-parser-20220413-0705",
+    time=at("07:05"),
+    version="2.12.0",
+    previous_version="2.13.0",
+    kind="rollback",
+    url="https://deploys.example/event-parser-20220413-0705",
+)
+
+
+def trace(
+    end: int,
+    usual: float,
+    fault: float,
+    began: int,
+    over: int = 0,
+    *,
+    out_of: float = np.nan,
+    before: int = 45,
+    seed: int = 1,
+) -> Trace:
+    """Minutes up to `end`: about `usual` events each, about `fault` from `began` until `over`."""
+    start = began - before * MIN
+    count = (end - start) // MIN
+    times = start + MIN * np.arange(count)
+    wave = 1 + 0.08 * np.sin(np.arange(count) / 17)
+    expected = usual * wave
+    faulty = (times >= began) & ((over == 0) | (times < over))
+    rng = np.random.default_rng(seed)
+    observed = rng.poisson(np.where(faulty, fault * wave, expected)).astype(np.float64)
+    sd = np.sqrt(expected + (0.03 * expected) ** 2)
+    whole: NDArray[np.float64] = out_of * wave
+    return Trace(
+        start, MIN, observed, expected, np.maximum(expected - 2 * sd, 0), expected + 2 * sd, np.round(whole)
+    )
+
+
+def finding(signal: Signal, kind: Any, clock: str, onset: str, **parts: Any) -> Finding:
+    """A raised finding with an interval around what was lost; `parts` replace fields."""
+    lost = float(parts.get("lost", 0.0))
+    given: dict[str, Any] = {
+        "observed": 0.0,
+        "expected": 0.0,
+        "lost": lost,
+        "lost_low": round(lost * 0.96),
+        "lost_high": round(lost * 1.04),
+        "out_of": 0.0,
+        "strength": 40.0,
+    }
+    given.update(parts)
+    began = at(onset)
+    return Finding(signal, kind, given.pop("phase", "raised"), at(clock), began, began - MIN, began, **given)
+
+
+def imports_fail(clock: str = "06:37", **parts: Any) -> Finding:
+    given = {
+        "observed": 55.0,
+        "expected": 0.6,
+        "out_of": 178.0,
+        "lost": 54.4,
+        "lost_low": 41.0,
+        "lost_high": 55.0,
+        "versions": (("3.44.0", 0.0, 6.0), ("3.45.0", 55.0, 172.0)),
+        "trace": trace(at(clock), 0.15, 14, at("06:33"), out_of=44, seed=2),
+    }
+    return finding(IMPORTS, "error_spike", clock, "06:33", **{**given, **parts})
+
+
+def opens_lost(clock: str = "06:38", **parts: Any) -> Finding:
+    given = {
+        "observed": 13_400.0,
+        "expected": 16_850.0,
+        "out_of": 16_850.0,
+        "lost": 3_450.0,
+        "lost_low": 3_180.0,
+        "lost_high": 3_730.0,
+        "trace": trace(at(clock), 3400, 2700, at("06:33"), seed=3),
+    }
+    return finding(OPENS_KEPT, "data_loss", clock, "06:33", **{**given, **parts})
+
+
+def incident(
+    findings: tuple[Finding, ...],
+    severity: Severity = "critical",
+    suspects: tuple[Suspect, ...] = (),
+    **parts: Any,
+) -> Incident:
+    none = 1.0 - sum(s.probability for s in suspects)
+    opened = min(f.at for f in findings)
+    return Incident("5f3c9a1b2d4e", opened, severity, findings, suspects, none, **parts)
+
+
+def opened(it: Incident, clock: str, **parts: Any) -> Event:
+    return Event(at(clock), "opened", "", it, 1, **parts)
+
+
+def error_spike() -> Event:
+    suspect = Suspect(
+        IMPORTER, 0.97, ("deployed 2 min before it began", "version 3.45.0 fails, the others do not")
+    )
+    it = incident((imports_fail(),), suspects=(suspect,))
+    return opened(it, "06:37", bystanders=(PARSER, SENDER))
+
+
+def data_loss() -> Event:
+    suspects = (
+        Suspect(PARSER, 0.94, ("deployed 2 min before it began",)),
+        Suspect(SENDER, 0.02, ("deployed 2 min before it began", "it feeds the service")),
+    )
+    return opened(incident((opens_lost(),), suspects=suspects), "06:38", bystanders=(IMPORTER,))
+
+
+def no_data() -> Event:
+    stopped = finding(
+        OPENS,
+        "no_data",
+        "06:40",
+        "06:33",
+        expected=23_800.0,
+        lost=23_800.0,
+        out_of=23_800.0,
+        lost_low=21_000.0,
+        lost_high=26_600.0,
+        trace=_hole(trace(at("06:40"), 3400, 0, at("06:33"), seed=4)),
+    )
+    suspect = Suspect(PARSER, 0.88, ("deployed 2 min before it began",))
+    return opened(incident((stopped,), suspects=(suspect,)), "06:40", bystanders=(IMPORTER, SENDER))
+
+
+def _hole(of: Trace) -> Trace:
+    """Not measured from 06:33 on."""
+    times = of.start + of.width * np.arange(len(of.observed))
+    return replace(of, observed=np.where(times >= at("06:33"), np.nan, of.observed))
+
+
+def trickle() -> Event:
+    few = finding(
+        RESIZING,
+        "error_spike",
+        "08:16",
+        "08:04",
+        observed=57.0,
+        expected=5.1,
+        out_of=8_290.0,
+        lost=51.9,
+        lost_low=38.0,
+        lost_high=66.0,
+        slice=(("path", "editor"),),
+        slice_share=(0.97, 0.08),
+        trace=trace(at("08:16"), 0.4, 4.7, at("08:04"), out_of=690, seed=5),
+    )
+    suspects = (
+        Suspect(RESIZER, 0.86, ("deployed 7 min before it began",)),
+        Suspect(IMPORTER_BACK, 0.01, ("deployed 79 min before it began", "another service")),
+    )
+    return opened(incident((few,), "warning", suspects), "08:16")
+
+
+def bad_version() -> Event:
+    new = finding(
+        SIDE_BY_SIDE,
+        "rollout",
+        "08:12",
+        "07:57",
+        observed=31.0,
+        expected=1.2,
+        out_of=1_480.0,
+        lost=29.8,
+        lost_low=20.0,
+        lost_high=40.0,
+        version="1.31.0",
+        versions=(("1.30.0", 9.0, 11_900.0), ("1.31.0", 31.0, 1_480.0)),
+        trace=trace(at("08:12"), 0.1, 2.1, at("07:57"), out_of=99, before=10, seed=6),
+    )
+    why = ("deployed as it began", "version 1.31.0 fails, the others do not")
+    return opened(incident((new,), "warning", (Suspect(RESIZER, 0.96, why),)), "08:12")
+
+
+BOTH = (
+    Suspect(IMPORTER, 0.49, ("deployed 2 min before it began", "version 3.45.0 fails, the others do not")),
+    Suspect(PARSER, 0.48, ("deployed 2 min before it began",)),
+)
+
+
+def joined() -> Event:
+    """Opens are lost as well: the same release."""
+    it = incident((imports_fail("06:38", phase="standing", observed=69.0), opens_lost()), suspects=BOTH)
+    return Event(at("06:38"), "updated", "joined", it, 2, True, (SENDER,))
+
+
+def grew() -> Event:
+    lost = opens_lost(
+        "06:52",
+        phase="standing",
+        observed=51_000.0,
+        expected=64_600.0,
+        out_of=64_600.0,
+        lost=13_600.0,
+        lost_low=12_900.0,
+        lost_high=14_300.0,
+        trace=trace(at("06:52"), 3400, 2700, at("06:33"), seed=3),
+    )
+    it = incident((imports_over(), lost), suspects=BOTH, rollbacks=(IMPORTER_BACK,))
+    return Event(at("06:52"), "updated", "grew", it, 4, bystanders=(SENDER,))
+
+
+def imports_over() -> Finding:
+    return imports_fail(
+        "06:48",
+        phase="cleared",
+        cleared="recovered",
+        recovered=at("06:46"),
+        observed=180.0,
+        expected=2.0,
+        out_of=590.0,
+        lost=178.0,
+        lost_low=150.0,
+        lost_high=181.0,
+        trace=trace(at("06:48"), 0.15, 14, at("06:33"), at("06:46"), out_of=44, seed=2),
+    )
+
+
+def recovering() -> Event:
+    """Imports succeed again, opens are still lost."""
+    it = incident(
+        (imports_over(), opens_lost("06:48", phase="standing", lost=10_200.0)),
+        suspects=BOTH,
+        rollbacks=(IMPORTER_BACK,),
+    )
+    return Event(at("06:48"), "updated", "recovering", it, 3, bystanders=(SENDER,))
+
+
+def rolled_back() -> Event:
+    lost = opens_lost(
+        "07:09",
+        phase="cleared",
+        cleared="recovered",
+        recovered=at("07:06"),
+        observed=72_200.0,
+        expected=109_900.0,
+        out_of=109_900.0,
+        lost=37_700.0,
+        lost_low=36_200.0,
+        lost_high=39_100.0,
+        trace=trace(at("07:09"), 3400, 2200, at("06:33"), at("07:06"), seed=3),
+    )
+    suspects = tuple(replace(s, evidence=(*s.evidence, "putting it back ended it")) for s in BOTH)
+    it = incident(
+        (imports_over(), lost),
+        suspects=suspects,
+        rollbacks=(IMPORTER_BACK, PARSER_BACK),
+        resolved=at("07:09"),
+    )
+    return Event(at("07:09"), "resolved", "rollback", it, 5, bystanders=(SENDER,))
+
+
+def late_data() -> Event:
+    came = opens_lost(
+        "07:20",
+        phase="cleared",
+        cleared="late_data",
+        recovered=at("07:19"),
+        lost=0.0,
+        lost_low=0.0,
+        lost_high=240.0,
+        late=12_000.0,
+        trace=trace(at("07:20"), 3400, 3400, at("06:33"), seed=7),
+    )
+    return Event(at("07:20"), "resolved", "late_data", incident((came,), resolved=at("07:20")), 2)
+
+
+def no_deployment() -> Event:
+    it = incident((imports_fail(versions=()),), suspects=(Suspect(SENDER, 0.04, ("another service",)),))
+    return opened(it, "06:37", bystanders=(IMPORTER, PARSER))
+
+
+def young() -> Event:
+    few = replace(OPENS, name="opens")
+    less = finding(
+        few,
+        "data_loss",
+        "06:40",
+        "06:33",
+        observed=900.0,
+        expected=1400.0,
+        lost=500.0,
+        out_of=1400.0,
+        young=True,
+        trace=trace(at("06:40"), 200, 128, at("06:33"), before=20),
+    )
+    return opened(incident((less,), "info"), "06:40")
+
+
+EVENTS: dict[str, Callable[[], Event]] = {
+    "error_spike": error_spike,
+    "data_loss": data_loss,
+    "no_data": no_data,
+    "trickle": trickle,
+    "bad_version": bad_version,
+    "joined": joined,
+    "recovering": recovering,
+    "grew": grew,
+    "rolled_back": rolled_back,
+    "late_data": late_data,
+    "no_deployment": no_deployment,
+    "young": young,
+}
