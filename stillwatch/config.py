@@ -1,0 +1,273 @@
+"""stillwatch.yaml becomes settings: signals, routes, budget, and where to listen and to tell.
+
+In: a file, and the environment for secrets. Out: Settings, or BadInput with line and column.
+Never: an unknown or repeated key passed over; a secret in the file, in a message or in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alerts.routes import Route
+from collector.errors import BadInput, shown
+from detectors.signals import Budget, Signal, Term
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from stillwatch import config_schema as schema
+    from stillwatch.yaml_marks import Document
+
+SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
+GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
+LARGEST = 10_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """channel: where news goes that no route sends elsewhere. token: empty where there is none."""
+
+    channel: str = ""
+    token: str = field(default="", repr=False)
+    base_url: str = "https://slack.com/api/"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """token: what senders have to bring, empty where anybody may come in."""
+
+    host: str = "127.0.0.1"
+    port: int = 4318
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names."""
+
+    interval: int = 60
+    grace: int = GRACE
+    timezone: str = "UTC"
+    budget: Budget = field(default_factory=Budget)
+    signals: tuple[Signal, ...] = ()
+    slack: Slack = field(default_factory=Slack)
+    routes: tuple[Route, ...] = ()
+    listen: Listen = field(default_factory=Listen)
+    database: str = "stillwatch.db"
+
+
+def load(path: Path, environ: Mapping[str, str] | None) -> Settings:
+    """The settings in the file at `path`. environ: where secrets are; None = nobody needs them now.
+
+    Raises BadInput: no such file, no YAML, a key or a value that is not known, a secret that is not there.
+    """
+    return parse(_text(path), path.name, environ)
+
+
+def parse(text: str, file: str, environ: Mapping[str, str] | None) -> Settings:
+    """The settings in `text`; `file` names it in messages. Raises BadInput."""
+    from pydantic import ValidationError
+
+    from stillwatch import config_schema as schema
+    from stillwatch import yaml_marks
+
+    document = yaml_marks.read(text, file)
+    value = {} if document.value is None else document.value
+    try:
+        written = schema.File.model_validate(value)
+    except ValidationError as error:
+        raise _bad(error.errors(include_url=False)[0], document, file) from None
+    secrets = _Secrets(environ, document, file)
+    return Settings(
+        interval=written.interval,
+        grace=min(GRACE, written.interval) if written.grace is None else written.grace,
+        timezone=written.timezone,
+        budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
+        signals=_signals(written),
+        slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),
+        routes=tuple(_route(route) for route in written.routes),
+        listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
+        database=written.database,
+    )
+
+
+def secrets_from(environ: Mapping[str, str]) -> Settings:
+    """The settings of nobody's file: the defaults, and Slack's token if there is one."""
+    return Settings(slack=Slack(token=environ.get(SLACK_TOKEN, "").strip()))
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BadInput(str(path), 0, "", (error.strerror or "nothing").lower(), "a file to read") from None
+    if len(raw) > LARGEST:
+        raise BadInput(path.name, 0, "", f"{len(raw)} bytes", f"at most {LARGEST}")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise BadInput(path.name, line, column, f"the byte {raw[error.start]:#04x}", "UTF-8") from None
+
+
+# What is wrong, in our words.
+
+_EXPECTED = {
+    "string_type": "text (put quotes around it)",
+    "bool_type": "true or false",
+    "dict_type": "a mapping (keys with values)",
+    "model_type": "a mapping (keys with values)",
+    "model_attributes_type": "a mapping (keys with values)",
+    "list_type": "a list",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "missing": "it (it must be given)",
+    "too_short": "at least one",
+}
+
+
+def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
+    kind, context = error["type"], error.get("ctx", {})
+    where = error["loc"]
+    if kind == "unknown_key":
+        where = (*where, context["key"])
+        found, expected = "an unknown key", "one of " + ", ".join(context["known"])
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
+        where = (*where, "kind")
+        found = shown(context["tag"]) if kind == "union_tag_invalid" else "nothing"
+        expected = "one of error_ratio, throughput, flow, rollout"
+    else:
+        found = _found(kind, error["input"], where)
+        expected = _EXPECTED.get(kind) or _said(error)
+    path, names = _place(where, document)
+    line, column = document.marks[path]
+    return BadInput(file, line, column, found, expected, ".".join(names))
+
+
+def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
+    if kind == "missing":
+        return "nothing"
+    if any("token" in str(part) for part in where):
+        return "something else (not shown, it may be a secret)"
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return "a mapping of " + (", ".join(map(str, value)) or "nothing")
+    return "a list" if isinstance(value, list) else shown(value)
+
+
+def _said(error: ErrorDetails) -> str:
+    said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] == "string_pattern_mismatch":
+        secret = any("token" in str(part) for part in error["loc"])
+        return "the name of a variable or file" if secret else "a name without control characters"
+    if error["type"] == "rollout":
+        return "either errors and total, or from, to and within"
+    return said[:1].lower() + said[1:]
+
+
+def _place(where: Sequence[str | int], document: Document) -> tuple[tuple[str | int, ...], list[str]]:
+    """The deepest path that stands in the file, and the names on the way (with the kind of a signal)."""
+    path: tuple[str | int, ...] = ()
+    names: list[str] = []
+    for part in where:
+        if (*path, part) in document.marks:
+            path = (*path, part)
+        elif isinstance(part, int):
+            continue  # one thing that we took for a list of one
+        names.append(str(part))
+    return path, names
+
+
+# From what is written to what is meant.
+
+
+def _signals(written: schema.File) -> tuple[Signal, ...]:
+    sparse = frozenset(name for name, traits in written.metrics.items() if traits.sparse)
+    return tuple(
+        _signal(service, name, signal, of.owner, sparse)
+        for service, of in written.services.items()
+        for name, signal in of.signals.items()
+    )
+
+
+def _signal(service: str, name: str, written: schema.AnySignal, owner: str, sparse: frozenset[str]) -> Signal:
+    def terms(metrics: Sequence[schema.Metric] | None) -> tuple[Term, ...]:
+        return tuple(
+            Term(m.service or service, m.metric, tuple(sorted(m.where.items())), m.metric in sparse)
+            for m in metrics or ()
+        )
+
+    within, split_by = 0, tuple[str, ...]()
+    out_of: tuple[Term, ...] = ()
+    if written.kind == "throughput":
+        counted = terms(written.count)
+    elif written.kind == "error_ratio":
+        counted, out_of = terms(written.errors), terms(written.total)
+    elif written.kind == "flow":
+        counted, out_of, within = terms(written.to), terms(written.from_), written.within
+    else:
+        counted = terms(written.errors) + terms(written.to)
+        out_of = terms(written.total) + terms(written.from_)
+        within = written.within or 0
+    if written.kind != "rollout":
+        split_by = tuple(written.split_by)
+    return Signal(service, name, written.kind, counted, out_of, within, owner, split_by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Reads what the file only names; never shows it."""
+
+    environ: Mapping[str, str] | None
+    document: Document
+    file: str
+
+    def slack(self, written: schema.Slack) -> str:
+        if self.environ is None:
+            return ""
+        if written.token_env is not None and written.token_file is not None:
+            raise self._bad("slack", "token_file", "token_env beside it", "one of the two")
+        if written.token_file is not None:
+            try:
+                return Path(written.token_file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                raise self._bad(
+                    "slack", "token_file", "a file that cannot be read", "a readable file"
+                ) from None
+        if written.token_env is not None:
+            return self._variable("slack", written.token_env)
+        return self.environ.get(SLACK_TOKEN, "").strip()
+
+    def listen(self, written: schema.Listen) -> str:
+        if self.environ is None or written.token_env is None:
+            return ""
+        return self._variable("listen", written.token_env)
+
+    def _variable(self, section: str, name: str) -> str:
+        value = (self.environ or {}).get(name, "").strip()
+        if not value:
+            # Without it the door would stand open, or news go nowhere. The name is not shown: it may be the secret.
+            raise self._bad(section, "token_env", "the name of a variable that is not set", "one that is")
+        return value
+
+    def _bad(self, section: str, key: str, found: str, expected: str) -> BadInput:
+        line, column = self.document.marks[(section, key)]
+        return BadInput(self.file, line, column, found, expected, f"{section}.{key}")
+
+
+def _route(written: schema.Route) -> Route:
+    match = written.match
+    return Route(
+        channel=written.channel,
+        owner=tuple(match.owner),
+        service=tuple(match.service),
+        kind=tuple(match.kind),
+        severity=tuple(match.severity),
+        environment=tuple(match.environment),
+        go_on=written.continue_,
+    )

@@ -1,0 +1,213 @@
+"""What stillwatch.yaml may hold: the shape of every section. pydantic lives here.
+
+In: plain values, as YAML gives them. Out: models, or pydantic's ValidationError.
+Never: a default that is not written here; a secret (only names of variables and files).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+PERIODS = {"hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400}
+LONGEST = 14 * 86400  # seconds: the far end of a flow
+EXAMPLE = "a duration such as 60s, 2m or 48h"
+
+
+def seconds(value: object) -> int:
+    """`60s`, `2m`, `48h`, `1d` or `1w` in seconds. ValueError for all else, 48:00 and bare numbers too."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(EXAMPLE)
+    return int(found[1]) * UNITS[found[2]]
+
+
+def _within(least: int, most: int, words: str) -> BeforeValidator:
+    def check(value: object) -> int:
+        duration = seconds(value)
+        if not least <= duration <= most:
+            raise ValueError(words)
+        return duration
+
+    return BeforeValidator(check)
+
+
+def _timezone(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+            raise ValueError("a time zone such as UTC or Europe/Berlin") from None
+        except KeyError:
+            raise ValueError("a time zone such as UTC or Europe/Berlin") from None
+    return value
+
+
+def _base_url(value: object) -> object:
+    """A token must not travel in the clear."""
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        raise ValueError("an address that begins with https:// (http:// on loopback only)")
+    return value if value.endswith("/") else value + "/"
+
+
+def _listed(value: object) -> object:
+    """One thing is a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _metric(value: object) -> object:
+    return {"metric": value} if not isinstance(value, Mapping) else value
+
+
+def _address(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    host, _, port = value.rpartition(":")
+    if not port.isdecimal() or not port.isascii() or len(port) > 5 or not host:
+        raise ValueError("HOST:PORT, or a mapping of host, port and token_env")
+    return {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]+$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, value: object) -> object:
+        """The same as extra="forbid", but it says what would have been right."""
+        if isinstance(value, Mapping):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in value:
+                if key not in known:
+                    raise PydanticCustomError("unknown_key", "", {"key": str(key), "known": known})
+        return value
+
+
+class Metric(Strict):
+    metric: Name
+    service: Name | None = None
+    where: dict[Name, str] = {}
+
+
+Metrics = Annotated[
+    list[Annotated[Metric, BeforeValidator(_metric)]], BeforeValidator(_listed), Field(min_length=1)
+]
+Within = Annotated[int, _within(1, LONGEST, f"{EXAMPLE}, at most 14d")]
+Split = Annotated[list[Name], BeforeValidator(_listed)]
+
+
+class ErrorRatio(Strict):
+    kind: Literal["error_ratio"]
+    errors: Metrics
+    total: Metrics
+    split_by: Split = []
+
+
+class Throughput(Strict):
+    kind: Literal["throughput"]
+    count: Metrics
+    split_by: Split = []
+
+
+class Flow(Strict):
+    kind: Literal["flow"]
+    from_: Metrics = Field(alias="from")
+    to: Metrics
+    within: Within
+    split_by: Split = []
+
+
+class Rollout(Strict):
+    kind: Literal["rollout"]
+    errors: Metrics | None = None
+    total: Metrics | None = None
+    from_: Metrics | None = Field(alias="from", default=None)
+    to: Metrics | None = None
+    within: Within | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two_questions(self) -> Self:
+        ratio = [self.errors is not None, self.total is not None]
+        flow = [self.from_ is not None, self.to is not None, self.within is not None]
+        if not (all(ratio) and not any(flow)) and not (all(flow) and not any(ratio)):
+            raise PydanticCustomError("rollout", "either errors and total, or from, to and within")
+        return self
+
+
+AnySignal = Annotated[ErrorRatio | Throughput | Flow | Rollout, Field(discriminator="kind")]
+
+
+class Service(Strict):
+    owner: str = ""
+    signals: dict[Name, AnySignal] = {}
+
+
+class Budget(Strict):
+    false_alerts: float = Field(default=1.0, gt=0, le=1_000_000, allow_inf_nan=False)
+    per: Literal["hour", "day", "week", "month"] = "week"
+
+
+class MetricTraits(Strict):
+    sparse: bool = False
+
+
+class Slack(Strict):
+    channel: str = ""
+    token_env: Variable | None = None
+    token_file: Name | None = None
+    base_url: Annotated[str, BeforeValidator(_base_url)] = "https://slack.com/api/"
+
+
+class Listen(Strict):
+    host: Name = "127.0.0.1"
+    port: int = Field(default=4318, ge=1, le=65535)
+    token_env: Variable | None = None
+
+
+Choice = Annotated[list[Name], BeforeValidator(_listed)]
+Kinds = Annotated[list[Literal["error_spike", "data_loss", "no_data", "rollout"]], BeforeValidator(_listed)]
+Severities = Annotated[list[Literal["critical", "warning", "info"]], BeforeValidator(_listed)]
+
+
+class Match(Strict):
+    owner: Choice = []
+    service: Choice = []
+    kind: Kinds = []
+    severity: Severities = []
+    environment: Choice = []
+
+
+class Route(Strict):
+    match: Match = Match()
+    channel: Name
+    continue_: bool = Field(alias="continue", default=False)
+
+
+class File(Strict):
+    """The whole of stillwatch.yaml."""
+
+    interval: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 60s")] = 60
+    grace: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 15s")] | None = None
+    timezone: Annotated[str, BeforeValidator(_timezone)] = "UTC"
+    budget: Budget = Budget()
+    services: dict[Name, Service] = {}
+    metrics: dict[Name, MetricTraits] = {}
+    slack: Slack = Slack()
+    routes: list[Route] = []
+    listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
+    database: Name = "stillwatch.db"
