@@ -38,7 +38,8 @@ from stillwatch.tables import StoreTrouble
 log = logging.getLogger(__name__)
 
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
-PATIENCE = 4.0  # seconds in which a stop is over, whatever is going on
+TERMINAL = "terminal"  # the channel where there is no other
+PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 
 
 class CannotStart(Exception):  # noqa: N818  (it reads as what happened)
@@ -65,8 +66,8 @@ def run(settings: Settings) -> int:
         door = _door(settings, live, courier)
         with _ticking(live), _serving(door, listener) as server:
             log.info(
-                "watching %s, listening on %s:%s, telling %s",
-                f"{len(settings.signals)} signals" if settings.signals else "signals found by metric names",
+                "watching (%s), listening on %s:%s, telling %s",
+                f"signals: {len(settings.signals) or 'found by metric names'}",
                 *listener.getsockname()[:2],
                 channel,
             )
@@ -79,7 +80,7 @@ def run(settings: Settings) -> int:
 
 def judgement(settings: Settings) -> Judgement:
     """How these settings turn closed intervals into news."""
-    channel = settings.slack.channel or "terminal"
+    channel = settings.slack.channel or TERMINAL
     return Judgement(
         plan=partial(_plan, settings),
         news=partial(_news, settings, channel),
@@ -99,10 +100,13 @@ def _news(settings: Settings, channel: str, event: Event) -> News:
 
 
 def _place(settings: Settings) -> tuple[Place, str]:
-    """Where messages go, and what to call it in the log."""
-    name = "slack" if settings.slack.token else "terminal"
-    place = SENDERS[name](settings.slack.token, settings.slack.base_url, clock.now)
-    return place, f"{name} {settings.slack.channel}".strip()
+    """Where messages go, and what to call it in the log. Raises CannotStart, ValueError."""
+    slack = settings.slack
+    if settings.routes and slack.token and not slack.channel:
+        raise CannotStart("there are routes, but no `slack: {channel: ...}` for what none of them matches")
+    if slack.token and slack.channel:
+        return SENDERS["slack"](slack.token, slack.base_url, clock.now), f"Slack's {slack.channel}"
+    return SENDERS["terminal"]("", "", clock.now), "this terminal (no Slack token and channel are set)"
 
 
 class Courier:
@@ -192,6 +196,7 @@ def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
 
 
 def _wait(stopping: threading.Event, server: threading.Thread, courier: Courier) -> int:
+    courier.keep_going()
     while not stopping.wait(PULSE):
         courier.keep_going()
         if not server.is_alive():

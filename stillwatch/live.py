@@ -65,6 +65,7 @@ class Live:
         self._step = threading.Lock()  # state and plan: one tick at a time
         self._silent = max(interval // 2, 5)  # seconds without a sign of our own life: nobody listened
         self._signed = now  # the last sign of life that is kept
+        self._overlong = 0  # closes in a row with reports that cover more than the grace
         self._owed = Closing()
         self._plan: Plan | None = None
         self.last_tick = 0
@@ -176,6 +177,7 @@ class Live:
             bins = binner.close(min(now - binner.grace, binner.next + AT_ONCE * binner.width))
             if not len(bins):
                 return None
+            self._check_grace(binner)
             if len(self._known) != len(self._table):
                 self._known = SeriesTable(self._table.keys)
             state = kept.packed(self._counters, binner)
@@ -227,8 +229,19 @@ class Live:
             log.info("the database can be used again")
             self.trouble = ""
         for one in fresh:
-            log.info("news: %s", one.line)
+            log.info("news: incident %s, event %d", one.incident, one.number)
         return len(fresh)
+
+    def _check_grace(self, binner: Binner) -> None:
+        """What is reported once a minute is up to a minute old when it comes (after a pause, once, older)."""
+        longest, binner.longest = binner.longest, 0.0
+        self._overlong = self._overlong + 1 if longest > binner.grace + 1 else 0
+        if self._overlong == 3:
+            log.warning(
+                "senders report every %.0f s, but intervals are judged %d s after their end, without what comes "
+                "later: set `grace: %.0fs`, or OTEL_METRIC_EXPORT_INTERVAL=%d at the senders",
+                longest, binner.grace, longest + 5, max(1, binner.grace - 5) * 1000,
+            )  # fmt: skip
 
     def _in_trouble(self, trouble: StoreTrouble) -> None:
         if str(trouble) != self.trouble:

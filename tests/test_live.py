@@ -409,3 +409,14 @@ def test_health_counts_what_was_refused_by_reason_and_how_late_we_are(world: Wor
     assert health["refused"] == {"negative": 1, "far future": 1}
     assert health["lag"] == 25
     assert replace(_event(1), number=2).number == 2
+
+
+def test_a_sender_that_reports_less_often_than_the_grace_is_long_is_spoken_of_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for minute in range(5):
+        for second in range(0, 60, 20):
+            world.live.tick(T0 + 60 * minute + second)
+        at = T0 + 60 * minute + 50
+        world.live.readings(delta(at, 1, start=at - 60), at)
+    assert caplog.text.count("report every 60 s") == 1

@@ -8,6 +8,7 @@ import numpy as np
 
 from alerts.incidents import Event
 from alerts.packed import pack
+from collector import dataset
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from collector.points import NANOS, Readings, Stream
@@ -134,3 +135,12 @@ def test_crashes_in_the_middle_change_no_news(tmp_path: Path) -> None:
     assert len(found) > len(crashed.lines()), "crashes found news again, and it was told once"
     store.close()
     crashed.close()
+
+
+def test_what_was_exported_and_read_again_gives_the_same_news(tmp_path: Path) -> None:
+    store, _ = live(tmp_path / "s.db", restart_at={120})
+    table, bins, deployments = store.export()
+    dataset.write(tmp_path / "export", table, bins, deployments)
+    again = dataset.read(tmp_path / "export", W, GRACE)
+    assert replayed(again.table, again.bins, again.deployments, 500) == store.lines()
+    store.close()

@@ -1,0 +1,312 @@
+"""The daemon as a process: the real SDK at its door, a Slack of our own behind it, kill -9 in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from slack_server import SlackServer, cut, hang
+
+from collector.bins import Bins, SeriesKey, SeriesTable
+from collector.deployments import Deployment
+from stillwatch.deployed import NotTold, tell
+from stillwatch.mailbox import Mailbox
+from stillwatch.store import Closing, Store
+
+RUN = """
+import os, sys
+from pathlib import Path
+from stillwatch.config import load
+from stillwatch.daemon import run
+sys.exit(run(load(Path(sys.argv[1]), os.environ)))
+"""
+
+CONFIG = """
+interval: {interval}
+listen: {{port: {port}, token_env: DOOR_TOKEN}}
+database: {folder}/stillwatch.db
+slack: {{channel: C0ALERTS, base_url: "{slack}"}}
+services:
+  importer:
+    owner: imports
+    signals:
+      imports: {{kind: error_ratio, errors: failed, total: started}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(what: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
+
+
+class Daemon:
+    """`stillwatch run` in a folder, as a process of its own."""
+
+    def __init__(
+        self, folder: Path, interval: str = "60s", slack: str = "http://127.0.0.1:9/api/", token: str = ""
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "log"
+        self.config = folder / "stillwatch.yaml"
+        self.config.write_text(CONFIG.format(interval=interval, port=self.port, folder=folder, slack=slack))
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK", "OTEL"))}
+        self.environ |= {"DOOR_TOKEN": "let-me-in", "PYTHONWARNINGS": "default"}
+        if token:
+            self.environ["SLACK_BOT_TOKEN"] = token
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, ready: bool = True) -> Daemon:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUN, str(self.config)], stdout=log, stderr=log, env=self.environ
+            )
+        if ready:
+            eventually(self.answers)
+        return self
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.said()
+        try:
+            return "watermark" in self.health()
+        except httpx2.HTTPError:
+            return False
+
+    def health(self) -> dict[str, object]:
+        answer: dict[str, object] = httpx2.get(f"{self.url}/healthz", trust_env=False, timeout=5).json()
+        return answer
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(timeout=10)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def store(self) -> Store:
+        return Store(self.folder / "stillwatch.db")
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path, interval="5s")
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.kill()
+
+
+class Service:
+    """A process that counts, as OpenTelemetry's own SDK has it."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._exporter = OTLPMetricExporter(
+            endpoint=f"{daemon.url}/v1/metrics", headers={"Authorization": "Bearer let-me-in"}, timeout=5
+        )
+        reader = PeriodicExportingMetricReader(self._exporter, export_interval_millis=3_600_000)
+        resource = Resource.create({"service.name": "importer", "service.version": "1"})
+        self._provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+        meter = self._provider.get_meter("imports")
+        self.started = meter.create_counter("started")
+        self.failed = meter.create_counter("failed")
+
+    def export(self) -> None:
+        assert self._provider.force_flush(5000)
+
+    def close(self) -> None:
+        self._provider.shutdown(timeout_millis=5000)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_within_five_seconds_with_status_0_and_says_where_it_listened(
+    daemon: Daemon, how: signal.Signals
+) -> None:
+    daemon.start()
+    begun = time.monotonic()
+    assert daemon.end(how) == 0
+    assert time.monotonic() - begun < 5
+    said = daemon.said()
+    assert f"watching (signals: 1), listening on 127.0.0.1:{daemon.port}, telling this terminal" in said
+    assert "Traceback" not in said
+    assert "Warning" not in said
+    assert "let-me-in" not in said
+
+
+def test_it_cannot_start_twice_on_one_database_or_one_port_and_says_why_in_a_line(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    daemon.start()
+    twin = Daemon(daemon.folder).start(ready=False)
+    assert twin.process is not None
+    assert twin.process.wait(20) == 1
+    assert "another Stillwatch runs on" in twin.said()
+    (tmp_path / "b").mkdir()
+    neighbour = Daemon(tmp_path / "b")
+    text = neighbour.config.read_text().replace(f"port: {neighbour.port}", f"port: {daemon.port}")
+    neighbour.config.write_text(text)
+    neighbour.start(ready=False)
+    assert neighbour.process is not None
+    assert neighbour.process.wait(20) == 1
+    assert f"cannot listen on 127.0.0.1:{daemon.port}" in neighbour.said()
+    assert "Traceback" not in neighbour.said()
+
+
+def test_a_database_that_cannot_be_used_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "stillwatch.db").write_text("this is a letter to a friend " * 100)
+    daemon = Daemon(tmp_path).start(ready=False)
+    assert daemon.process is not None
+    assert daemon.process.wait(20) == 1
+    assert len(daemon.said().splitlines()) == 1
+    assert "no Stillwatch database" in daemon.said()
+
+
+@pytest.mark.slow
+def test_what_the_sdk_was_told_was_taken_survives_kill_9(daemon: Daemon) -> None:
+    daemon.start()
+    first = daemon.health()["watermark"]
+    service = Service(daemon)
+    counted = 0
+    for round_ in range(4):
+        for _ in range(3):
+            service.started.add(7, {"path": "a"})
+            counted += 7
+            service.export()
+        if round_ % 2:
+            daemon.kill()
+            daemon.start()
+    assert isinstance(first, int)
+    eventually(lambda: int(str(daemon.health()["watermark"])) > time.time() - 7 and time.time() > first + 15)
+    service.close()
+    assert daemon.end() == 0
+    store = daemon.store()
+    kept = sum(float(np.nansum(b.values)) + float(b.late.count.sum()) for b in store.history())
+    assert kept == counted
+    assert store.table().keys[0] == SeriesKey("importer", "started", "1", (("path", "a"),))
+    store.close()
+
+
+def test_a_deployment_is_told_once_and_a_wrong_address_token_or_field_says_what_to_check(
+    daemon: Daemon,
+) -> None:
+    daemon.start()
+    release = Deployment("r1", 0, "importer", "2", author="Ümit", url="https://example.org/r1")
+    for _ in range(2):
+        assert "importer 2 (deploy)" in tell(daemon.url, "let-me-in", release)
+    store = daemon.store()
+    kept = store.deployments()
+    store.close()
+    assert [(d.id, d.version, d.author) for d in kept] == [("r1", "2", "Ümit")]
+    assert abs(kept[0].time - time.time()) < 60
+    with pytest.raises(NotTold, match="another token"):
+        tell(daemon.url, "secret-of-mine", release)
+    with pytest.raises(NotTold, match=r"did not take it: .*version"):
+        tell(daemon.url, "let-me-in", Deployment("r1", 0, "importer", ""))
+    with pytest.raises(NotTold, match="is that the daemon"):
+        tell(f"{daemon.url}/else", "let-me-in", release)
+    with pytest.raises(NotTold, match=r"nobody answers at .*`stillwatch run`"):
+        tell(f"http://127.0.0.1:{free_port()}", "let-me-in", release)
+    with pytest.raises(NotTold, match="no address"):
+        tell("localhost:4318", "let-me-in", release)
+
+
+def record_a_bad_release(folder: Path) -> int:
+    """Three hours until a minute ago, recorded and never judged; the last fifteen minutes are bad."""
+    width, minutes = 60, 180
+    start = int(time.time()) // width * width - minutes * width
+    rng = np.random.default_rng(3)
+    bad = np.arange(minutes) >= minutes - 15
+    started = rng.poisson(300, minutes)
+    failed = rng.binomial(started, np.where(bad, 0.4, 0.003))
+    closed = start + width * np.arange(1, minutes + 1) + 15
+    table = SeriesTable([SeriesKey("importer", "started"), SeriesKey("importer", "failed")])
+    values = np.stack([started, failed], axis=1).astype(np.float64)
+    store = Store(folder / "stillwatch.db")
+    store.settle_width(width)
+    store.commit(Closing(Bins(start, width, closed, values, np.ones(minutes, np.bool_))), table)
+    at = start + (minutes - 15) * width
+    store.add_deployments([Deployment("r1", at, "importer", "2", "1", author="<!channel> Ümit")])
+    store.close()
+    return at
+
+
+@pytest.mark.slow
+def test_a_recorded_fault_reaches_slack_once_though_we_die_while_it_is_told(tmp_path: Path) -> None:
+    record_a_bad_release(tmp_path)
+    with SlackServer() as slack:
+        slack.script("chat.postMessage", hang(taken=True), cut(taken=True))
+        daemon = Daemon(tmp_path, slack=slack.base_url, token=slack.token).start()
+        eventually(lambda: slack.count("chat.postMessage") >= 1)
+        daemon.kill()
+        daemon.start()
+        eventually(lambda: daemon.health()["outbox"] == 0, 60)
+        assert daemon.end() == 0
+        messages = slack.channel("C0ALERTS").messages
+        cards = [m for m in messages if not m.thread_ts]
+        assert len(cards) == 1
+        assert "r1" in daemon.store().lines()[0]
+        assert len({m.text for m in messages}) == len(messages)
+        assert "<!channel>" not in "".join(m.text for m in messages)
+        # Another start, and one without any snapshot: nothing is said again.
+        said = len(messages)
+        for forget in (False, True):
+            if forget:
+                store = daemon.store()
+                with store.writing() as c:
+                    c.exec_driver_sql("DELETE FROM snapshots")
+                store.close()
+            daemon.start()
+            eventually(lambda: daemon.health()["last_tick"] != 0)
+            assert daemon.end() == 0
+        assert len(slack.channel("C0ALERTS").messages) == said
+        assert slack.token not in daemon.said()
+        assert "Traceback" not in daemon.said()
+
+
+@pytest.mark.slow
+def test_slack_is_away_and_the_message_comes_when_it_is_back(tmp_path: Path) -> None:
+    record_a_bad_release(tmp_path)
+    with SlackServer() as slack:
+        slack.revoke()
+        daemon = Daemon(tmp_path, slack=slack.base_url, token=slack.token).start()
+        eventually(lambda: "not delivered" in daemon.said())
+        assert daemon.health()["outbox"] != 0
+        assert daemon.end() == 0
+        slack.restore()
+        store = daemon.store()
+        assert all(d.state == "waiting" for d in Mailbox(store).waiting())
+        with store.writing() as c:  # a minute has passed
+            c.exec_driver_sql("UPDATE outbox SET not_before = 0")
+            c.exec_driver_sql("DELETE FROM pauses")
+        store.close()
+        daemon.start()
+        eventually(lambda: len(slack.channel("C0ALERTS").messages) >= 1)
+        assert daemon.end() == 0
