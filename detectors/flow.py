@@ -34,6 +34,7 @@ MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
 MISFIT_MEMORY = 2.0 ** (-1 / 20160)
 MISFIT = 1e-4  # relative variance of what a span owes by a curve that is a little wrong, before it is known,
+MISFIT_LONG = 9e-4  # the same, of flows with a long lag
 MISFIT_WEIGHT = 10.0  # and how many such spans that is worth
 
 
@@ -335,12 +336,11 @@ def owed_over(flow: Record, number: int, span: int) -> float:
 
 
 @compiled
-def owed_for_certain(flow: Record, number: int, span: int, reach: int) -> float:
-    """What the `span` intervals owe that ended a settled lag ago, less what has come since.
+def owed_for_certain(flow: Record, number: int, span: int, wait: int) -> float:
+    """What the `span` intervals owe that ended `wait` intervals ago, less what has come since.
 
     A pause that is made up for (a restart, a deployment) owes nothing when it is over; a loss goes on owing.
     """
-    wait = min(reach + 1, flow.settled + 2)
     least = flow.owed_ring[number % RING]
     for k in range(1, wait + 1):
         least = min(least, flow.owed_ring[(number - k) % RING])
@@ -364,24 +364,25 @@ def _unit(flow: Record, number: int, span: int, reach: int) -> float:
 
 
 @compiled
-def _misfit(flow: Record, i: int, meant: float) -> float:
+def _misfit(flow: Record, i: int, meant: float, reach: int) -> float:
     """Variance of what span i owes because the curve is a little wrong: a share of what was to come, squared."""
     prior = MISFIT_WEIGHT * meant * meant
-    return meant * meant * (MISFIT * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
+    usual = MISFIT if reach <= ABOUT_AT_ONCE else MISFIT_LONG
+    return meant * meant * (usual * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
 
 
 @compiled
 def owed_evidence(flow: Record, number: int, reach: int) -> float:
     """Evidence (nats) that something is missing, over the span where it is strongest."""
-    best = 0.0
+    best, wait = 0.0, min(reach + 1, flow.settled + 2)
     for i in range(len(SPANS)):
         span = SPANS[i]
         freedom = min(flow.spread_n[i] / span, 200.0)
-        owed = owed_for_certain(flow, number, span, reach)
+        owed = owed_for_certain(flow, number, span, wait)
         if freedom < 4.0 or owed <= 0.0:
             continue
-        meant = _over(flow.meant_ring, number, span)
-        variance = _unit(flow, number, span, reach) * flow.spread[i] + _misfit(flow, i, meant)
+        meant = _over(flow.meant_ring, number - wait, span)
+        variance = _unit(flow, number - wait, span, reach) * flow.spread[i] + _misfit(flow, i, meant, reach)
         nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
         best = max(best, nats - math.log(float(len(SPANS))))
     return best
