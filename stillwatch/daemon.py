@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
 import uvicorn
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -25,10 +26,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from alerts import jsonl, messages, routes
 from alerts.deliver import SENDERS, Place, deliver
 from alerts.incidents import Event
-from collector.bins import SeriesTable
+from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
 from detectors import discover, plan
-from stillwatch import clock, selfwatch
+from stillwatch import clock, engine, selfwatch
 from stillwatch.config import Settings
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
@@ -57,6 +58,7 @@ def run(settings: Settings) -> int:
             stack.callback(store.close)
             live = Live(store, judgement(settings), settings.interval, settings.grace, clock.now())
             place, channel = _place(settings)
+            _warm_up(settings)
             listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
         except (CannotStart, StoreTrouble, ValueError) as error:
             log.error("cannot start: %s", error)
@@ -91,6 +93,16 @@ def judgement(settings: Settings) -> Judgement:
 def _plan(settings: Settings, table: SeriesTable) -> plan.Plan:
     signals = settings.signals or discover.discover(table)
     return plan.lay(signals, table, settings.interval, settings.budget, settings.timezone)
+
+
+def _warm_up(settings: Settings) -> None:
+    """The step compiles itself when it is first taken, once on each machine: better now than in a tick."""
+    begun = time.monotonic()
+    width = settings.interval
+    nothing = Bins(0, width, np.array([width]), np.full((1, 0), np.nan), np.ones(1, dtype=np.bool_))
+    engine.advance(engine.State.empty(), nothing, (), _plan(settings, SeriesTable()))
+    if time.monotonic() - begun > 3:
+        log.info("compiled the detectors in %.0f s; the next start is quicker", time.monotonic() - begun)
 
 
 def _news(settings: Settings, channel: str, event: Event) -> News:
