@@ -6,10 +6,22 @@ Never: the network, a clock, an unescaped word from outside.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alerts.incidents import Incident
+from alerts.blame import advice, changed, culprits, named, put_back, suspicion
+from alerts.incidents import Event, Incident, Severity
+from alerts.mrkdwn import address, code, escape, fit
+from alerts.suspects import release_of
+from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, percent
+from detectors.findings import Finding
+
+CIRCLES: dict[Severity, str] = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
+OVER = "🟢"
+MOST_HEADER = 145  # Slack takes 150
+MOST_SIGNALS = 6
+MOST_SLICES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +41,243 @@ class Message:
     reply_to: str = ""
     broadcast: bool = False
     chart: Incident | None = None
+
+
+def word(event: Event, channel: str) -> tuple[Message, ...]:
+    """What to say of an event, in order: a card and its chart when it opens, then edits of the card with a
+    reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id."""
+    incident = event.incident
+    number = f"{incident.id}:{event.number}"
+    text, blocks = _text(event), tuple(card(event))
+    chart = [Message(f"{number}:chart", channel, _description(event), reply_to=incident.id, chart=incident)]
+    if all(f.trace is None for f in incident.findings):
+        chart = []
+    if event.event == "opened":
+        return (Message(incident.id, channel, text, blocks), *chart)
+    edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
+    first, *more = _resolved(event) if event.event == "resolved" else _updated(event)
+    said = (_section([first, *more]),)
+    reply = Message(number, channel, first, said, reply_to=incident.id, broadcast=event.rose)
+    return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def metadata(message: Message) -> dict[str, Any]:
+    """What Slack keeps with a message, so that it can be found again by its key."""
+    return {"event_type": "stillwatch_message", "event_payload": {"key": message.key}}
+
+
+def card(event: Event) -> list[dict[str, Any]]:
+    """The blocks of the card as it should stand now."""
+    blocks = [_header(title(event))]
+    blame = [] if event.reason == "late_data" else suspicion(event)  # nobody did what did not happen
+    for lines in (_signals(event), _slices(event.incident), blame, advice(event), _young(event)):
+        if lines:
+            blocks.append(_section(lines))
+    blocks.append(_context(_standing(event)))
+    buttons = _buttons(event.incident)
+    return [*blocks, {"type": "actions", "elements": buttons}] if buttons else blocks
+
+
+def title(event: Event) -> str:
+    """The first line, as plain text of at most 145 characters."""
+    said = headline(lead(event.incident), event.time, lambda name: fit(name, 40))
+    return fit(f"{_mark(event)} {'Over. ' if event.event == 'resolved' else ''}{said}", MOST_HEADER)
+
+
+def _mark(event: Event) -> str:
+    return OVER if event.event == "resolved" else CIRCLES[event.incident.severity]
+
+
+def _text(event: Event) -> str:
+    """For the notification, the screen reader and the search."""
+    over = "Over. " if event.event == "resolved" else ""
+    said = headline(lead(event.incident), event.time, lambda name: code(name, 40))
+    suspect = named(event.incident)
+    return f"{_mark(event)} {over}{said}{f'. Suspect: {suspect}' if suspect else ''}"
+
+
+def _description(event: Event) -> str:
+    said = headline(lead(event.incident), event.time, lambda name: fit(name, 40))
+    return escape(fit(f"Chart. {said}", 300))
+
+
+# The parts of the card.
+
+
+def _signals(event: Event) -> list[str]:
+    """A line for each signal, where there are several; else how many failed, where only a share was said."""
+    findings = event.incident.findings
+    if len(findings) == 1:
+        begin = "In all" if event.event == "resolved" else "So far"
+        return [f"{begin} {lost_words(f)}." for f in findings if f.kind in ("error_spike", "rollout")]
+    lines = [_signal(finding, event.time) for finding in findings[:MOST_SIGNALS]]
+    more = len(findings) - MOST_SIGNALS
+    return [*lines, f"• and {more} more signals"] if more > 0 else lines
+
+
+def _signal(finding: Finding, now: int) -> str:
+    mark = "✓" if finding.phase == "cleared" else "•"
+    return f"{mark} {headline(finding, now, lambda name: code(name, 40))}"
+
+
+def _slices(incident: Incident) -> list[str]:
+    """`Only path=editor: 97 % of the failures, 8 % of the traffic`."""
+    lines = []
+    for finding in [f for f in incident.findings if f.slice][:MOST_SLICES]:
+        named = " ".join(code(f"{key}={value}", 60) for key, value in finding.slice[:3])
+        failed, traffic = finding.slice_share
+        shares = (
+            f": {percent(failed)} of the failures, {percent(traffic)} of the traffic" if failed > 0 else ""
+        )
+        lines.append(f"*Only* {named}{shares}")
+    return lines
+
+
+def _young(event: Event) -> list[str]:
+    if not any(f.young for f in event.incident.findings):
+        return []
+    return ["_Still learning what is usual here: take the numbers for a first guess._"]
+
+
+def _standing(event: Event) -> str:
+    """Severity, owner, since when it is told, and what to call it."""
+    incident = event.incident
+    over = event.event == "resolved"
+    parts = [f"{_mark(event)} {'Resolved' if over else incident.severity.capitalize()}"]
+    owners = list(dict.fromkeys(f.signal.owner for f in incident.findings if f.signal.owner.strip()))
+    if owners:
+        parts.append(f"owner {', '.join(code(one, 40) for one in owners[:3])}")
+    parts.append(f"told {clock(incident.opened, event.time)} UTC")
+    if event.time != incident.opened:
+        parts.append(f"as of {clock(event.time, event.time)} UTC")
+    return " · ".join([*parts, code(incident.id, 40)])
+
+
+def _buttons(incident: Incident) -> list[dict[str, Any]]:
+    """A link to each change that is believed to have done it; members of one release often share theirs."""
+    by_url: dict[str, str] = {}
+    for suspect in culprits(incident):
+        url = address(suspect.deployment.url)
+        if url:
+            by_url.setdefault(url, suspect.deployment.service)
+    several = len(by_url) > 1
+    return [
+        {
+            "type": "button",
+            "text": {
+                "type": "plain_text",
+                "text": f"Open the change of {fit(service, 50)}" if several else "Open the change",
+            },
+            "url": url,
+            "action_id": f"change-{number}",
+        }
+        for number, (url, service) in enumerate(list(by_url.items())[:MOST_SLICES], 1)
+    ]
+
+
+# Replies: only what changed.
+
+
+def _updated(event: Event) -> list[str]:
+    say = {"joined": _joined, "worse": _worse, "suspect": changed, "recovering": _recovering, "grew": _grew}
+    lines = say[event.reason](event)
+    if event.rose:
+        lines[0] = f"{_mark(event)} Now {event.incident.severity}. {lines[0]}"
+    return lines
+
+
+def _news(event: Event, phase: str) -> list[Finding]:
+    """Findings of this phase that this interval brought; all of that phase when none did."""
+    of_phase = [f for f in event.incident.findings if f.phase == phase]
+    return [f for f in of_phase if f.at == event.time] or of_phase
+
+
+def _joined(event: Event) -> list[str]:
+    new = _news(event, "raised") or list(event.incident.findings[-1:])
+    lines = [f"Also: {headline(f, event.time, lambda name: code(name, 40))}" for f in new[:MOST_SIGNALS]]
+    if culprits(event.incident):
+        release, probability = release_of(event.incident.suspects)
+        lines.append(f"The same release explains it: {code(release, 60)} ({chance(probability)}).")
+    return lines
+
+
+def _worse(event: Event) -> list[str]:
+    again = [f for f in event.incident.findings if f.phase == "raised" and f.at == event.time]
+    told = again or [lead(event.incident)]
+    start = "Again" if again and not event.rose else "Worse"
+    return [f"{start}: {headline(f, event.time, lambda name: code(name, 40))}" for f in told[:MOST_SIGNALS]]
+
+
+def _grew(event: Event) -> list[str]:
+    return [f"So far {lost_words(lead(event.incident))}, {_where(lead(event.incident))}."]
+
+
+def _recovering(event: Event) -> list[str]:
+    over = _news(event, "cleared")
+    lines = []
+    for finding in over[:MOST_SIGNALS]:
+        since = f" since {clock(finding.recovered, event.time)} UTC" if finding.recovered else ""
+        lines.append(f"{OVER} As before{since}, {_where(finding)}: {lost_words(finding)}.")
+    back = _rollbacks(event, over)
+    lines += [f"Rolled back: {', '.join(back)}."] if back else []
+    left = [f for f in event.incident.findings if f.phase != "cleared"]
+    return [
+        *lines,
+        *(f"Still: {headline(f, event.time, lambda n: code(n, 40))}" for f in left[:MOST_SIGNALS]),
+    ]
+
+
+def _where(finding: Finding) -> str:
+    return code(finding.signal.service, 40)
+
+
+def _resolved(event: Event) -> list[str]:
+    """When it took hold, what was lost in all, and what ended it."""
+    findings = event.incident.findings
+    began, recovered = min(f.onset for f in findings), max(f.recovered for f in findings)
+    if event.reason == "late_data":
+        late = sum(f.late for f in findings)
+        first = f"{OVER} Late, not lost: {count(late)} came after all."
+    elif event.reason == "expired":
+        first = f"{OVER} Closed: this has become the usual, since {clock(began, event.time)} UTC."
+    elif event.reason == "operator":
+        first = f"{OVER} Closed by hand."
+    elif recovered:
+        span = f"began {clock(began, event.time)} UTC, lasted {lasted(max(0, recovered - began))}"
+        first = f"{OVER} Over: as before since {clock(recovered, event.time)} UTC ({span})."
+    else:
+        first = f"{OVER} Over: as before."
+    total = [f"{lost_words(f)}, {_where(f)}" for f in findings if event.reason != "late_data" or f.lost >= 1]
+    if len(total) == 1:
+        lines = [f"In all {total[0]}."]
+    else:
+        lines = ["In all:"] * bool(total) + [f"• {one}" for one in total[:MOST_SIGNALS]]
+    return [first, *lines, *_ended_by(event)]
+
+
+def _ended_by(event: Event) -> list[str]:
+    if event.reason == "rollback":
+        return [f"Rolled back: {', '.join(_rollbacks(event, event.incident.findings))}. That ended it."]
+    return ["Nobody put anything back that we know of."] if event.reason == "recovered" else []
+
+
+def _rollbacks(event: Event, findings: Sequence[Finding]) -> list[str]:
+    """What was put back in the services of these findings."""
+    services = {f.signal.service for f in findings}
+    back = [d for d in event.incident.rollbacks if d.service in services]
+    return [put_back(d, event.time) for d in back[:MOST_SIGNALS]]
+
+
+# Blocks.
+
+
+def _header(text: str) -> dict[str, Any]:
+    return {"type": "header", "text": {"type": "plain_text", "text": text}}
+
+
+def _section(lines: list[str]) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines), "verbatim": True}}
+
+
+def _context(text: str) -> dict[str, Any]:
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": text, "verbatim": True}]}

@@ -332,7 +332,10 @@ def imports_over() -> Finding:
 def recovering() -> Event:
     """Imports succeed again, opens are still lost."""
     it = incident(
-        (imports_over(), opens_lost("06:48", phase="standing", lost=10_200.0)),
+        (
+            imports_over(),
+            opens_lost("06:48", phase="standing", lost=10_200.0, lost_low=9_600.0, lost_high=10_900.0),
+        ),
         suspects=BOTH,
         rollbacks=(IMPORTER_BACK,),
     )

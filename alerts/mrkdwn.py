@@ -1,0 +1,67 @@
+"""Text from outside, made safe for Slack. Pure.
+
+In: any text. Out: text that Slack shows as it is, within a length that counts after escaping.
+Never: a mention, a link or a format that came from outside.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+from alerts.terminal_lines import clean
+
+LONGEST_URL = 1000  # Slack takes 3000; a text has room for less
+LOOKALIKES = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"})
+INSIDE_WORD = re.compile(r"(?<=[^\W_])_+(?=[^\W_])")
+SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~"  # what a URL may hold and what cannot end `<url|label>`
+
+
+def escape(text: str) -> str:
+    """The three characters with which Slack's markup begins, as entities."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def fit(text: str, most: int) -> str:
+    """One line, not escaped yet, of at most `most` characters once it is; an ellipsis where it was cut."""
+    one = clean(text).strip()
+    if len(escape(one)) <= most:
+        return one
+    used, kept = 1, 0
+    for character in one:
+        used += len(escape(character))
+        if used > most:
+            break
+        kept += 1
+    return one[:kept].rstrip() + "…"
+
+
+def code(text: str, most: int = 80) -> str:
+    """As it is, in backticks: the one place in which nothing is a format."""
+    return f"`{escape(fit(text.replace('`', ''), most)) or '?'}`"
+
+
+def plain(text: str, most: int = 150) -> str:
+    """As running text: characters that would be a format become ones that look alike."""
+    kept = INSIDE_WORD.sub(lambda found: "\0" * len(found[0]), fit(text, most))
+    return escape(kept.translate(LOOKALIKES).replace("\0", "_"))
+
+
+def address(url: str) -> str:
+    """An http or https address that may stand in a link or a button; empty for anything else."""
+    bare = clean(url).strip()
+    try:
+        parts = urlsplit(bare)
+        host = parts.hostname
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not host:
+        return ""
+    encoded = quote(bare, safe=SAFE_IN_URL)
+    return encoded if len(encoded) <= LONGEST_URL else ""
+
+
+def link(url: str, label: str) -> str:
+    """`<url|label>` where it is an address of the web, else the label alone. `label` is ours."""
+    target = address(url)
+    return f"<{target.replace('&', '&amp;')}|{label}>" if target else label

@@ -1,0 +1,219 @@
+"""What is wrong, in a few words: verdicts, counts, shares and times. Pure.
+
+In: a finding, an incident. Out: pieces of sentences for messages, pictures and the report.
+Never: a bare word from outside; names go through `name`, which makes them safe where they are shown.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from alerts.incidents import RANKS, Incident, severity_of
+from detectors.findings import Finding
+from detectors.signals import Term
+
+Name = Callable[[str], str]
+
+FAILURES = {"failed", "failure", "failures", "error", "errors", "dropped", "rejected", "lost", "exceptions"}
+TAILS = {"total", "count", "counts", "counter", "number"}
+MOST_NOUN = 40
+
+
+# Numbers and times.
+
+
+def count(value: float) -> str:
+    """Events, to three digits: `80`, `1,240`, `41,200`."""
+    if not math.isfinite(value):
+        return "an unknown number of"
+    if abs(value) >= 1e12:
+        return f"{value:.3g}"
+    digits = max(0, len(str(int(abs(value)))) - 3)
+    return f"{round(value, -digits):,.0f}"
+
+
+def about(finding: Finding) -> str:
+    """What was lost: `about 41,200`, or without "about" where it is known exactly."""
+    exact = finding.lost_low == finding.lost_high
+    return count(finding.lost) if exact or not math.isfinite(finding.lost) else f"about {count(finding.lost)}"
+
+
+def between(finding: Finding) -> str:
+    """The 95 % interval of what was lost: `39,500 to 42,600`; empty where there is none to speak of."""
+    low, high = count(finding.lost_low), count(finding.lost_high)
+    return f"{low} to {high}" if low != high and math.isfinite(finding.lost_low + finding.lost_high) else ""
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1: `31 %`, `0.69 %`."""
+    if not math.isfinite(share):
+        return "an unknown share"
+    if share <= 0:
+        return "0 %"
+    if share < 0.0001:
+        return "under 0.01 %"
+    if share < 0.0995:
+        return f"{share * 100:.2g} %"
+    return "over 99 %" if 0.995 <= share < 1 else f"{share * 100:.0f} %"
+
+
+def chance(probability: float) -> str:
+    """A probability: whole per cents, never quite 0 or 100."""
+    if probability < 0.01:
+        return "under 1 %"
+    return "over 99 %" if probability > 0.99 else f"{probability * 100:.0f} %"
+
+
+def clock(moment: int, now: int) -> str:
+    """`06:33`, with the day where it is not the day of `now`; both epoch seconds, the words in UTC."""
+    then, today = datetime.fromtimestamp(moment, UTC), datetime.fromtimestamp(now, UTC)
+    if then.date() == today.date():
+        return f"{then:%H:%M}"
+    year = "" if then.year == today.year else f" {then.year}"
+    return f"{then.day} {then:%b}{year} {then:%H:%M}"
+
+
+def lasted(seconds: int) -> str:
+    """`40 s`, `33 min`, `2 h 5 min`."""
+    if seconds < 120:
+        return f"{seconds} s"
+    hours, minutes = divmod(seconds // 60, 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def when(finding: Finding, now: int) -> str:
+    """`since 06:33 UTC`, or `06:33 to 06:46 UTC` once it is over."""
+    began = clock(finding.onset, now)
+    if finding.phase == "cleared" and finding.cleared != "expired" and finding.recovered > finding.onset:
+        return f"{began} to {clock(finding.recovered, now)} UTC"
+    return f"since {began} UTC"
+
+
+# What is counted, from the names of metrics.
+
+
+def _words(metric: str) -> list[str]:
+    """Letters and digits only: nothing in it can be markup."""
+    return [word for word in re.split(r"[\W_]+", metric) if word]
+
+
+def noun(terms: tuple[Term, ...]) -> str:
+    """`opens_stored` counts opens, `http.requests_total` http requests."""
+    words = _words(_spoken(terms))
+    while words and (words[-1].lower() in TAILS or _done(words[-1])):
+        words.pop()
+    return " ".join(words)[:MOST_NOUN].strip() or "events"
+
+
+def verb(terms: tuple[Term, ...]) -> str:
+    """What happened to them: `opens_stored` are stored; empty where the name does not say."""
+    words = _words(_spoken(terms))
+    return words[-1].lower()[:MOST_NOUN] if words and _done(words[-1]) else ""
+
+
+def _spoken(terms: tuple[Term, ...]) -> str:
+    """The metric to speak of: the first that does not count failures."""
+    names = [term.metric for term in terms]
+    return next((one for one in names if not FAILURES.intersection(_words(one.lower()))), "")
+
+
+def _done(word: str) -> bool:
+    return len(word) > 3 and word.lower().endswith("ed")
+
+
+def subject(finding: Finding) -> str:
+    """What fails or is missing: imports, opens."""
+    ratio = finding.signal.kind == "error_ratio" or (finding.kind == "rollout" and not finding.signal.within)
+    return noun(finding.signal.out_of if ratio else finding.signal.counted)
+
+
+# Verdicts.
+
+
+def lead(incident: Incident) -> Finding:
+    """The finding to speak of first: not over yet, gravest, what cannot be had again before what can."""
+    order = {"no_data": 4, "data_loss": 2, "error_spike": 1, "rollout": 0}
+
+    def weight(finding: Finding) -> tuple[bool, int, int, float]:
+        flow = finding.kind == "data_loss" and finding.signal.kind == "flow"
+        lost = finding.lost if math.isfinite(finding.lost) else 0.0
+        rank = RANKS.index(severity_of(finding))
+        return finding.phase != "cleared", rank, 3 if flow else order[finding.kind], lost
+
+    return max(incident.findings, key=weight)
+
+
+def headline(finding: Finding, now: int, name: Name) -> str:
+    """One line: verdict, number, service, since when. now: epoch seconds of the message."""
+    parts = f"({name(finding.signal.service)}, {when(finding, now)}"
+    if finding.kind == "error_spike":
+        return f"Errors: {_failing(finding)} {parts}){_usually(finding)}"
+    if finding.kind == "rollout":
+        return f"Bad version: {_worse(finding, name)} {parts})"
+    if finding.kind == "no_data":
+        expected = finding.expected if math.isfinite(finding.expected) else 0.0
+        tail = f"; {count(expected)} would have come" if expected >= 1 else ""
+        return f"No data: {subject(finding)} stopped {parts}{tail})"
+    interval = between(finding)
+    kind = "Data loss" if finding.signal.kind == "flow" else "Data missing"
+    if finding.phase == "cleared" and finding.cleared == "late_data":
+        kind, interval = "Late data", ""
+    return f"{kind}: {missing(finding)} {parts}{f'; {interval}' if interval else ''})"
+
+
+def missing(finding: Finding) -> str:
+    """`about 41,200 opens not stored`, or for a throughput `about 41,200 fewer opens stored than usual`."""
+    what, done = subject(finding), verb(finding.signal.counted)
+    if finding.late > 0 and finding.cleared == "late_data":
+        return f"{count(finding.late)} {what} came after all"
+    if finding.signal.kind == "throughput":
+        return f"{about(finding)} fewer {what}{f' {done}' if done else ''} than usual"
+    return f"{about(finding)} {what} {f'not {done}' if done else 'missing'}"
+
+
+def lost_words(finding: Finding) -> str:
+    """What it cost, in one phrase with its interval: `about 178 imports failed (150 to 181)`."""
+    interval = f" ({between(finding)})" if between(finding) else ""
+    if finding.kind in ("error_spike", "rollout") and not finding.signal.within:
+        return f"{about(finding)} {subject(finding)} failed because of it{interval}"
+    if finding.kind == "no_data":
+        return f"{about(finding)} {subject(finding)} did not come{interval}"
+    late = f", {count(finding.late)} came late" if finding.late > 0 and finding.cleared != "late_data" else ""
+    return f"{missing(finding)}{late}{interval}"
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else math.nan
+
+
+def _failing(finding: Finding) -> str:
+    failed = "failed" if finding.phase == "cleared" else "fail"
+    if finding.out_of > 0:
+        return f"{percent(_share(finding.observed, finding.out_of))} of {subject(finding)} {failed}"
+    return f"{count(finding.observed)} {subject(finding)} failed"
+
+
+def _usually(finding: Finding) -> str:
+    usual = _share(finding.expected, finding.out_of)
+    if not math.isfinite(usual):
+        return ""
+    return ", usually none" if usual < 0.00001 else f", usually {percent(usual)}"
+
+
+def _worse(finding: Finding, name: Name) -> str:
+    """`1.31.0 fails 2.1 % of resizes, the others 0.08 %`."""
+    flow = finding.signal.within > 0
+    tense = finding.phase == "cleared"
+    does = ("lost" if tense else "loses") if flow else ("failed" if tense else "fails")
+    others = [v for v in finding.versions if v[0] != finding.version]
+    x0, n0 = sum(v[1] for v in others), sum(v[2] for v in others)
+    own, usual = _share(finding.observed, finding.out_of), _share(x0, n0)
+    if flow:
+        own, usual = 1 - own, 1 - usual
+    said = f"{name(finding.version)} {does} {percent(own)} of {subject(finding)}"
+    return f"{said}, the others {percent(usual)}" if math.isfinite(usual) else said
