@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from collector import measured, tabular
 from collector.bins import Bins, Late, SeriesKey, SeriesTable
@@ -25,12 +24,16 @@ MOST_CELLS = 500_000_000  # intervals x series: 4 GB
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a folder holds. table: rows in order of first appearance in time, ties by key."""
+    """What a folder holds. table: rows in order of first appearance in time, ties by key.
+
+    labelled: does it say what was wrong? No labels at all may also mean that nothing was.
+    """
 
     table: SeriesTable
     bins: Bins
     deployments: tuple[Deployment, ...]
     labels: tuple[Label, ...]
+    labelled: bool = False
 
 
 def read(folder: Path, width: int, grace: int, start: int | None = None, end: int | None = None) -> Dataset:
@@ -52,8 +55,9 @@ def read(folder: Path, width: int, grace: int, start: int | None = None, end: in
         raise BadInput(folder.name, 0, "", "no rows of metrics in that time", "at least one")
     table, bins = _bins(found, width, grace, folder.name)
     deployments = tuple(d for d in read_deployments(folder) if d.known <= bins.closed[-1])
-    labels = tuple(x for x in read_labels(folder) if x.start < bins.end and x.end > bins.start)
-    return Dataset(table, bins, deployments, labels)
+    truth = read_labels(folder)
+    labels = tuple(x for x in truth or () if x.start < bins.end and x.end > bins.start)
+    return Dataset(table, bins, deployments, labels, truth is not None)
 
 
 def _metric_files(folder: Path) -> list[tuple[Path, str]]:
@@ -90,15 +94,16 @@ def _between(found: Cells, start: int | None, end: int | None) -> Cells:
 def _bins(found: Cells, width: int, grace: int, name: str) -> tuple[SeriesTable, Bins]:
     start = int(found.time.min())
     interval = (found.time - start) // width
-    length = int(interval.max()) + 1
-    table, row = _table(found, interval)
-    if length * len(table) > MOST_CELLS:
+    length, series = int(interval.max()) + 1, len(np.unique(found.series))
+    if length * series > MOST_CELLS:
         raise BadInput(
-            name, 0, "", f"{len(table)} series over {length} intervals of {width} s",
+            name, 0, "", f"{series} series over {length} intervals of {width} s",
             f"at most {MOST_CELLS} of both multiplied; is a time wrong, or `interval` too short?",
         )  # fmt: skip
     closed = start + width * np.arange(1, length + 1, dtype=np.int64) + grace
     late = found.received > closed[interval]
+    known = np.where(late, np.searchsorted(closed, found.received), interval)
+    table, row = _table(found, known)
     values = np.full((length, len(table)), np.nan)
     counted = np.flatnonzero(~late & ~np.isnan(found.value))
     cell = interval[counted] * len(table) + row[counted]
@@ -106,24 +111,23 @@ def _bins(found: Cells, width: int, grace: int, name: str) -> tuple[SeriesTable,
     np.add.at(values.reshape(-1), cell, found.value[counted])
     watched = np.zeros(length, dtype=np.bool_)
     watched[interval] = True
-    return table, Bins(start, width, closed, values, watched, _late(found, late, row, closed))
+    came = late & ~np.isnan(found.value) & (known < length)
+    return table, Bins(start, width, closed, values, watched, _late(found, np.flatnonzero(came), row, known))
 
 
-def _table(found: Cells, interval: measured.Whole) -> tuple[SeriesTable, measured.Whole]:
-    """The table, and int64[rows]: the series row of each row of the file."""
-    first = np.full(len(found.keys), np.iinfo(np.int64).max)
-    np.minimum.at(first, found.series, interval)
-    seen = [i for i in range(len(found.keys)) if first[i] != np.iinfo(np.int64).max]
+def _table(found: Cells, known: measured.Whole) -> tuple[SeriesTable, measured.Whole]:
+    """The table, and int64[rows]: the series row of each row of the file. known: when each became known."""
+    never = np.iinfo(np.int64).max
+    first = np.full(len(found.keys), never)
+    np.minimum.at(first, found.series, known)
+    seen = [i for i in range(len(found.keys)) if first[i] != never]
     seen.sort(key=lambda i: (int(first[i]), found.keys[i]))
-    table = SeriesTable(found.keys[i] for i in seen)
     place = np.zeros(len(found.keys), dtype=np.int64)
     place[seen] = np.arange(len(seen))
-    return table, place[found.series]
+    return SeriesTable(found.keys[i] for i in seen), place[found.series]
 
 
-def _late(found: Cells, late: NDArray[np.bool_], row: measured.Whole, closed: measured.Whole) -> Late:
-    known = np.searchsorted(closed, found.received)
-    rows = np.flatnonzero(late & ~np.isnan(found.value) & (known < len(closed)))
+def _late(found: Cells, rows: measured.Whole, row: measured.Whole, known: measured.Whole) -> Late:
     if not len(rows):
         return Late.none()
     cells = np.stack([known[rows], found.time[rows], row[rows]], axis=1).astype(np.int64)

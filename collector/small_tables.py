@@ -63,11 +63,11 @@ def read_deployments(folder: Path) -> tuple[Deployment, ...]:
     return tuple(found.values())
 
 
-def read_labels(folder: Path) -> tuple[Label, ...]:
-    """The faults of a dataset in the order of their rows, none where there is no file. Raises BadInput."""
+def read_labels(folder: Path) -> tuple[Label, ...] | None:
+    """The faults of a dataset in the order of their rows, None where there is no file. Raises BadInput."""
     sheet = _sheet(folder, "labels", LABEL, ("start", "end", "service", "kind"))
     if sheet is None:
-        return ()
+        return None
     return tuple(_label(sheet, i, row) for i, row in enumerate(tabular.records(sheet)))
 
 

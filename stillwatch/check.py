@@ -1,0 +1,179 @@
+"""Is the configuration right, and is what it names within reach.
+
+In: settings, series if any are known. Out: lines for a person, and whether all is well.
+Never: a message posted, a database made, a secret shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collector.bins import SeriesTable
+from collector.errors import printable
+from detectors.discover import discover
+from detectors.signals import Signal, Term
+from stillwatch.config import Settings
+
+PATIENCE = 3.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. said: one line."""
+
+    ok: bool
+    about: str
+    said: str
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """For a terminal."""
+    return [printable(f"{'ok' if f.ok else 'NO':<3} {f.about:<9} {f.said}") for f in findings]
+
+
+def reach(settings: Settings) -> Iterator[Finding]:
+    """Slack, the database and the door, one after the other."""
+    yield from _slack(settings)
+    yield _database(Path(settings.database))
+    yield _door(settings)
+
+
+def signal_lines(settings: Settings, table: SeriesTable | None) -> list[str]:
+    """A table of the signals: those configured, else those that the names of series suggest."""
+    signals = settings.signals or (() if table is None else discover(table))
+    if not signals:
+        return ["no signals yet: they are found by the names of metrics as soon as counts arrive"]
+    head = ["service", "signal", "kind", "counted", "out of", "within", "owner"]
+    if table is not None:
+        head.append("series")
+    rows = [head, *(_row(signal, table) for signal in sorted(signals, key=lambda s: (s.service, s.name)))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    whose = "configured" if settings.signals else "found by the names of metrics"
+    body = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return [f"{len(signals)} signals, {whose}:", *body]
+
+
+def _row(signal: Signal, table: SeriesTable | None) -> list[str]:
+    within = f"{signal.within} s" if signal.within else ""
+    row = [signal.service, signal.name, signal.kind, _terms(signal, signal.counted)]
+    row += [_terms(signal, signal.out_of), within, signal.owner]
+    if table is not None:
+        terms = (*signal.counted, *signal.out_of)
+        silent = [t.metric for t in terms if not t.sparse and not _series(t, table)]
+        row.append(f"none for {', '.join(silent)}" if silent else str(sum(_series(t, table) for t in terms)))
+    return [printable(cell) for cell in row]
+
+
+def _terms(signal: Signal, terms: Sequence[Term]) -> str:
+    def word(term: Term) -> str:
+        own = "" if term.service == signal.service else f"{term.service}/"
+        where = ",".join(f"{name}={value}" for name, value in term.where)
+        return own + term.metric + (f"{{{where}}}" if where else "")
+
+    return " + ".join(map(word, terms))
+
+
+def _series(term: Term, table: SeriesTable) -> int:
+    return sum(
+        key.service == term.service and key.metric == term.metric and set(term.where) <= set(key.attributes)
+        for key in table.keys
+    )
+
+
+def _slack(settings: Settings) -> Iterator[Finding]:
+    slack = settings.slack
+    routed = {route.channel for route in settings.routes}
+    channels = sorted(routed | ({slack.channel} - {""}))
+    if not slack.token:
+        said = "no token (SLACK_BOT_TOKEN is not set): messages go to the terminal"
+        yield Finding(
+            not channels, "slack", said + (f" and not to {', '.join(channels)}" if channels else "")
+        )
+        return
+    if not slack.channel:
+        yield Finding(False, "slack", "a token, but no channel: set `slack: {channel: ...}`")
+    from alerts.slack import Slack
+
+    try:
+        problems = Slack(slack.token, slack.base_url, timeout=PATIENCE).check(channels)
+    except ValueError as error:
+        problems = [str(error)]
+    for problem in problems:
+        yield Finding(False, "slack", problem)
+    if not problems:
+        yield Finding(True, "slack", f"the token is good, {', '.join(channels) or 'no channel'} can be read")
+
+
+def _database(path: Path) -> Finding:
+    from stillwatch.store import Store
+    from stillwatch.tables import StoreTrouble
+
+    if path.exists():
+        try:
+            store = Store(path)
+            series = len(store.table())
+            store.close()
+        except StoreTrouble as trouble:
+            return Finding(False, "database", str(trouble))
+        return Finding(True, "database", f"{path}: {series} series so far")
+    if not path.parent.is_dir():
+        return Finding(False, "database", f"{path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        return Finding(False, "database", f"{path}: nobody may write in the folder {path.parent}")
+    return Finding(True, "database", f"{path}: not there yet, `stillwatch run` makes it")
+
+
+def known_series(path: Path) -> SeriesTable | None:
+    """The series that a daemon has seen, None where there is no database that says so."""
+    from stillwatch.store import Store
+    from stillwatch.tables import StoreTrouble
+
+    if not path.exists():
+        return None
+    try:
+        store = Store(path)
+        table = store.table()
+        store.close()
+    except StoreTrouble:
+        return None
+    return table if len(table) else None
+
+
+def _door(settings: Settings) -> Finding:
+    """Free for us, or already ours."""
+    host, port = settings.listen.host, settings.listen.port
+    where = f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family):
+            return Finding(True, "listen", f"{where} is free")
+    except OSError as error:
+        reason = error.strerror or str(error)
+    answer = _health(host, port)
+    if answer is None:
+        return Finding(False, "listen", f"{where}: {reason}")
+    if answer.get("ok") is False:
+        return Finding(
+            False, "listen", f"{where}: our daemon is there, but not well: {answer.get('trouble')}"
+        )
+    return Finding(True, "listen", f"{where}: our daemon is there, {answer.get('series')} series")
+
+
+def _health(host: str, port: int) -> dict[str, object] | None:
+    """What a daemon of ours says of itself, None if nobody answers as one."""
+    import httpx2
+
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (not bound, asked)
+    url = f"http://[{own}]:{port}/healthz" if ":" in own else f"http://{own}:{port}/healthz"
+    try:
+        answer = json.loads(httpx2.get(url, timeout=PATIENCE, trust_env=False).text)
+    except (httpx2.HTTPError, OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) and "watermark" in answer else None

@@ -1,0 +1,337 @@
+"""The command line.
+
+In: arguments, files, the environment. Out: what the commands print, and an exit status.
+Never: a traceback for somebody's bad input: exit 2 and one line; a slow import before a command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from collector.dataset import Dataset
+    from stillwatch.config import Settings
+
+ROOMS = ("collector", "detectors", "alerts")
+CONFIG = "stillwatch.yaml"
+TOKEN = "STILLWATCH_TOKEN"  # noqa: S105  (the name of a variable)
+BAD = 2  # exit status: bad input or usage
+TROUBLE = 1  # exit status: all is written well, and still it cannot be done now
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Settings.  [default: {CONFIG} in this folder, if there is one]",
+)
+
+
+class Moment(click.ParamType[int]):
+    """A time in RFC 3339 with an offset, or in epoch seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from collector import moments
+
+        try:
+            return int(moments.seconds(str(value)))
+        except ValueError as error:
+            self.fail(f"found {str(value)[:80]!r}, expected {error}", param, ctx)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stillwatch", message="%(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Watches the counts of your services; tells the right people in Slack, within minutes, when more fails than
+    usual or data silently goes missing, with the deployment that probably did it.
+
+    Try it: stillwatch demo
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Settings.  [default: {CONFIG} in the dataset, if there is one]",
+)  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where files go.  [default: backtest/NAME]",
+)
+@click.option("--from", "start", type=Moment(), metavar="TIME", help="Leave out intervals before this time.")
+@click.option("--to", "end", type=Moment(), metavar="TIME", help="Leave out this time and what is later.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def backtest(
+    dataset: Path, config: Path | None, out: Path | None, start: int | None, end: int | None, as_json: bool
+) -> int:
+    """Replay a dataset through the same engine as the daemon's, and score it.
+
+    Writes alerts.jsonl, messages/, summary.json and report.html.
+
+    Example: stillwatch backtest sample_data/release_day --out /tmp/release_day
+    """
+    from collector import dataset as datasets
+
+    chosen = _settings(config or _if_there(dataset / CONFIG), secrets=False)
+    read = datasets.read(dataset, chosen.interval, chosen.grace, start, end)
+    place = out or Path("backtest") / dataset.resolve().name
+    _backtest(read, chosen, place, as_json)
+    return 0
+
+
+def _backtest(dataset: Dataset, settings: Settings, out: Path, as_json: bool) -> None:
+    import json
+
+    from tqdm import tqdm
+
+    from stillwatch import backtest as backtests
+
+    with tqdm(total=len(dataset.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
+        done = backtests.replay(dataset, settings, bar.update)
+    said = backtests.worded(done.events, settings)
+    told = backtests.summary(dataset, settings, done, said)
+    backtests.write(out, dataset, done, said, told)
+    if as_json:
+        click.echo(json.dumps(told, indent=2, allow_nan=False))
+        return
+    for line in backtests.lines(told):
+        click.echo(line)
+    click.echo(f"{out}: alerts.jsonl, messages/, summary.json, report.html")
+
+
+@cli.command()
+@config_option
+@click.option(
+    "--dataset", type=click.Path(path_type=Path), help="Which series there are: those of this dataset."
+)
+def check(config: Path | None, dataset: Path | None) -> int:
+    """Is the configuration right, what does it watch, and are Slack, the database and the port within reach.
+
+    Exit status: 0 all is well, 1 something is out of reach, 2 the configuration is wrong.
+
+    Example: stillwatch check --config stillwatch.yaml
+    """
+    from stillwatch import check as checks
+
+    file = config or _if_there(Path(CONFIG))
+    settings = _settings(file)
+    click.echo(f"ok  settings  {file or 'no file, all as by default'}")
+    table = checks.known_series(Path(settings.database)) if dataset is None else None
+    if dataset is not None:
+        from collector import dataset as datasets
+
+        table = datasets.read(dataset, settings.interval, settings.grace).table
+    findings = list(checks.reach(settings))
+    for line in (*checks.lines(findings), "", *checks.signal_lines(settings, table)):
+        click.echo(line)
+    return 0 if all(finding.ok for finding in findings) else TROUBLE
+
+
+@cli.command()
+@config_option
+def run(config: Path | None) -> int:
+    """Run the daemon: take counts by OTLP/HTTP, judge every interval, alert. Ends at SIGTERM or Ctrl-C.
+
+    Example: stillwatch run --config stillwatch.yaml
+    """
+    settings = _settings(config or _if_there(Path(CONFIG)))
+    from stillwatch import daemon
+
+    return daemon.run(settings)
+
+
+@cli.command()
+@click.argument("service")
+@click.argument("version")
+@click.option(
+    "--url", help="Where the daemon listens.  [default: as in the settings, else http://127.0.0.1:4318]"
+)
+@config_option
+@click.option(
+    "--token-env",
+    default=TOKEN,
+    show_default=True,
+    help="Variable that holds the daemon's token, if it wants one.",
+)
+@click.option("--id", "release", default="", help="Name of the release; services shipped together share it.")
+@click.option(
+    "--time",
+    "at",
+    type=Moment(),
+    metavar="TIME",
+    default=None,
+    help="When it began to serve.  [default: now]",
+)
+@click.option("--previous-version", default="", help="What served before.")
+@click.option("--environment", default="", help="Such as production.")
+@click.option(
+    "--kind", type=click.Choice(["deploy", "rollback", "config", "flag"]), default="deploy", show_default=True
+)
+@click.option("--link", default="", help="Page of the deployment, http:// or https://.")
+@click.option("--revision", default="", help="Commit.")
+@click.option("--author", default="", help="Who to ask.")
+@click.option("--description", default="", help="What it changes.")
+def deployed(
+    service: str, version: str, url: str | None, config: Path | None, token_env: str, release: str, at: int | None,
+    previous_version: str, environment: str, kind: Any, link: str, revision: str, author: str, description: str,
+) -> int:  # fmt: skip
+    """Tell the daemon that VERSION of SERVICE was deployed. For the scripts of a pipeline.
+
+    Example: stillwatch deployed contact-importer 3.43.0 --id release-42 --previous-version 3.42.0
+    """
+    from collector.deployments import Deployment
+    from stillwatch import deployed as pipeline
+
+    if url is None:
+        listen = _settings(config or _if_there(Path(CONFIG)), secrets=False).listen
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        url = f"http://{host}:{listen.port}"
+    one = Deployment(
+        release,
+        at or 0,
+        service,
+        version,
+        previous_version,
+        environment,
+        link,
+        revision,
+        author,
+        kind,
+        description,
+    )
+    try:
+        click.echo(pipeline.tell(url, os.environ.get(token_env, "").strip(), one))
+    except pipeline.NotTold as reason:
+        return _say(str(reason), TROUBLE)
+    return 0
+
+
+@cli.command()
+@click.option(
+    "--interval", type=click.IntRange(5, 60), default=5, show_default=True, help="Seconds of an interval."
+)
+@click.option(
+    "--slack-channel", default="", help="Also tell this channel, with the token in SLACK_BOT_TOKEN."
+)
+@click.option("--keep", is_flag=True, help="Leave database, configuration and logs where they are.")
+def demo(interval: int, slack_channel: str, keep: bool) -> int:
+    """A small mail platform that really runs, with bad releases, watched as it happens. About four minutes.
+
+    Example: stillwatch demo --interval 5
+    """
+    from stillwatch.demo import director
+
+    return director.run(interval, slack_channel, keep)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@config_option
+@click.option("--from", "start", type=Moment(), metavar="TIME", help="From this time on.")
+@click.option("--to", "end", type=Moment(), metavar="TIME", help="Before this time.")
+def export(folder: Path, config: Path | None, start: int | None, end: int | None) -> int:
+    """Write what the daemon has recorded into FOLDER, as a dataset that `backtest` reads.
+
+    Example: stillwatch export --from 2022-04-13T00:00Z --to 2022-04-14T00:00Z /tmp/april_13
+    """
+    from stillwatch.store import Store
+    from stillwatch.tables import StoreTrouble
+
+    file = config or _if_there(Path(CONFIG))
+    database = Path(_settings(file, secrets=False).database)
+    if not database.exists():
+        return _say(f"{database}: no such database; name the one of the daemon in `database`", BAD)
+    if folder.exists() and any(folder.iterdir()):
+        return _say(f"{folder}: not empty, expected a new folder", BAD)
+    from collector import dataset as datasets
+
+    try:
+        store = Store(database)
+        try:
+            table, bins, deployments = store.export(start, end)
+        finally:
+            store.close()
+    except StoreTrouble as trouble:
+        return _say(str(trouble), TROUBLE)
+    datasets.write(folder, table, bins, deployments)
+    if file is not None:
+        (folder / CONFIG).write_bytes(file.read_bytes())
+    click.echo(f"{folder}: {len(bins)} intervals, {len(table)} series, {len(deployments)} deployments")
+    return 0
+
+
+# What the commands share.
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _settings(file: Path | None, secrets: bool = True) -> Settings:
+    """The settings of a file, or the defaults. secrets: False where nobody needs them."""
+    from stillwatch import config
+
+    environ = os.environ if secrets else None
+    return config.secrets_from(environ or {}) if file is None else config.load(file, environ)
+
+
+def _say(line: str, status: int) -> int:
+    click.echo(f"stillwatch: {' '.join(line.split())}", err=True)
+    return status
+
+
+def strangers(find: Callable[[str], Any] = find_spec) -> list[str]:
+    """Packages that stand where our rooms should be: their names are common ones."""
+    ours = Path(__file__).resolve().parent.parent
+    found: list[str] = []
+    for room in ROOMS:
+        spec = find(room)
+        place = Path(spec.origin).resolve().parent if spec and spec.origin else None
+        if place != ours / room:
+            found.append(f"{room}: found {place or 'nothing'}, expected {ours / room}")
+    return found
+
+
+def main() -> NoReturn:
+    """The command `stillwatch`: runs what the arguments say, and exits."""
+    if others := strangers():
+        sys.exit(_say(f"another package is in the way: {'; '.join(others)}", BAD))
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    from collector.errors import BadInput
+
+    try:
+        status = cli.main(arguments, prog_name="stillwatch", standalone_mode=False)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "stillwatch"
+        return _say(f"{error.format_message()} (see {path} --help)", BAD)
+    except click.Abort:
+        return _say("interrupted", 130)
+    except BadInput as error:
+        return _say(str(error), BAD)
+    except BrokenPipeError:
+        # Whoever read us has seen enough; nothing more can be printed, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _say(f"{error.filename or 'cannot go on'}: {error.strerror or error}", TROUBLE)
+    return int(status or 0)
+
+
+if __name__ == "__main__":
+    main()
