@@ -130,10 +130,9 @@ def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Se
 
 def _close(outbox: Outbox, delivery: Delivery, decision: Decision) -> None:
     if decision == "given up":
-        log.error(
-            "given up: %s to %s: its card was not taken", delivery.message.key, delivery.message.channel
-        )
-        outbox.record(replace(delivery, state="given up", why="its card was not taken"))
+        why = delivery.why or "what it belongs to was not taken"
+        log.error("given up: %s to %s: %s", delivery.message.key, delivery.message.channel, why)
+        outbox.record(replace(delivery, state="given up", why=why))
     else:
         outbox.record(replace(delivery, state="superseded"))
 

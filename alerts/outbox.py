@@ -70,6 +70,7 @@ SEND: tuple[Decision, ...] = ("first", "retry due", "look first")
 LONGEST_PAUSE = 60  # seconds between tries, however long it has been going wrong
 LOOK_AFTER = 5  # a read may lag behind a write: seconds before we look for what may stand there
 SLOW = 600  # seconds between tries of what was refused for good: a person may yet let us into the channel
+PICTURE_TRIES = 5  # the words are there; a picture that cannot be drawn or taken is not worth more
 GIVE_UP = 86400  # seconds after which we believe it
 
 
@@ -80,6 +81,8 @@ def decide(delivery: Delivery, now: int, *, card: Delivery | None, newer_edit: b
     newer_edit: a later edit of the same card waits as well.
     """
     if card is not None and card.state == "given up":
+        return "given up"
+    if delivery.message.chart is not None and delivery.tries >= PICTURE_TRIES:
         return "given up"
     if delivery.message.replaces and newer_edit:
         return "superseded"

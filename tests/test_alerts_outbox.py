@@ -97,6 +97,13 @@ def test_a_picture_that_is_refused_for_good_is_given_up_at_once() -> None:
     assert failed(picture, SendFailed("no", "refused"), 1000).state == "waiting"
 
 
+def test_a_picture_is_tried_a_few_times_only() -> None:
+    picture = replace(REPLY, message=replace(REPLY.message, chart=_incident()))
+    assert decide(replace(picture, tries=4), 1000, card=STANDS, newer_edit=False) == "retry due"
+    assert decide(replace(picture, tries=5), 1000, card=STANDS, newer_edit=False) == "given up"
+    assert decide(replace(REPLY, tries=500), 1000, card=STANDS, newer_edit=False) == "retry due"
+
+
 @pytest.mark.parametrize("outcome", ["refused", "unknown", "no_credentials"])
 def test_nothing_else_is_ever_given_up(outcome: str) -> None:
     after = failed(CARD, SendFailed("x", outcome), 1000 + 100 * GIVE_UP)  # type: ignore[arg-type]

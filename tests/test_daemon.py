@@ -118,11 +118,23 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    made = Daemon(tmp_path, interval="5s")
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.kill()
+def make() -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons that are gone when the test is over, whatever became of it."""
+    made: list[Daemon] = []
+
+    def one(*args: object, **kwargs: object) -> Daemon:
+        made.append(Daemon(*args, **kwargs))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield one
+    for daemon in made:
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.kill()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, make: Callable[..., Daemon]) -> Daemon:
+    return make(tmp_path, interval="5s")  # type: ignore[no-any-return]
 
 
 class Service:
@@ -162,15 +174,15 @@ def test_it_stops_within_five_seconds_with_status_0_and_says_where_it_listened(
 
 
 def test_it_cannot_start_twice_on_one_database_or_one_port_and_says_why_in_a_line(
-    daemon: Daemon, tmp_path: Path
+    daemon: Daemon, tmp_path: Path, make: Callable[..., Daemon]
 ) -> None:
     daemon.start()
-    twin = Daemon(daemon.folder).start(ready=False)
+    twin = make(daemon.folder).start(ready=False)
     assert twin.process is not None
     assert twin.process.wait(20) == 1
     assert "another Stillwatch runs on" in twin.said()
     (tmp_path / "b").mkdir()
-    neighbour = Daemon(tmp_path / "b")
+    neighbour = make(tmp_path / "b")
     text = neighbour.config.read_text().replace(f"port: {neighbour.port}", f"port: {daemon.port}")
     neighbour.config.write_text(text)
     neighbour.start(ready=False)
@@ -180,9 +192,11 @@ def test_it_cannot_start_twice_on_one_database_or_one_port_and_says_why_in_a_lin
     assert "Traceback" not in neighbour.said()
 
 
-def test_a_database_that_cannot_be_used_ends_the_start_with_one_line(tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_used_ends_the_start_with_one_line(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
     (tmp_path / "stillwatch.db").write_text("this is a letter to a friend " * 100)
-    daemon = Daemon(tmp_path).start(ready=False)
+    daemon = make(tmp_path).start(ready=False)
     assert daemon.process is not None
     assert daemon.process.wait(20) == 1
     assert len(daemon.said().splitlines()) == 1
@@ -259,11 +273,13 @@ def record_a_bad_release(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_recorded_fault_reaches_slack_once_though_we_die_while_it_is_told(tmp_path: Path) -> None:
+def test_a_recorded_fault_reaches_slack_once_though_we_die_while_it_is_told(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
     record_a_bad_release(tmp_path)
     with SlackServer() as slack:
         slack.script("chat.postMessage", hang(taken=True), cut(taken=True))
-        daemon = Daemon(tmp_path, slack=slack.base_url, token=slack.token).start()
+        daemon = make(tmp_path, slack=slack.base_url, token=slack.token).start()
         eventually(lambda: slack.count("chat.postMessage") >= 1)
         daemon.kill()
         daemon.start()
@@ -292,11 +308,13 @@ def test_a_recorded_fault_reaches_slack_once_though_we_die_while_it_is_told(tmp_
 
 
 @pytest.mark.slow
-def test_slack_is_away_and_the_message_comes_when_it_is_back(tmp_path: Path) -> None:
+def test_slack_is_away_and_the_message_comes_when_it_is_back(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
     record_a_bad_release(tmp_path)
     with SlackServer() as slack:
         slack.revoke()
-        daemon = Daemon(tmp_path, slack=slack.base_url, token=slack.token).start()
+        daemon = make(tmp_path, slack=slack.base_url, token=slack.token).start()
         eventually(lambda: "not delivered" in daemon.said())
         assert daemon.health()["outbox"] != 0
         assert daemon.end() == 0
