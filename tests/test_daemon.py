@@ -288,7 +288,9 @@ def test_a_recorded_fault_reaches_slack_once_though_we_die_while_it_is_told(
         messages = slack.channel("C0ALERTS").messages
         cards = [m for m in messages if not m.thread_ts]
         assert len(cards) == 1
-        assert "r1" in daemon.store().lines()[0]
+        store = daemon.store()
+        assert '"deployment":"r1"' in store.lines()[0].replace(" ", "")
+        store.close()
         assert len({m.text for m in messages}) == len(messages)
         assert "<!channel>" not in "".join(m.text for m in messages)
         # Another start, and one without any snapshot: nothing is said again.
