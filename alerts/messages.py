@@ -257,7 +257,8 @@ def _resolved(event: Event) -> list[str]:
 
 def _ended_by(event: Event) -> list[str]:
     if event.reason == "rollback":
-        return [f"Rolled back: {', '.join(_rollbacks(event, event.incident.findings))}. That ended it."]
+        back = _rollbacks(event, event.incident.findings)
+        return [f"Rolled back: {', '.join(back)}. That ended it."] if back else ["A rollback ended it."]
     return ["Nobody put anything back that we know of."] if event.reason == "recovered" else []
 
 

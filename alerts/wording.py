@@ -150,20 +150,40 @@ def lead(incident: Incident) -> Finding:
 
 def headline(finding: Finding, now: int, name: Name) -> str:
     """One line: verdict, number, service, since when. now: epoch seconds of the message."""
-    parts = f"({name(finding.signal.service)}, {when(finding, now)}"
+    more = [f"; {part}" for part in details(finding)]
+    usual = f", {usually(finding)}" if usually(finding) else ""
+    where = name(finding.signal.service)
+    return f"{verdict(finding, name)} ({where}, {when(finding, now)}{''.join(more)}){usual}"
+
+
+def verdict(finding: Finding, name: Name) -> str:
+    """What is wrong and how much: `Errors: 31 % of imports fail`."""
     if finding.kind == "error_spike":
-        return f"Errors: {_failing(finding)} {parts}){_usually(finding)}"
+        return f"Errors: {_failing(finding)}"
     if finding.kind == "rollout":
-        return f"Bad version: {_worse(finding, name)} {parts})"
+        return f"Bad version: {_worse(finding, name)}"
     if finding.kind == "no_data":
-        expected = finding.expected if math.isfinite(finding.expected) else 0.0
-        tail = f"; {count(expected)} would have come" if expected >= 1 else ""
-        return f"No data: {subject(finding)} stopped {parts}{tail})"
-    interval = between(finding)
-    kind = "Data loss" if finding.signal.kind == "flow" else "Data missing"
+        return f"No data: {subject(finding)} stopped"
     if finding.phase == "cleared" and finding.cleared == "late_data":
-        kind, interval = "Late data", ""
-    return f"{kind}: {missing(finding)} {parts}{f'; {interval}' if interval else ''})"
+        return f"Late data: {missing(finding)}"
+    return f"{'Data loss' if finding.signal.kind == 'flow' else 'Data missing'}: {missing(finding)}"
+
+
+def details(finding: Finding) -> list[str]:
+    """What the number in the verdict means more exactly: its interval, or what would have come."""
+    if finding.kind == "no_data":
+        return [f"{count(finding.expected)} would have come"] if finding.expected >= 1 else []
+    if finding.kind == "data_loss" and finding.cleared != "late_data" and between(finding):
+        return [between(finding)]
+    return []
+
+
+def usually(finding: Finding) -> str:
+    """`usually 0.3 %`, where a share fails; else empty."""
+    usual = _share(finding.expected, finding.out_of) if finding.kind == "error_spike" else math.nan
+    if not math.isfinite(usual):
+        return ""
+    return "usually none" if usual < 0.00001 else f"usually {percent(usual)}"
 
 
 def missing(finding: Finding) -> str:
@@ -196,13 +216,6 @@ def _failing(finding: Finding) -> str:
     if finding.out_of > 0:
         return f"{percent(_share(finding.observed, finding.out_of))} of {subject(finding)} {failed}"
     return f"{count(finding.observed)} {subject(finding)} failed"
-
-
-def _usually(finding: Finding) -> str:
-    usual = _share(finding.expected, finding.out_of)
-    if not math.isfinite(usual):
-        return ""
-    return ", usually none" if usual < 0.00001 else f", usually {percent(usual)}"
 
 
 def _worse(finding: Finding, name: Name) -> str:
