@@ -111,7 +111,12 @@ def _in_range(sheet: Sheet, name: str, times: Floats) -> Floats:
     wrong = ~((times >= 0) & (times < moments.LATEST))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise sheet.bad(row, name, shown(f"{times[row]:.15g}"), "epoch seconds between 1970 and 2100")
+        raise sheet.bad(
+            row,
+            name,
+            shown(f"{times[row]:.15g}"),
+            "a time between 1970 and 2100 (epoch seconds, not milliseconds)",
+        )
     return times
 
 

@@ -15,7 +15,7 @@ LATEST = 4_102_444_800  # 2100-01-01: beyond it lie milliseconds taken for secon
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(?P<offset>[Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
-_EPOCH = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
+_EPOCH = re.compile(r"\d{1,19}(\.\d{1,9})?", re.ASCII)
 
 
 def seconds(text: str) -> float:
@@ -34,7 +34,7 @@ def seconds(text: str) -> float:
         except ValueError:
             raise ValueError(EXPECTED) from None
     if not 0 <= moment < LATEST:
-        raise ValueError("a time between 1970 and 2100")
+        raise ValueError("a time between 1970 and 2100 (epoch seconds, not milliseconds)")
     return moment
 
 

@@ -74,7 +74,7 @@ def read_labels(folder: Path) -> tuple[Label, ...] | None:
 def write_deployments(path: Path, deployments: Sequence[Deployment]) -> None:
     """deployments.csv, as `read_deployments` reads it."""
     with path.open("w", encoding="utf-8", newline="") as out:
-        lines = csv.writer(out, lineterminator="\n")
+        lines = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
         lines.writerow(DEPLOYMENT)
         for one in deployments:
             texts = [str(getattr(one, name)) for name in DEPLOYMENT]

@@ -81,7 +81,7 @@ def _from_csv(path: Path, file: str) -> Sheet:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise _csv_fault(path, file, len(names), str(error)) from None
+        raise _csv_fault(path, file, names, str(error)) from None
     columns = {name: _column(table.column(i)) for i, name in enumerate(names)}
     return Sheet(path, file, columns, table.num_rows)
 
@@ -92,7 +92,7 @@ def _header(path: Path, file: str) -> list[str]:
     except StopIteration:
         raise BadInput(file, 1, "", "an empty file", "a header") from None
     except UnicodeDecodeError:
-        raise _csv_fault(path, file, 0, "no UTF-8") from None
+        raise _csv_fault(path, file, [], "no UTF-8") from None
     return _names(names, file, line)
 
 
@@ -116,13 +116,14 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
             begins = reader.line_num + 1
 
 
-def _csv_fault(path: Path, file: str, fields: int, said: str) -> BadInput:
+def _csv_fault(path: Path, file: str, names: list[str], said: str) -> BadInput:
     """Find the row that pyarrow could not take: it does not say which."""
     try:
         for line, found in _records(path):
-            if len(found) != fields:
+            if len(found) != len(names):
+                column = names[len(found)] if len(found) < len(names) else str(len(names) + 1)
                 noun = "field" if len(found) == 1 else "fields"
-                return BadInput(file, line, "", f"{len(found)} {noun}", f"{fields}, as in the header")
+                return BadInput(file, line, column, f"{len(found)} {noun}", f"{len(names)}, as in the header")
     except UnicodeDecodeError:
         raw = path.read_bytes()
         try:

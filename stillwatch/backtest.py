@@ -176,8 +176,9 @@ def _write_message(folder: Path, number: int, message: Message) -> None:
 def lines(told: dict[str, Any]) -> list[str]:
     """The summary for a terminal."""
     said = [
-        f"{told['from']} to {told['to']}: {told['bins']} intervals of {told['interval']} s, {told['series']} series, "
-        f"{told['signals']} signals in {told['seconds']:.1f} s ({told['signal_bins_per_second']:,} signal-bins/s)",
+        f"{told['from']} to {told['to']}: {told['bins']} intervals of {told['interval']} s, "
+        f"{told['series']} series, {told['signals']} signals, in {told['seconds']:.1f} s "
+        f"({told['signal_bins_per_second']:,} signal-bins/s)",
         f"{told['incidents']} incidents, {told['events']} events",
     ]
     for one in told.get("labels", ()):

@@ -167,7 +167,7 @@ def _said(error: ErrorDetails) -> str:
         return "the name of a variable or file" if secret else "a name without control characters"
     if error["type"] == "rollout":
         return "either errors and total, or from, to and within"
-    return said[:1].lower() + said[1:]
+    return f"a number {said}" if said.startswith(("greater than", "less than")) else said
 
 
 def _place(where: Sequence[str | int], document: Document) -> tuple[tuple[str | int, ...], list[str]]:
