@@ -45,10 +45,10 @@ def _of_service(service: str, keys: Sequence[SeriesKey]) -> list[Signal]:
     metrics: dict[str, list[SeriesKey]] = {}
     for key in keys:
         metrics.setdefault(key.metric, []).append(key)
-    ratios = sorted([*_by_name(service, metrics), *_by_attribute(service, metrics)])
+    ratios = [*_by_name(service, metrics), *_by_attribute(service, metrics)]
     versions = any(key.version for key in keys)
     found: list[Signal] = []
-    for stem, errors, total in ratios:
+    for stem, errors, total in sorted(ratios, key=lambda one: (one[0], one[1][0].metric)):
         # Two counters of errors of one thing are two signals.
         name = stem if [one[0] for one in ratios].count(stem) == 1 else errors[0].metric
         found.append(Signal(service, name, "error_ratio", errors, total))

@@ -1,0 +1,180 @@
+"""stillwatch.yaml: every wrong file is pointed at; every right one means what it says; secrets stay secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.routes import Route
+from collector.errors import BadInput
+from detectors.signals import Budget, Signal, Term
+from stillwatch import config
+from stillwatch.config import Settings
+
+BAD = sorted((Path(__file__).parent / "bad" / "settings").iterdir())
+WHOLE = """
+interval: 30s
+grace: 2m
+timezone: Europe/Berlin
+budget: {false_alerts: 0.5, per: month}
+database: /var/lib/stillwatch.db
+slack: {channel: "#alerts", token_env: MY_TOKEN, base_url: "http://127.0.0.1:9/api"}
+listen: {host: 0.0.0.0, port: 1, token_env: DOOR}
+metrics: {events_failed: {sparse: true}}
+routes:
+  - {match: {owner: [a, b], severity: critical}, channel: "#ab", continue: true}
+  - {match: {kind: [data_loss, no_data], environment: production, service: parser}, channel: "#lost"}
+  - {channel: "#rest"}
+services:
+  parser:
+    owner: events-team
+    signals:
+      ratio: {kind: error_ratio, errors: events_failed, total: [received, resent], split_by: path}
+      count: {kind: throughput, count: {metric: stored, where: {b: "2", a: "1"}}}
+      kept:
+        kind: flow
+        from: {service: sender, metric: sent}
+        to: [stored, {metric: events_failed}]
+        within: 48h
+  resizer:
+    signals:
+      side: {kind: rollout, errors: failed, total: done}
+      flows: {kind: rollout, from: in, to: out, within: 2m}
+"""
+ENVIRON = {"MY_TOKEN": "xoxb-1\n", "DOOR": "knock"}
+
+
+def parse(text: str, environ: dict[str, str] | None = None) -> Settings:
+    return config.parse(text, "stillwatch.yaml", {} if environ is None else environ)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda path: path.name)
+def test_wrong_settings_are_refused_with_one_line_that_points_at_them(bad: Path) -> None:
+    with pytest.raises(BadInput) as refused:
+        config.load(bad / "stillwatch.yaml", {})
+    said = str(refused.value)
+    assert said == (bad / "expected.txt").read_text().rstrip("\n")
+    assert said.isprintable()
+    assert "1234" not in said, "what may be a secret is not shown"
+
+
+def test_everything_that_can_be_set_is_set() -> None:
+    found = parse(WHOLE, ENVIRON)
+    failed = Term("parser", "events_failed", sparse=True)
+    assert found == Settings(
+        interval=30,
+        grace=120,
+        timezone="Europe/Berlin",
+        budget=Budget(0.5, 30 * 86400),
+        signals=(
+            Signal(
+                "parser", "ratio", "error_ratio", (failed,), (Term("parser", "received"), Term("parser", "resent")),
+                owner="events-team", split_by=("path",),
+            ),
+            Signal(
+                "parser", "count", "throughput", (Term("parser", "stored", (("a", "1"), ("b", "2"))),),
+                owner="events-team",
+            ),
+            Signal(
+                "parser", "kept", "flow", (Term("parser", "stored"), failed), (Term("sender", "sent"),), 48 * 3600,
+                "events-team",
+            ),
+            Signal("resizer", "side", "rollout", (Term("resizer", "failed"),), (Term("resizer", "done"),)),
+            Signal("resizer", "flows", "rollout", (Term("resizer", "out"),), (Term("resizer", "in"),), 120),
+        ),
+        slack=config.Slack("#alerts", "xoxb-1", "http://127.0.0.1:9/api/"),
+        routes=(
+            Route("#ab", owner=("a", "b"), severity=("critical",), go_on=True),
+            Route("#lost", service=("parser",), kind=("data_loss", "no_data"), environment=("production",)),
+            Route("#rest"),
+        ),
+        listen=config.Listen("0.0.0.0", 1, "knock"),
+        database="/var/lib/stillwatch.db",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("empty", ["", "# nothing\n", "{}"])
+def test_an_empty_file_means_the_defaults(empty: str) -> None:
+    assert parse(empty) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("interval", "grace"), [("5s", 5), ("10s", 10), ("15s", 15), ("60s", 15), ("1h", 15)]
+)
+def test_the_grace_is_15_seconds_but_never_longer_than_an_interval(interval: str, grace: int) -> None:
+    assert parse(f"interval: {interval}").grace == grace
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("127.0.0.2:99", "127.0.0.2", 99), ("'[::1]:99'", "::1", 99), ("{port: 99}", "127.0.0.1", 99)],
+)
+def test_where_to_listen_may_be_said_in_short(text: str, host: str, port: int) -> None:
+    listen = parse(f"listen: {text}").listen
+    assert (listen.host, listen.port) == (host, port)
+
+
+def test_secrets_are_in_no_repr() -> None:
+    found = parse(WHOLE, ENVIRON)
+    assert "xoxb" not in repr(found)
+    assert "knock" not in repr(found)
+
+
+def test_slacks_token_comes_from_the_usual_variable_or_from_a_file(tmp_path: Path) -> None:
+    assert parse("", {"SLACK_BOT_TOKEN": "xoxb-2"}).slack.token == "xoxb-2"
+    assert config.secrets_from({"SLACK_BOT_TOKEN": "xoxb-2"}).slack.token == "xoxb-2"
+    secret = tmp_path / "token"
+    secret.write_text("xoxb-3\n")
+    assert parse(f"slack: {{token_file: {secret}}}").slack.token == "xoxb-3"
+
+
+def test_where_nobody_needs_secrets_none_are_looked_for() -> None:
+    found = config.parse(WHOLE, "stillwatch.yaml", None)
+    assert (found.slack.token, found.listen.token) == ("", "")
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(BadInput, match=r"^/nowhere/x\.yaml: found no such file or directory"):
+        config.load(Path("/nowhere/x.yaml"), {})
+
+
+def test_aliases_that_grow_without_bound_are_refused() -> None:
+    text = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 30)}]\n" for i in range(1, 6))
+    with pytest.raises(BadInput, match="more than 1000000 values"):
+        parse(text)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60))
+def test_any_text_is_settings_or_is_refused_in_one_line(text: str) -> None:
+    try:
+        parse(text)
+    except BadInput as refused:
+        assert str(refused).isprintable()
+        assert str(refused).startswith("stillwatch.yaml:")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.sampled_from(["error_ratio", "flow", "2m", "a", "#x"]),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["services", "signals", "a", "kind", "errors", "total", "from", "to", "within", "where", "routes",
+                 "match", "channel", "slack", "listen", "budget", "metric", "metrics", "split_by"]
+            ),
+            inner,
+            max_size=4,
+        ),
+        max_leaves=12,
+    )
+)  # fmt: skip
+def test_any_shape_is_settings_or_is_refused_in_one_line(shape: object) -> None:
+    import yaml
+
+    try:
+        parse(yaml.safe_dump(shape))
+    except BadInput as refused:
+        assert str(refused).isprintable()
