@@ -72,14 +72,18 @@ def svg(incident: Incident) -> str:
         figure.savefig(picture, format="svg", metadata={"Date": None, "Creator": None, "Format": None})
     text = picture.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # The page has one style and many pictures: what would reach beyond this one, or be there twice, goes.
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 class="chart" role="img"', text, count=1)
-    text = re.sub(
-        r' id="(?:figure|axes|patch|text|line2d|matplotlib|xtick|ytick|[A-Za-z]+Collection)[^"]*"', "", text
-    )
+    text = re.sub(r' id="(?:figure|axes|patch|text|line2d|[xy]tick|matplotlib|\w+Collection)[^"]*"', "", text)
+    return re.sub(r' style="[^"<>]*"', _themed, text)
+
+
+def _themed(style: re.Match[str]) -> str:
+    text = style[0].replace(f"'{FONT}'", "inherit")
     for name, colour in COLOURS.items():
-        text = re.sub(rf"{colour}\b", f"var(--chart-{name}, {colour})", text)
+        text = text.replace(colour, f"var(--chart-{name}, {colour})")
     return text
 
 

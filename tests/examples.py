@@ -195,8 +195,8 @@ def incident(
     **parts: Any,
 ) -> Incident:
     none = 1.0 - sum(s.probability for s in suspects)
-    opened = min(f.at for f in findings)
-    return Incident("5f3c9a1b2d4e", opened, severity, findings, suspects, none, **parts)
+    told = min(at("06:37"), *(f.at for f in findings)) if len(findings) > 1 else findings[0].at
+    return Incident("5f3c9a1b2d4e", told, severity, findings, suspects, none, **parts)
 
 
 def opened(it: Incident, clock: str, **parts: Any) -> Event:
