@@ -29,8 +29,8 @@ from stillwatch.demo.watcher import TOKEN, Watcher
 LEARNING = 90  # seconds at least in which nothing happens
 LEARNING_INTERVALS = 18  # and intervals at least
 UNDERSTANDING = 90  # seconds at most until an alert
-RECOVERING = 90  # seconds at most until it is said to be over
-REACTING = 10  # seconds that people need to read an alert and to decide
+RECOVERING = 100  # seconds at most until it is said to be over
+REACTING = 8  # seconds that people need to read an alert and to decide
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Demo:
         self.faults += faults
         self.pause(self.interval)
         self.platform.leave_only_the_newest(services)
-        self.say(f"{members} serve in version 2.0.0 only; nobody has noticed anything yet")
+        self.say(f"only version 2.0.0 of {members} serves now; nobody has noticed anything yet")
         return faults
 
     def put_back(self, faults: Iterable[Fault]) -> None:

@@ -54,13 +54,17 @@ def _lost(told: Told, lost: int) -> list[str]:
     low, high = counted["lost_low"], counted["lost_high"]
     holds = "which holds it" if low <= lost <= high else "which does NOT hold it"
     said = f"estimated     {counted['lost']:.0f}, 95 % interval {low:.0f} to {high:.0f}, {holds}"
-    return [*lines, f"{said} ({counted['signal']})"]
+    return [*lines, f"{said} ({counted['signal']}: {counted['kind']})"]
 
 
 def _best(signals: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The count of lost data with the narrowest interval."""
-    counts = [signal for signal in signals if signal["kind"] == "data_loss"]
-    return min(counts, key=lambda signal: signal["lost_high"] - signal["lost_low"], default=None)
+    """The count of lost data, else of failed events; of several the one with the narrowest interval."""
+
+    def width(signal: Mapping[str, Any]) -> tuple[bool, float]:
+        return signal["kind"] != "data_loss", signal["lost_high"] - signal["lost_low"]
+
+    counts = [signal for signal in signals if signal["lost_high"] is not None]
+    return min(counts, key=width, default=None)
 
 
 def _clock(when: int) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105 -- the name of a variable
 
-COMMAND = (sys.executable, "-m", "stillwatch.cli")
+COMMAND = (sys.executable, "-m", "stillwatch")
 
 CONFIG = """\
 # Written by the demo. What there is to say about services of your own looks like `services` below.
