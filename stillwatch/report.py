@@ -109,12 +109,10 @@ def _block(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(block: Mapping[str, Any]) -> list[Line]:
-    texts = [block["text"]] if "text" in block else block.get("elements", ())
-    return [
-        line
-        for text in texts
-        for line in (mrkdwn(text["text"]) if text["type"] == "mrkdwn" else [((clean(text["text"]), "bold"),)])
-    ]
+    found: list[Line] = []
+    for text in [block["text"]] if "text" in block else block.get("elements", ()):
+        found += mrkdwn(text["text"]) if text["type"] == "mrkdwn" else [((clean(text["text"]), "bold"),)]
+    return found
 
 
 def _news(event: Event, opened: int) -> tuple[str, str, list[Line]]:
