@@ -74,7 +74,7 @@ def _by_name(
         total = next((name for name in _totals(stem) if name in metrics and name != metric), None)
         if total is not None:
             # A service that never failed reports no such counter: then it is zero.
-            yield stem or "errors", (Term(service, metric, sparse=True),), (Term(service, total),)
+            yield stem or metric, (Term(service, metric, sparse=True),), (Term(service, total),)
 
 
 def _stem(metric: str, endings: Iterable[str]) -> str | None:
@@ -92,7 +92,7 @@ def _stem(metric: str, endings: Iterable[str]) -> str | None:
 def _totals(stem: str) -> list[str]:
     """Names that the total of `stem` may have, the likeliest first."""
     if not stem:
-        return ["requests", "requests_total", "requests.total", "total", "count"]
+        return ["requests", "requests_total", "requests.total", *TOTALS]
     singular = stem[:-1] if stem.endswith("s") else stem
     stems = dict.fromkeys([stem, singular, singular + "s", singular + "es"])
     joined = [f"{one}{joint}{ending}" for one in stems for ending in TOTALS for joint in "_."]
@@ -132,11 +132,11 @@ def _flows(service: str, metrics: Mapping[str, object]) -> Iterator[Signal]:
     """What was received is stored, or failed."""
     for metric in sorted(metrics):
         stem = _stem(metric, ("received",))
-        if not stem:
+        if stem is None:
             continue
         stored = [name for name in metrics if _stem(name, STORED) == stem]
         if len(stored) != 1:
             continue
         failed = [name for name in metrics if _stem(name, FAILED) == stem]
         out = (Term(service, stored[0]), *(Term(service, name, sparse=True) for name in sorted(failed)))
-        yield Signal(service, f"{stem}_kept", "flow", out, (Term(service, metric),), WITHIN)
+        yield Signal(service, f"{stem or metric}_kept", "flow", out, (Term(service, metric),), WITHIN)

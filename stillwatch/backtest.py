@@ -137,9 +137,11 @@ def summary(dataset: Dataset, settings: Settings, done: Replay, said: list[Messa
     return told
 
 
-def write(out: Path, dataset: Dataset, done: Replay, said: list[Message], told: dict[str, Any]) -> None:
+def write(
+    out: Path, title: str, dataset: Dataset, done: Replay, said: list[Message], told: dict[str, Any]
+) -> None:
     """alerts.jsonl, messages/, summary.json and report.html in `out`, which is made. Raises OSError."""
-    from stillwatch import report
+    from stillwatch import report  # matplotlib takes a second
 
     folder = out / "messages"
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +154,10 @@ def write(out: Path, dataset: Dataset, done: Replay, said: list[Message], told: 
     for number, message in enumerate(said, 1):
         _write_message(folder, number, message)
     (out / "summary.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "report.html").write_text(report.page(dataset, done.events, told), encoding="utf-8")
+    start, end = dataset.bins.start, dataset.bins.end
+    shipped = [d for d in dataset.deployments if start <= d.time < end]
+    page = report.page(title, done.events, told, shipped, start, end)
+    (out / "report.html").write_text(page, encoding="utf-8")
 
 
 def _write_message(folder: Path, number: int, message: Message) -> None:

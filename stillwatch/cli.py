@@ -86,12 +86,12 @@ def backtest(
 
     chosen = _settings(config or _if_there(dataset / CONFIG), secrets=False)
     read = datasets.read(dataset, chosen.interval, chosen.grace, start, end)
-    place = out or Path("backtest") / dataset.resolve().name
-    _backtest(read, chosen, place, as_json)
+    name = dataset.resolve().name
+    _backtest(name, read, chosen, out or Path("backtest") / name, as_json)
     return 0
 
 
-def _backtest(dataset: Dataset, settings: Settings, out: Path, as_json: bool) -> None:
+def _backtest(name: str, dataset: Dataset, settings: Settings, out: Path, as_json: bool) -> None:
     import json
 
     from tqdm import tqdm
@@ -102,7 +102,7 @@ def _backtest(dataset: Dataset, settings: Settings, out: Path, as_json: bool) ->
         done = backtests.replay(dataset, settings, bar.update)
     said = backtests.worded(done.events, settings)
     told = backtests.summary(dataset, settings, done, said)
-    backtests.write(out, dataset, done, said, told)
+    backtests.write(out, name, dataset, done, said, told)
     if as_json:
         click.echo(json.dumps(told, indent=2, allow_nan=False))
         return
