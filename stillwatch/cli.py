@@ -177,8 +177,9 @@ def run(config: Path | None) -> int:
 @click.option("--previous-version", default="", help="What served before.")
 @click.option("--environment", default="", help="Such as production.")
 @click.option(
-    "--kind", type=click.Choice(["deploy", "rollback", "config", "flag"]), default="deploy", show_default=True
-)
+    "--kind", type=click.Choice(["deploy", "rollback", "config", "flag"]), default="deploy", show_default=True,
+    help="What was done.",
+)  # fmt: skip
 @click.option("--link", default="", help="Page of the deployment, http:// or https://.")
 @click.option("--revision", default="", help="Commit.")
 @click.option("--author", default="", help="Who to ask.")
