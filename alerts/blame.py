@@ -46,7 +46,7 @@ def suspicion(event: Event) -> list[str]:
     sure = f"{sureness(probability)} ({chance(probability)})"
     if len(blamed) == 1:
         (only,) = blamed
-        lines = [f"*Suspect:* {_member(only.deployment)}, {sure}", _why(only, event.time)]
+        lines = [f"*Suspect:* {_member(only.deployment)}, {sure}", f"Why: {_why(only, event.time)}"]
     else:
         lines = [f"*Suspect:* release {code(release, 60)}, {sure}"]
         for one in blamed[:MOST_MEMBERS]:

@@ -50,8 +50,7 @@ def _signal(finding: Finding) -> dict[str, Any]:
         "lost": _number(finding.lost),
         "lost_low": _number(finding.lost_low),
         "lost_high": _number(finding.lost_high),
-        # A rollout compares what fails, or (within a time) what does not come out.
-        "missing" if _is_missing(finding) else "failed": _number(finding.lost),
+        **_made_of(finding),
     }
     if finding.late > 0:
         said["late"] = _number(finding.late)
@@ -60,10 +59,13 @@ def _signal(finding: Finding) -> dict[str, Any]:
     return said
 
 
-def _is_missing(finding: Finding) -> bool:
-    return finding.kind in ("data_loss", "no_data") or (
-        finding.kind == "rollout" and finding.signal.within > 0
-    )
+def _made_of(finding: Finding) -> dict[str, int | float | None]:
+    """What was lost failed, or is missing; a flow that counts its failures knows of both."""
+    if finding.failed > 0 or finding.missing > 0:
+        return {"failed": _number(finding.failed), "missing": _number(finding.missing)}
+    # A rollout compares what fails, or (within a time) what does not come out.
+    gone = finding.kind in ("data_loss", "no_data") or (finding.kind == "rollout" and finding.signal.within)
+    return {"missing" if gone else "failed": _number(finding.lost)}
 
 
 def _suspect(suspect: Suspect, probability: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.incidents import Event, Incident, Severity
 from alerts.mrkdwn import address, code, escape, fit
 from alerts.suspects import release_of
-from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, percent
+from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, made_of, percent
 from detectors.findings import Finding
 
 CIRCLES: dict[Severity, str] = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
@@ -105,11 +105,12 @@ def _description(event: Event) -> str:
 
 
 def _signals(event: Event) -> list[str]:
-    """A line for each signal, where there are several; else how many failed, where only a share was said."""
+    """A line for each signal, where there are several; else what the title leaves out of how many."""
     findings = event.incident.findings
     if len(findings) == 1:
         begin = "In all" if event.event == "resolved" else "So far"
-        return [f"{begin} {lost_words(f)}." for f in findings if f.kind in ("error_spike", "rollout")]
+        shares = [f for f in findings if f.kind in ("error_spike", "rollout") or made_of(f)]
+        return [f"{begin} {lost_words(f)}." for f in shares]
     lines = [_signal(finding, event.time) for finding in findings[:MOST_SIGNALS]]
     more = len(findings) - MOST_SIGNALS
     return [*lines, f"• and {more} more signals"] if more > 0 else lines

@@ -57,7 +57,7 @@ def address(url: str) -> str:
         return ""
     if parts.scheme not in ("http", "https") or not host:
         return ""
-    encoded = quote(bare, safe=SAFE_IN_URL)
+    encoded = parts.scheme + quote(bare[len(parts.scheme) :], safe=SAFE_IN_URL)  # HTTPS:// is no URL to Slack
     return encoded if len(encoded) <= LONGEST_URL else ""
 
 

@@ -203,8 +203,17 @@ def lost_words(finding: Finding) -> str:
         return f"{about(finding)} {subject(finding)} failed because of it{interval}"
     if finding.kind == "no_data":
         return f"{about(finding)} {subject(finding)} did not come{interval}"
+    if made_of(finding):
+        return f"{missing(finding)}{interval}: {made_of(finding)}"
     late = f", {count(finding.late)} came late" if finding.late > 0 and finding.cleared != "late_data" else ""
     return f"{missing(finding)}{late}{interval}"
+
+
+def made_of(finding: Finding) -> str:
+    """`21,400 failed, 16,300 vanished`, where a flow counts its failures; else empty."""
+    if finding.failed < 1 or finding.missing < 1:
+        return ""
+    return f"{count(finding.failed)} failed, {count(finding.missing)} vanished"
 
 
 def _share(part: float, whole: float) -> float:

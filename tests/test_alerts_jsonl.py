@@ -80,6 +80,13 @@ def test_what_was_lost_is_named_failed_or_missing_and_what_came_late_is_told() -
     assert "missing" not in signal
 
 
+def test_a_flow_that_counts_its_failures_tells_both_parts() -> None:
+    event = examples.data_loss()
+    parts = replace(event.incident.findings[0], failed=2000.0, missing=1450.0)
+    (signal,) = read(line(replace(event, incident=replace(event.incident, findings=(parts,)))))["signals"]
+    assert (signal["failed"], signal["missing"], signal["lost"]) == (2000, 1450, 3450)
+
+
 def test_a_slice_is_an_object_of_attributes() -> None:
     (signal,) = read(line(examples.trickle()))["signals"]
     assert signal["slice"] == {"path": "editor"}
