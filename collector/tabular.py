@@ -61,6 +61,8 @@ def read(path: Path, file: str, numeric: tuple[str, ...] = ()) -> Sheet:
         if path.suffix == ".parquet":
             return _from_parquet(path, file, numeric)
         return _from_csv(path, file)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise BadInput(file, 0, "", str(error).partition("\n")[0][:200], "a sound file") from None
     except OSError as error:
         # pyarrow's own text may be long; the reason of the system is enough.
         reason = error.strerror or str(error).partition("\n")[0]
@@ -91,8 +93,8 @@ def _header(path: Path, file: str) -> list[str]:
         line, names = next(_records(path))
     except StopIteration:
         raise BadInput(file, 1, "", "an empty file", "a header") from None
-    except UnicodeDecodeError:
-        raise _csv_fault(path, file, [], "no UTF-8") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _csv_fault(path, file, [], str(error)) from None
     return _names(names, file, line)
 
 
@@ -137,10 +139,7 @@ def _csv_fault(path: Path, file: str, names: list[str], said: str) -> BadInput:
 
 
 def _from_parquet(path: Path, file: str, numeric: tuple[str, ...]) -> Sheet:
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise BadInput(file, 0, "", str(error).partition("\n")[0][:200], "a Parquet file") from None
+    table = pq.ParquetFile(path).read()
     # pandas writes its row labels as a column; they are no attribute of anything.
     kept = [i for i, name in enumerate(table.column_names) if not name.startswith("__index_level_")]
     names = _names([table.column_names[i] for i in kept], file, 0)

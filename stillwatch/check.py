@@ -153,7 +153,9 @@ def _door(settings: Settings) -> Finding:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family):
-            return Finding(True, "listen", f"{where} is free")
+            alone = settings.listen.token or host in ("127.0.0.1", "::1", "localhost")
+            warning = "" if alone else ", and whoever reaches it may send counts: set `token_env`"
+            return Finding(True, "listen", f"{where} is free{warning}")
     except OSError as error:
         reason = error.strerror or str(error)
     answer = _health(host, port)

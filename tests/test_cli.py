@@ -391,8 +391,8 @@ def test_a_deployment_is_told_with_all_that_was_said(
     (alone / "stillwatch.yaml").write_text("listen: {host: '::1', port: 99, token_env: NOT_SET_HERE}\n")
     status, out, _ = run(
         capfd, "deployed", "a", "2", "--id", "r", "--time", "2022-04-13T06:31Z", "--previous-version", "1",
-        "--kind", "rollback", "--environment", "prod", "--link", "https://d.example", "--revision", "c", "--author", "me",
-        "--description", "why",
+        "--kind", "rollback", "--environment", "prod", "--link", "https://d.example", "--revision", "c",
+        "--author", "me", "--description", "why",
     )  # fmt: skip
     assert (status, out) == (0, "told\n")
     shipped = Deployment(

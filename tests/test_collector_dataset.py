@@ -269,6 +269,48 @@ def test_a_text_is_a_moment_or_is_refused(text: str) -> None:
         assert "time" in str(error) or "offset" in str(error)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(
+        st.sampled_from('time,service,metric,value\n\r"10NaN-é \t') | st.characters(codec="utf-8"),
+        max_size=60,
+    ),
+    st.booleans(),
+)
+def test_any_text_is_a_dataset_or_is_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str, headed: bool
+) -> None:
+    at = tmp_path_factory.mktemp("any")
+    (at / "metrics.csv").write_text(
+        ("time,service,metric,value\n" if headed else "") + text, encoding="utf-8", newline=""
+    )
+    try:
+        read(at)
+    except BadInput as refused:
+        assert str(refused).isprintable()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_damaged_parquet_file_is_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    at = tmp_path_factory.mktemp("damaged")
+    table = pd.DataFrame({"time": [T0, T0 + 60], "service": ["a", "b"], "metric": "m", "value": [1.0, 2.0]})
+    raw = bytearray(table.to_parquet(index=False))
+    for place, byte in data.draw(
+        st.lists(st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)), max_size=3)
+    ):
+        raw[place] = byte
+    (at / "metrics.parquet").write_bytes(
+        bytes(raw[: data.draw(st.integers(0, len(raw)) | st.just(len(raw)))])
+    )
+    try:
+        read(at)
+    except BadInput as refused:
+        assert str(refused).isprintable()
+
+
 # There and back.
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=8)
