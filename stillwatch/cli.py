@@ -80,6 +80,7 @@ def backtest(
 
     Writes alerts.jsonl, messages/, summary.json and report.html.
 
+    \b
     Example: stillwatch backtest sample_data/release_day --out /tmp/release_day
     """
     from collector import dataset as datasets
@@ -121,6 +122,7 @@ def check(config: Path | None, dataset: Path | None) -> int:
 
     Exit status: 0 all is well, 1 something is out of reach, 2 the configuration is wrong.
 
+    \b
     Example: stillwatch check --config stillwatch.yaml
     """
     from stillwatch import check as checks
@@ -144,6 +146,7 @@ def check(config: Path | None, dataset: Path | None) -> int:
 def run(config: Path | None) -> int:
     """Run the daemon: take counts by OTLP/HTTP, judge every interval, alert. Ends at SIGTERM or Ctrl-C.
 
+    \b
     Example: stillwatch run --config stillwatch.yaml
     """
     settings = _settings(config or _if_there(Path(CONFIG)))
@@ -190,6 +193,7 @@ def deployed(
 ) -> int:  # fmt: skip
     """Tell the daemon that VERSION of SERVICE was deployed. For the scripts of a pipeline.
 
+    \b
     Example: stillwatch deployed contact-importer 3.43.0 --id release-42 --previous-version 3.42.0
     """
     from collector.deployments import Deployment
@@ -230,6 +234,7 @@ def deployed(
 def demo(interval: int, slack_channel: str, keep: bool) -> int:
     """A small mail platform that really runs, with bad releases, watched as it happens. About four minutes.
 
+    \b
     Example: stillwatch demo --interval 5
     """
     from stillwatch.demo import director
@@ -245,6 +250,7 @@ def demo(interval: int, slack_channel: str, keep: bool) -> int:
 def export(folder: Path, config: Path | None, start: int | None, end: int | None) -> int:
     """Write what the daemon has recorded into FOLDER, as a dataset that `backtest` reads.
 
+    \b
     Example: stillwatch export --from 2022-04-13T00:00Z --to 2022-04-14T00:00Z /tmp/april_13
     """
     from stillwatch.store import Store
