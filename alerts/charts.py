@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -187,15 +186,10 @@ def _draw(axes: Axes, sheet: _Sheet) -> None:
 
 def _usual(axes: Axes, shown: Panel) -> None:
     """Says what the band is: above it where it lies low, below it where it lies high."""
-    known = np.flatnonzero(np.isfinite(shown.low) & np.isfinite(shown.high))
-    if not len(known):
-        return
-    first = int(known[0])
-    above = shown.high[first] < 0.6 * shown.top
+    height, over = shown.clear()
     axes.annotate(
-        "usual", (shown.time[first], (shown.high if above else shown.low)[first]),
-        xytext=(2, 4 if above else -4), textcoords="offset points", va="bottom" if above else "top",
-        fontsize=LABEL - 1, fontfamily=FONT, color=COLOURS["quiet"], zorder=7,
+        "usual", (shown.begin, height), xytext=(5, 4 if over else -4), textcoords="offset points",
+        va="bottom" if over else "top", fontsize=LABEL - 1, fontfamily=FONT, color=COLOURS["quiet"], zorder=7,
     )  # fmt: skip
 
 

@@ -105,14 +105,14 @@ def _description(event: Event) -> str:
 
 
 def _signals(event: Event) -> list[str]:
-    """A line for each signal, where there are several; else what the title leaves out of how many."""
-    findings = event.incident.findings
-    if len(findings) == 1:
-        begin = "In all" if event.event == "resolved" else "So far"
-        shares = [f for f in findings if f.kind in ("error_spike", "rollout") or made_of(f)]
-        return [f"{begin} {lost_words(f)}." for f in shares]
-    lines = [_signal(finding, event.time) for finding in findings[:MOST_SIGNALS]]
-    more = len(findings) - MOST_SIGNALS
+    """How many, where the title gives a share only; then a line for each other signal."""
+    first = lead(event.incident)
+    begin = "In all" if event.event == "resolved" else "So far"
+    shares = first.kind in ("error_spike", "rollout") or made_of(first)
+    lines = [f"{begin} {lost_words(first)}."] if shares else []
+    others = [f for f in event.incident.findings if f is not first]
+    lines += [_signal(finding, event.time) for finding in others[:MOST_SIGNALS]]
+    more = len(others) - MOST_SIGNALS
     return [*lines, f"• and {more} more signals"] if more > 0 else lines
 
 

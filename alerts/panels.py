@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from alerts.incidents import Incident
 from alerts.mrkdwn import fit
 from alerts.suspects import Suspect
-from alerts.wording import count, noun, percent, subject, verb
+from alerts.wording import count, noun, percent, subject
 from detectors.findings import Finding, Trace
 
 Floats = NDArray[np.float64]
@@ -61,6 +61,16 @@ class Panel:
     def room(self, part: float) -> float:
         """Seconds that take this part of the width."""
         return part * (self.end - self.begin)
+
+    def clear(self) -> tuple[float, bool]:
+        """Where the left end of the window has room for a word: how high, and whether over the curves."""
+        first = self.time < self.begin + self.room(0.14)
+        rows = [row[first] for row in (self.observed, self.low, self.high)]
+        known = np.concatenate([row[np.isfinite(row)] for row in rows])
+        if not len(known):
+            return 0.0, True
+        over = float(known.max()) < 0.6 * self.top
+        return float(known.max() if over else known.min()), over
 
     def part(self, moment: float) -> float:
         """Where a moment lies in the window, from 0 to 1."""
@@ -166,11 +176,11 @@ def _top(observed: Floats, high: Floats, share: bool) -> float:
 
 
 def _unit(finding: Finding, trace: Trace, share: bool) -> str:
-    span = f"{trace.width} s" if trace.width % 60 else f"{trace.width // 60} min".replace("1 min", "minute")
+    minutes = "minute" if trace.width == 60 else f"{trace.width // 60} min"
+    span = f"{trace.width} s" if trace.width % 60 else minutes
     if share:
         return f"share of {subject(finding)} that fail"
-    done = verb(finding.signal.counted)
-    return f"{noun(finding.signal.counted)}{f' {done}' if done else ''} per {span}"
+    return f"{noun(finding.signal.counted)} per {span}"
 
 
 def _marks(finding: Finding, incident: Incident, blamed: Sequence[Suspect]) -> list[Mark]:

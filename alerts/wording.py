@@ -118,8 +118,11 @@ def verb(terms: tuple[Term, ...]) -> str:
 
 def _spoken(terms: tuple[Term, ...]) -> str:
     """The metric to speak of: the first that does not count failures."""
-    names = [term.metric for term in terms]
-    return next((one for one in names if not FAILURES.intersection(_words(one.lower()))), "")
+    return next((term.metric for term in terms if not _fails(term)), "")
+
+
+def _fails(term: Term) -> bool:
+    return not FAILURES.isdisjoint(_words(term.metric.lower()))
 
 
 def _done(word: str) -> bool:

@@ -88,12 +88,12 @@ def timeline(
 
 
 def _times(start: int, end: int) -> list[int]:
-    """At most seven round moments."""
+    """At most nine round moments."""
     step = next(
-        (s for s in STEPS if end - start <= 7 * s), STEPS[-1] * max(1, (end - start) // (6 * STEPS[-1]))
+        (s for s in STEPS if end - start <= 8 * s), STEPS[-1] * max(1, (end - start) // (6 * STEPS[-1]))
     )
     first = -(-start // step) * step
-    return [t for t in range(first, end + 1, step) if (t - start) > 0.03 * (end - start)][:8]
+    return [t for t in range(first, end + 1, step) if (t - start) > 0.03 * (end - start)][:9]
 
 
 def _tick(moment: int, span: int) -> str:

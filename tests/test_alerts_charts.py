@@ -174,6 +174,14 @@ def test_marks_are_the_culprits_of_the_service_and_what_put_them_back() -> None:
     ]
 
 
+def test_the_axis_says_what_is_counted() -> None:
+    slow = with_trace(flat([1.0] * 9, width=300)), with_trace(flat([1.0] * 9, width=10))
+    assert [seen(i).unit for i in (examples.data_loss().incident, *slow)] == [
+        "opens per minute", "opens per 5 min", "opens per 10 s",
+    ]  # fmt: skip
+    assert seen(examples.error_spike().incident).unit == "share of imports that fail"
+
+
 def test_a_culprit_of_another_service_is_named_with_it() -> None:
     event = examples.error_spike()
     marks = panel(finding(event.incident), event.incident, [replace(event.incident.suspects[0],
