@@ -26,11 +26,11 @@ from stillwatch.demo.truth import known
 from stillwatch.demo.verdict import Fault, Told, told
 from stillwatch.demo.watcher import TOKEN, Watcher
 
-LEARNING = 90  # seconds at least in which nothing happens
-LEARNING_INTERVALS = 18  # and intervals at least
-UNDERSTANDING = 90  # seconds at most until an alert
-RECOVERING = 100  # seconds at most until it is said to be over
-REACTING = 8  # seconds that people need to read an alert and to decide
+LEARNING = 80  # seconds at least in which nothing happens
+LEARNING_INTERVALS = 16  # and intervals at least
+UNDERSTANDING = 60  # seconds at most until an alert
+RECOVERING = 90  # seconds at most until it is said to be over
+REACTING = 5  # seconds that people need to read an alert and to decide
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ from stillwatch.demo.serving import answer
 from stillwatch.demo.town import EDITOR_WIDTH, MAIL_WIDTH, Town
 
 RECORD = "people.json"
-RATES = {"imports": 16.0, "campaigns": 4.0, "editor": 200.0}  # a second, all people together
+RATES = {"imports": 16.0, "campaigns": 4.0, "editor": 250.0}  # a second, all people together
 OPENED = 0.6  # share of the mails that somebody opens
 WITH_IMAGE = 0.5  # share of the opens that load an image as well
 BATCH = 0.25  # seconds for which the mail programs' events are gathered before they are reported
