@@ -192,6 +192,7 @@ def _settle(
     after = replace(incident, severity=severity, suspects=suspects, no_deployment=none, rollbacks=rollbacks)
     over = all(f.phase == "cleared" for f in incident.findings)
     name: EventName = "updated"
+    reason: Reason | None
     if over:
         name, reason = "resolved", _end(after, width)
         after = replace(after, resolved=now)

@@ -29,13 +29,16 @@ CAP = 6.0
 SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
 CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
 READY = 10  # intervals that must have taught the curve before it may judge
-ABOUT_AT_ONCE = 10  # intervals: what reaches no further is passed on, not converted
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
+SPREAD, SPREAD_WEIGHT = (
+    0.5,
+    8.0,
+)  # variance of what a flow that passes on owes, in units of chance, beforehand
 MISFIT_MEMORY = 2.0 ** (-1 / 20160)
 MISFIT = 1e-4  # relative variance of what a span owes by a curve that is a little wrong, before it is known,
-MISFIT_LONG = 9e-4  # the same, of flows with a long lag
 MISFIT_WEIGHT = 10.0  # and how many such spans that is worth
+MISFIT_LONG, MISFIT_LONG_WEIGHT = 25e-4, 2880.0  # the same, of flows with a long lag
 
 
 @compiled
@@ -56,6 +59,7 @@ def judge(
     hour: how much of what is due comes at this hour; reach: of the lag, in intervals. Returns whether the
     interval may teach what the hour does.
     """
+    flow.reach = reach
     u = np.zeros(LAGS)
     take_in(flow, now, n, flow.went / max(float(now - chart.first), 1.0))
     gap = features(flow, now, chart.first, reach, u)
@@ -82,8 +86,10 @@ def judge(
     if ready:
         picture(chart, now, exposure, mean, scatter)
         _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap)
-        learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
         chart.seen += 1
+        if flow.settled <= SOON and owed_evidence(flow, now, 0) >= BELIEVED:
+            return False  # it may still come; until then it teaches nothing
+        learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
     if flow.settled <= SOON:
         chart.best = LEVELS - 1  # what is passed on keeps its share; faster levels follow the lag's noise
     if chart.total >= BELIEVED:
@@ -111,7 +117,7 @@ def _weigh(
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
     if flow.settled <= SOON:
-        chart.total = owed_evidence(flow, now, reach)
+        chart.total = owed_evidence(flow, now, min(reach + 1, flow.settled + 2))
         return
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
     weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
@@ -146,7 +152,7 @@ def _edge(flow: Record, young: float) -> float:
 @compiled
 def is_ready(flow: Record, reach: int) -> bool:
     """Has the curve been taught for twice as long as it reaches, and by a few intervals at least?"""
-    return flow.fits >= (2 * reach if reach > ABOUT_AT_ONCE else READY)
+    return flow.fits >= (READY if flow.quick == 1 else 2 * reach)
 
 
 @compiled
@@ -364,25 +370,32 @@ def _unit(flow: Record, number: int, span: int, reach: int) -> float:
 
 
 @compiled
-def _misfit(flow: Record, i: int, meant: float, reach: int) -> float:
+def _misfit(flow: Record, i: int, meant: float, quick: int) -> float:
     """Variance of what span i owes because the curve is a little wrong: a share of what was to come, squared."""
-    prior = MISFIT_WEIGHT * meant * meant
-    usual = MISFIT if reach <= ABOUT_AT_ONCE else MISFIT_LONG
+    usual, weight = MISFIT, MISFIT_WEIGHT
+    if quick == 0:
+        usual, weight = MISFIT_LONG, MISFIT_LONG_WEIGHT
+    prior = weight * meant * meant
     return meant * meant * (usual * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
 
 
 @compiled
-def owed_evidence(flow: Record, number: int, reach: int) -> float:
-    """Evidence (nats) that something is missing, over the span where it is strongest."""
-    best, wait = 0.0, min(reach + 1, flow.settled + 2)
+def owed_evidence(flow: Record, number: int, wait: int) -> float:
+    """Evidence (nats) that something is missing for certain, over the span where it is strongest.
+
+    wait: intervals after which what went in must have come out.
+    """
+    best, reach = 0.0, flow.reach
     for i in range(len(SPANS)):
         span = SPANS[i]
-        freedom = min(flow.spread_n[i] / span, 200.0)
+        seen = min(flow.spread_n[i] / span, 200.0)
+        freedom = seen + (SPREAD_WEIGHT if flow.quick == 1 else 0.0)
         owed = owed_for_certain(flow, number, span, wait)
         if freedom < 4.0 or owed <= 0.0:
             continue
+        spread = (seen * flow.spread[i] + (freedom - seen) * SPREAD) / freedom
         meant = _over(flow.meant_ring, number - wait, span)
-        variance = _unit(flow, number - wait, span, reach) * flow.spread[i] + _misfit(flow, i, meant, reach)
+        variance = _unit(flow, number - wait, span, reach) * spread + _misfit(flow, i, meant, flow.quick)
         nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
         best = max(best, nats - math.log(float(len(SPANS))))
     return best

@@ -19,16 +19,18 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, forget, predictive_sd, scatter_weight
-from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, RING, SIZES, Floats, Record
+from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, PEAKS_PRIOR, RING, SIZES, Floats, Record
 
+OTHER_DAY = 3.0  # nats: one day in twenty is like another
+MOST_LIKE = 20.0
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
 CLEAR_CAP = 3.0  # of which one interval gives at most so many: never the first good interval
 MOST_CAP = 30.0
 RECOVERED, EXPIRED = 1, 3
-PEAK = 2.0  # nats: evidence above it is a peak
-PEAKS_PRIOR = 20.0  # how many peaks of a model that holds everybody is credited with
-MOST_EXCESS = 15.0
+PEAK = 6.0  # nats: evidence above it is a peak; below, single rare events make peaks of their own
+MOST_CLUMP = 9.0
+MOST_EXCESS = 8.0  # of one peak: a fault is not to deafen its chart
 
 
 @compiled
@@ -82,7 +84,7 @@ def weigh(
 
     mean: expected without a fault; sizes: float64[SIZES], the fault in parts of the usual (above 1: errors,
     below 1: what is left). least_log: smaller sizes than this (in logs) can't be told from drift. out_of: trials
-    (errors), else NaN. unlike: evidence that today is like another day, which a loss has to beat as well.
+    (errors), else NaN. unlike: see unlike_today.
     """
     total, sized, strongest = 0.0, 0, 0.0
     clump = 1.0 + chart.clumps / chart.clumps_n
@@ -148,7 +150,8 @@ def learn(
 ) -> None:
     """Let one judged interval teach the levels and the scatter."""
     best = chart.best
-    _learn_clumps(chart, x, exposure * chart.alpha[best] / chart.beta[best])
+    if chart.total < BELIEVED:
+        _learn_clumps(chart, x, exposure * chart.alpha[best] / chart.beta[best])
     for b in range(LEVELS):
         mean = exposure * chart.alpha[b] / chart.beta[b]
         c_b = spread_of(chart, b)
@@ -156,7 +159,7 @@ def learn(
         heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0) if chart.seen > 10 else x
         if chart.total < BELIEVED and chart.seen > 5 and mean > 0.0:
             # Losses are judged: what lies above is mirrored no further than three deviations.
-            off = min(max(x - mean, -4.0 * sd), 3.0 * sd)
+            off = min(max(x - mean, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
             g = scatter_weight(mean)
             chart.num[b] = chart.num[b] * SCATTER_MEMORY + g * (off * off - mean) / (mean * mean)
             chart.den[b] = chart.den[b] * SCATTER_MEMORY + g
@@ -179,7 +182,8 @@ def _learn_clumps(chart: Record, x: float, mean: float) -> None:
     """Rare events that come several at once scatter more than chance allows: by how much, per expected event."""
     if mean > 5.0 or mean <= 0.0 or chart.seen < 10:
         return
-    chart.clumps = chart.clumps * SCATTER_MEMORY + (x - mean) * (x - mean) - mean
+    # One interval teaches little: the first of a fault would teach that errors come in clumps.
+    chart.clumps = chart.clumps * SCATTER_MEMORY + min((x - mean) * (x - mean) - mean, MOST_CLUMP)
     chart.clumps = max(chart.clumps, 0.0)
     chart.clumps_n = chart.clumps_n * SCATTER_MEMORY + mean + CLUMPS_WEIGHT * (1.0 - SCATTER_MEMORY)
 
@@ -201,7 +205,7 @@ def _choose_level(chart: Record) -> None:
     """Believe the level that has predicted best; a slower one when there is little between them."""
     best = LEVELS - 1
     for b in range(LEVELS - 2, -1, -1):
-        if chart.num[b] / chart.den[b] < 0.93 * chart.num[best] / chart.den[best] - 1e-7:
+        if spread_of(chart, b) < 0.93 * spread_of(chart, best) - 1e-7:
             best = b
     chart.best = best
 
@@ -222,12 +226,22 @@ def learn_other_days(
 
 
 @compiled
-def unlike_today(chart: Record, x: float, mean: float, exposures: Floats, scatter: float) -> float:
-    """Evidence (nats, at least 0) that another day explains x better than this one does."""
-    most = 0.0
+def unlike_today(
+    chart: Record, x: float, mean: float, exposures: Floats, soon: float, scatter: float, cap: float
+) -> float:
+    """Evidence (nats, at least 0) that something harmless explains x better than "as usual" does.
+
+    Another day is believed once OTHER_DAY nats speak for it: most days are what the calendar says. soon: the
+    least that is expected within a quarter of an hour; that a step of the profile comes a little early or late
+    needs no belief.
+    """
+    most = max(0.0, evidence(x, mean, soon, scatter))
     for i in range(DAYS_LIKE):
         if chart.ab[i] > 0.0:
-            most = max(most, evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter))
+            gain = evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter)
+            if chart.like[i] >= OTHER_DAY:
+                most = max(most, gain)
+            chart.like[i] = min(max(0.0, chart.like[i] + min(max(gain, -2.0 * cap), cap)), MOST_LIKE)
     return most
 
 
@@ -246,6 +260,8 @@ def stretched(chart: Record) -> float:
 @compiled
 def learn_peaks(chart: Record) -> None:
     """Follow the evidence through its peaks: one ends when the evidence has all but gone, or in an alarm."""
+    if chart.raised == 1 and chart.phase != 1:
+        return
     if chart.total > PEAK:
         chart.peak = max(chart.peak, chart.total)
     if chart.peak > 0.0 and (chart.total < 1.0 or chart.raised == 1):

@@ -30,6 +30,8 @@ PRIOR_SCATTER = 0.01
 EDGE_VARIANCE = 0.1  # of the squared edge of a burst (flow.py), before that is known,
 EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
 WANDER = 0.0625  # a share of errors may wander by a quarter, before it is known how much it does
+QUICK = 600  # seconds: a flow that reaches no further passes on what it gets; it does not convert it
+PEAKS_PRIOR = 10.0  # how many peaks of a model that holds everybody is credited with (judge.py)
 CLUMPS_WEIGHT = 10.0  # events worth of belief that rare events come one by one
 PRIOR_SHARE = 0.01  # an error share that nobody has seen yet, worth half an error
 
@@ -54,7 +56,8 @@ CHART = np.dtype(
         # expected without the fault, out_of and variance since then
         ("w", F, SIZES), ("since", I, SIZES), ("ja", F, SIZES), ("jb", F, SIZES),
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
-        ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),  # levels under the other days that today may be like
+        ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),
+        ("like", F, DAYS_LIKE),  # levels of other days, evidence
         ("total", F),  # the evidence of all sizes together
         ("peak", F), ("excess", F), ("peaks", F),  # its peaks while all was well: this one, mean excess, how many
         ("odd", I),  # 1: one odd interval waits to be explained
@@ -79,7 +82,8 @@ CHART = np.dtype(
 
 SEASON = np.dtype(
     [
-        ("week", F, WEEK),  # log shape
+        ("week", F, WEEK),  # log shape, smooth
+        ("cells", F, WEEK),  # the means that it was fitted to
         ("taught", F, 7),  # days that taught each weekday
         ("day_x", F, QUARTERS),  # counts of the running day
         ("day_n", F, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
@@ -97,6 +101,7 @@ def flow_record(depth: int) -> np.dtype[Any]:
             ("gram", F, (LAGS, LAGS)), ("moment", F, LAGS),  # least-squares sums
             ("curve", F, LAGS),  # expected out per in, by lag block
             ("usual", F, LAGS),  # what usually went in, by lag block
+            ("reach", I), ("quick", I),  # of the lag, in intervals; 1 if it is passed on rather than converted
             ("settled", I),  # intervals after which all but a hundredth has come out
             ("fits", I),  # intervals that taught the curve
             ("due", F),  # what the curve expects now
@@ -177,7 +182,22 @@ def _priors(plan: Plan, charts: Any) -> None:
     share, loose = plan.kind == ERROR, plan.kind == THROUGHPUT
     charts.alpha[share], charts.beta[share] = 0.5, 0.5 / PRIOR_SHARE
     charts.alpha[loose], charts.beta[loose] = 0.1, 0.1
+    # Campaigns differ more than a flow's model says, until its own peaks have shown by how much.
+    slow = [c for c, chart in enumerate(plan.charts) if plan.signals[chart.family].within > QUICK]
+    charts.excess[slow] = PEAKS_PRIOR
     charts.ja[:], charts.jb[:] = charts.alpha[:, -1:], charts.beta[:, -1:]
+
+
+def forget_scatter(chart: Any) -> None:
+    """Back to what is believed of a chart's scatter beforehand (its record changes in place)."""
+    chart.den[:], chart.num[:] = PRIOR_DEN, PRIOR_DEN * PRIOR_SCATTER
+
+
+def start_level(chart: Any, level: float) -> None:
+    """Begin anew at this level, give or take a fifth, with no evidence of anything; `chart` changes in place."""
+    chart.alpha[:], chart.beta[:] = 20.0, 20.0 / level
+    chart.ja[:], chart.jb[:] = 20.0, 20.0 / level
+    chart.w[:], chart.total = 0.0, 0.0
 
 
 def fit(memory: Memory, plan: Plan) -> Memory:

@@ -78,15 +78,15 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> Floats:
 
 def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats) -> None:
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
-    known = seasons.taught[s, weekday]
-    shape = seasons.week[s, at]
+    known, shape = seasons.taught[s, weekday], seasons.week[s, at]
     level = float(np.nanmedian(log_mean - shape)) if seasons.days[s] else float(np.nanmedian(log_mean))
     seasons.trend[s] = level if seasons.days[s] == 0 else seasons.trend[s] + 0.2 * (level - seasons.trend[s])
-    off = log_mean - seasons.trend[s] - shape
-    if known >= 1:
+    if known == 0:
+        seasons.cells[s, at] = shape  # what other days have taught about this one
+    off = log_mean - seasons.trend[s] - seasons.cells[s, at]
+    if seasons.days[s]:
         off = np.clip(off, -MOST_DOWN, MOST_UP)
-    off = _fill(off)
-    seasons.week[s, at] = shape + off * max(1.0 / (known + 1.0), 0.25)
+    seasons.cells[s, at] += _fill(off) * max(1.0 / (known + 1.0), 0.25)
     seasons.taught[s, weekday] = known + 1.0
     seasons.days[s] += 1
 
@@ -127,5 +127,7 @@ def _smooth(seasons: Any, changed: NDArray[np.int64]) -> None:
     for i, taught in enumerate(patterns):
         rows = changed[which == i]
         weights = np.repeat(np.minimum(taught, 4.0), QUARTERS)
-        fitted = Ridge(alpha=0.3, fit_intercept=True).fit(design, seasons.week[rows].T, sample_weight=weights)
+        fitted = Ridge(alpha=0.02, fit_intercept=True).fit(
+            design, seasons.cells[rows].T, sample_weight=weights
+        )
         seasons.week[rows] = fitted.predict(design).T.reshape(len(rows), WEEK)

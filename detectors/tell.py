@@ -29,6 +29,7 @@ WHY: dict[int, Cleared] = {1: "recovered", 2: "late_data", 3: "expired"}
 LATE_DATA = 2
 EXPLAINS = 0.8  # share of the extra errors that a slice must hold to be named
 Z95 = 1.96
+CORRELATED = 30.0  # intervals for which demand strays from its level in one direction
 ONE_FAULT = 30  # intervals between onsets of what failed and what went missing
 
 
@@ -97,10 +98,13 @@ def _close_if_all_came(charts: Any, c: int, now: int) -> None:
 def _lost(charts: Any, c: int, sign: float) -> tuple[float, float, float]:
     """Events failed (sign +1) or missing (-1) because of the fault, with a 95 % interval.
 
-    What would have been is not known: it scatters by itself (rv) and its level is uncertain (1/ra).
+    What would have been is not known: it scatters by itself (rv), its level is uncertain (1/ra), and it strays
+    from that level for a while at a time.
     """
     expected, counted = float(charts.rm[c]), float(charts.rx[c])
-    sd = math.sqrt(float(charts.rv[c]) + expected * expected / max(float(charts.ra[c]), 1.0))
+    lasts = max(float(charts.v_since[c] - charts.onset[c]), 1.0)
+    drift = max(float(charts.num[c, -1] / charts.den[c, -1]), 0.0) * min(1.0, CORRELATED / lasts)
+    sd = math.sqrt(float(charts.rv[c]) + expected * expected * (1.0 / max(float(charts.ra[c]), 1.0) + drift))
     low, high = expected - Z95 * sd, expected + Z95 * sd + (1.0 if expected < 20.0 else 0.0)
     if sign > 0:
         return max(0.0, counted - expected), max(0.0, counted - high), max(0.0, counted - max(low, 0.0))

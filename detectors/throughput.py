@@ -31,8 +31,8 @@ from detectors.memory import DAYS_LIKE, LEVELS, QUARTERS, WEEK, Floats, Record
 DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 CAP = 6.0
-# While the profile is young the level has to follow the day itself: only larger losses can be told from it.
-SD_NO_DAY, SD_NO_WEEK = 0.35, 0.2
+# Before a week is known, the next day may be of another kind: only a near stop can be told from that.
+SD_NO_WEEK = 0.5
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 360  # intervals after which a burst is the new usual
 WARM_UP = 5  # intervals before anything is expected
@@ -70,25 +70,37 @@ def judge(
         others[2] = shape_at(season.week, (position + 4.0) % WEEK)
     mean, scatter = mean_of(chart, exposure), scatter_of(chart)
     picture(chart, now, exposure, mean, scatter)
+    if chart.total < BELIEVED or season.days < 7:
+        # A profile that is still young has nothing to protect, and would never learn the nights that it misjudges.
+        add_to_day(season, x, 1.0, position, quarters)
     if chart.raised == 1:
         stand(chart, now, x, exposure, np.nan, lasts)
         return
     if chart.seen >= WARM_UP:
-        young = SD_NO_DAY if season.days < 1 else (SD_NO_WEEK if season.days < 7 else 0.0)
+        young = SD_NO_WEEK if season.days < 7 else 0.0
         least = 2.0 * max(young, math.sqrt(spread_of(chart, LEVELS - 1)))
-        unlike = unlike_today(chart, x, mean, others, scatter) if season.days >= 2 else 0.0
+        unlike = 0.0
+        if season.days >= 2:
+            soon = mean * _least_around(season.week, position) / exposure
+            unlike = unlike_today(chart, x, mean, others, soon, scatter, cap)
         weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)
+    chart.seen += 1
     burst = chart.seen > 30 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
     chart.hot = chart.hot + 1 if burst else 0
     if burst and chart.hot < BURST_LASTS:
-        chart.seen += 1
         return
     learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
     if season.days >= 2:
         learn_other_days(chart, x, mean, others, scatter, forget(FAST_LEVELS[chart.best]))
-    if chart.total < BELIEVED:
-        add_to_day(season, x, 1.0, position, quarters)
-    chart.seen += 1
+
+
+@compiled
+def _least_around(week: Floats, position: float) -> float:
+    """The lowest that the profile is within a quarter of an hour: when exactly a step comes is not known."""
+    least = shape_at(week, position)
+    for k in range(-2, 3):
+        least = min(least, shape_at(week, (position + 0.5 * k) % WEEK))
+    return least
 
 
 @compiled

@@ -10,19 +10,21 @@ and runs until there is news.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import Bins
+from collector.deployments import Deployment
 from detectors import error_ratio, flow, rollout, throughput
 from detectors.compiled import compiled
 from detectors.findings import Finding
 from detectors.judge import EXPIRED, cap_of, learn_peaks, raise_alarm, settle, stretched
-from detectors.memory import RING, WEEK, Columns, Floats, Memory, Wholes
+from detectors.memory import QUICK, RING, WEEK, Columns, Floats, Memory, Wholes, forget_scatter, start_level
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
+from detectors.prior import ease, suspicious
 from detectors.season import end_day, local_days, week_positions
 from detectors.silence import listen
 from detectors.tell import take_late, tell
@@ -35,7 +37,7 @@ class Laid(NamedTuple):
 
     alone: charts that stand for their signal, and are listened to for silence. per_budget: intervals in the
     budget's time, per false alert. lasts: see judge.stand. within: intervals, of rollouts that compare flows.
-    quarters: of an hour, in an interval.
+    quick: flows that pass on. quarters: of an hour, in an interval.
     """
 
     kind: Wholes
@@ -46,13 +48,18 @@ class Laid(NamedTuple):
     reach: Wholes
     alone: NDArray[np.bool_]
     within: Wholes
+    quick: NDArray[np.bool_]
     per_budget: float
     lasts: int
     quarters: float
 
 
-def watch(memory: Memory, bins: Bins, plan: Plan) -> Iterator[tuple[int, list[Finding]]]:
+def watch(
+    memory: Memory, bins: Bins, plan: Plan, deployments: Sequence[Deployment] = ()
+) -> Iterator[tuple[int, list[Finding]]]:
     """Judge the intervals of `bins`; yield (index, findings) of each interval that has news.
+
+    deployments: none is used for an interval that closed before it was known.
 
     `memory` must fit the plan (memory.fit) and is changed in place: whoever needs the old one keeps a copy.
     An interval has news when something was raised, is standing or was cleared in it.
@@ -65,12 +72,23 @@ def watch(memory: Memory, bins: Bins, plan: Plan) -> Iterator[tuple[int, list[Fi
     times = bins.start + bins.width * np.arange(len(bins) + 1, dtype=np.int64)
     positions = week_positions(times, bins.width, plan.timezone)
     days = local_days(times, plan.timezone)
-    stops = np.unique([*np.flatnonzero(np.diff(days)) + 1, *(bins.late.interval + 1), len(bins)])
+    windows = suspicious(plan, bins, deployments)
+    turns = [turn for w in windows for turn in (w.first, w.last)]
+    stops = np.unique([*np.flatnonzero(np.diff(days)) + 1, *(bins.late.interval + 1), *turns, len(bins)])
+    stops = stops[stops > 0]
     at = 0
     while at < len(bins):
         stop = int(stops[np.searchsorted(stops, at, side="right")])
+        eased = ease(windows, at, len(plan.charts), columns.charts.raised)
         judged, news = run(
-            columns, laid, x[at:stop], n[at:stop], bins.watched[at:stop], positions[at:stop], number + at
+            columns,
+            laid,
+            eased,
+            x[at:stop],
+            n[at:stop],
+            bins.watched[at:stop],
+            positions[at:stop],
+            number + at,
         )
         at += judged
         if at == stop:
@@ -88,6 +106,7 @@ def _laid(plan: Plan) -> Laid:
         plan.kind, plan.family, plan.season, plan.lag, plan.explained_by, plan.reach,
         np.array(alone, dtype=np.bool_),
         np.array([min(-(-w // plan.width) + 1, RING - 1) for w in within], dtype=np.int64),
+        np.array([w <= QUICK for w in within], dtype=np.bool_),
         plan.budget.per / plan.width / plan.budget.false_alerts,
         LASTS // plan.width,
         plan.width / 900.0,
@@ -101,10 +120,16 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
     moved = end_day(columns.seasons, plan.kind[plan.season >= 0] == FLOW, day)
     whole = math.floor(position) % WEEK
     for c in np.flatnonzero(plan.season >= 0):
-        chart, jump = columns.charts[c], math.exp(float(moved[plan.season[c], whole]))
-        chart.beta *= jump
-        chart.jb *= jump
-        chart.rb *= jump
+        chart, season = columns.charts[c], columns.seasons[plan.season[c]]
+        if season.days == 1 and not chart.raised:
+            start_level(chart, math.exp(season.trend))
+        else:
+            jump = math.exp(float(moved[plan.season[c], whole]))
+            chart.beta *= jump
+            chart.jb *= jump
+            chart.rb *= jump
+        if season.days in (1, 7):
+            forget_scatter(chart)  # it was that of a chart that knew no day, or no week
         chart.ab[:] = 0.0
 
 
@@ -112,6 +137,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
 def run(
     columns: Columns,
     laid: Laid,
+    eased: Floats,
     x: Floats,
     n: Floats,
     watched: NDArray[np.bool_],
@@ -120,7 +146,8 @@ def run(
 ) -> tuple[int, bool]:
     """Judge intervals until the first one with news. Returns (intervals judged, was there news).
 
-    x, n: float64[intervals, charts], counted and out_of. number: of the first interval.
+    eased: float64[charts], see prior.ease. x, n: float64[intervals, charts], counted and out_of. number: of the
+    first interval.
     """
     for t in range(x.shape[0]):
         for c in range(len(laid.kind)):
@@ -129,7 +156,7 @@ def run(
             for c in range(len(laid.kind)):
                 _judge(columns, laid, c, x[t, c], n[t, c], positions[t], number + t)
             _judge_rollouts(columns, laid, n[t], number + t)
-            if _decide(columns, laid, number + t):
+            if _decide(columns, laid, eased, number + t):
                 return t + 1, True
         else:
             _skip(columns, number + t)
@@ -154,6 +181,7 @@ def _judge(columns: Columns, laid: Laid, c: int, x: float, n: float, position: f
         chart.s_phase = listen(chart, now, heard, chart.rate, laid.lasts)
     if kind == FLOW:
         flow_of = columns.flows[laid.lag[c]]
+        flow_of.quick = 1 if laid.quick[c] else 0
         cap = cap_of(odds[flow.DOWN], flow.CAP)
         hour = 1.0
         if laid.season[c] >= 0:
@@ -194,7 +222,7 @@ def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
 
 
 @compiled
-def _decide(columns: Columns, laid: Laid, now: int) -> bool:
+def _decide(columns: Columns, laid: Laid, eased: Floats, now: int) -> bool:
     """Raise what has enough evidence; say whether this interval has news at all.
 
     Enough is the log of the mean time between false alarms of one chart that the budget allows: a mixture of
@@ -209,7 +237,7 @@ def _decide(columns: Columns, laid: Laid, now: int) -> bool:
     for c in range(len(laid.kind)):
         chart = columns.charts[c]
         quiet = chart.raised == 0 and chart.phase == 0
-        if quiet and stretched(chart) >= enough and _may_raise(columns, laid, c):
+        if quiet and stretched(chart) >= enough - eased[c] and _may_raise(columns, laid, c):
             raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
         learn_peaks(chart)
         news = news or chart.phase > 0 or chart.s_phase > 0

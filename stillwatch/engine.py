@@ -43,7 +43,7 @@ def advance(
     memory = fit(state.memory, plan)
     known = _merge(state.deployments, deployments)
     incidents, events = state.incidents, list[Event]()
-    for index, findings in watch(memory, bins, plan):
+    for index, findings in watch(memory, bins, plan, known):
         now = int(bins.closed[index])
         told = [d for d in known if d.known <= now]
         incidents, news = fold(incidents, findings, told, now, bins.width)

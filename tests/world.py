@@ -1,0 +1,155 @@
+"""Small worlds with services, faults and the truth, from a seed.
+
+In: a seed and what should happen. Out: counts by minute as Bins, the signals that ask about them, and when and
+how much was really lost. The counts are events that are thinned: what is lost has happened and was not stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collector.bins import Bins, SeriesKey, SeriesTable
+from detectors.plan import Plan, lay
+from detectors.signals import Budget, Signal, Term
+
+START = 1_646_006_400  # Monday 28 February 2022, 00:00 UTC
+DAY = 1440  # minutes
+GRACE = 15
+
+Counts = NDArray[np.int64]
+
+
+@dataclass
+class World:
+    """Series by name, the signals put to them, and what is known of the faults."""
+
+    length: int
+    seed: int
+    series: dict[SeriesKey, NDArray[np.float64]] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = np.random.default_rng(self.seed)
+
+    def add(self, service: str, metric: str, counts: Counts, version: str = "", **attributes: str) -> None:
+        key = SeriesKey(service, metric, version, tuple(sorted(attributes.items())))
+        self.series[key] = np.asarray(counts, dtype=np.float64)
+
+    def table(self) -> SeriesTable:
+        return SeriesTable(self.series)
+
+    def plan(self, budget: Budget | None = None, timezone: str = "UTC") -> Plan:
+        return lay(self.signals, self.table(), 60, budget or Budget(), timezone)
+
+    def bins(self) -> Bins:
+        ends = START + 60 * np.arange(1, self.length + 1, dtype=np.int64)
+        values = np.stack(list(self.series.values()), axis=1)
+        return Bins(START, 60, ends + GRACE, values, np.ones(self.length, dtype=np.bool_))
+
+
+def demand(
+    world: World,
+    rate: float,
+    season: float = 1.0,
+    weekend: float = 0.6,
+    scatter: float = 0.05,
+    drift: float = 0.02,
+) -> NDArray[np.float64]:
+    """Expected events a minute: a day's wave, calmer weekends, fast scatter and slow drift (standard deviations)."""
+    minute = np.arange(world.length)
+    wave = np.exp(season * np.sin(2 * np.pi * (minute % DAY / DAY - 0.3)))
+    calm = np.where((minute // DAY) % 7 >= 5, weekend, 1.0)
+    slow = _autoregressive(world, drift, 2880)
+    fast = _autoregressive(world, scatter, 15)
+    return rate * wave * calm * np.exp(slow + fast)
+
+
+def _autoregressive(world: World, sd: float, tau: float) -> NDArray[np.float64]:
+    keep = np.exp(-1 / tau)
+    noise = world.random.normal(0, sd * np.sqrt(1 - keep * keep), world.length)
+    out = np.empty(world.length)
+    level = world.random.normal(0, sd) if sd else 0.0
+    for i, step in enumerate(noise):
+        level = keep * level + step
+        out[i] = level
+    return out
+
+
+def between(world: World, start: int, minutes: int) -> NDArray[np.bool_]:
+    """bool[length]: the minutes in which a fault lasts."""
+    minute = np.arange(world.length)
+    return (minute >= start) & (minute < start + minutes)
+
+
+def asks(world: World, service: str, **ratios: tuple[str, str]) -> None:
+    """Ask for an error ratio by name: asks(world, "importer", imports=("failed", "started"))."""
+    for name, (errors, total) in ratios.items():
+        world.signals.append(
+            Signal(service, name, "error_ratio", (Term(service, errors),), (Term(service, total),))
+        )
+
+
+def requests(
+    world: World,
+    service: str,
+    rate: float,
+    share: float,
+    fault: float = 0.0,
+    start: int = 0,
+    minutes: int = 0,
+) -> None:
+    """A service that fails a share of its requests, and `fault` more of them for some minutes."""
+    total = world.random.poisson(demand(world, rate))
+    usual = world.random.binomial(total, share)
+    extra = world.random.binomial(total - usual, np.where(between(world, start, minutes), fault, 0.0))
+    world.add(service, "requests", total)
+    world.add(service, "errors", usual + extra)
+    world.lost[service] = int(extra.sum())
+    asks(world, service, failing=("errors", "requests"))
+
+
+def arrivals(
+    world: World,
+    service: str,
+    rate: float,
+    loss: float = 0.0,
+    start: int = 0,
+    minutes: int = 0,
+    scatter: float = 0.05,
+    season: float = 1.0,
+) -> None:
+    """A service whose arrivals are partly lost for some minutes; nobody counts what goes in."""
+    happened = world.random.poisson(demand(world, rate, season=season, scatter=scatter))
+    lost = world.random.binomial(happened, np.where(between(world, start, minutes), loss, 0.0))
+    world.add(service, "stored", happened - lost)
+    world.lost[service] = int(lost.sum())
+    world.signals.append(Signal(service, "arriving", "throughput", (Term(service, "stored"),)))
+
+
+def passes_on(
+    world: World,
+    service: str,
+    rate: float,
+    loss: float = 0.0,
+    start: int = 0,
+    minutes: int = 0,
+    lag: float = 20.0,
+) -> None:
+    """A service that stores what it receives within some seconds (mean `lag`), less what it loses."""
+    received = world.random.poisson(demand(world, rate))
+    lost = world.random.binomial(received, np.where(between(world, start, minutes), loss, 0.0))
+    kept = received - lost
+    moment = np.repeat(np.arange(world.length) * 60.0, kept) + world.random.uniform(0, 60, int(kept.sum()))
+    stored = np.bincount(
+        ((moment + world.random.exponential(lag, len(moment))) // 60).astype(np.int64), minlength=world.length
+    )[: world.length]
+    world.add(service, "received", received)
+    world.add(service, "stored", stored)
+    world.lost[service] = int(lost.sum())
+    world.signals.append(
+        Signal(service, "kept", "flow", (Term(service, "stored"),), (Term(service, "received"),), within=180)
+    )
