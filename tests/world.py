@@ -59,7 +59,7 @@ def demand(
     scatter: float = 0.05,
     drift: float = 0.02,
 ) -> NDArray[np.float64]:
-    """Expected events a minute: a day's wave, calmer weekends, fast scatter and slow drift (standard deviations)."""
+    """Expected events a minute: a day's wave, calmer weekends, fast scatter, slow drift (standard deviations)."""
     minute = np.arange(world.length)
     wave = np.exp(season * np.sin(2 * np.pi * (minute % DAY / DAY - 0.3)))
     calm = np.where((minute // DAY) % 7 >= 5, weekend, 1.0)
@@ -102,7 +102,7 @@ def requests(
     start: int = 0,
     minutes: int = 0,
 ) -> None:
-    """A service that fails a share of its requests, and `fault` more of them for some minutes."""
+    """A service that fails a share of its requests, `fault` more of them for some minutes."""
     total = world.random.poisson(demand(world, rate))
     usual = world.random.binomial(total, share)
     extra = world.random.binomial(total - usual, np.where(between(world, start, minutes), fault, 0.0))
