@@ -40,15 +40,20 @@ class Cells:
     keys: list[SeriesKey]
 
 
+def _taken(attribute: str) -> bool:
+    """Can no column be called like that? Its name is one of ours, or blank."""
+    return attribute in NAMED or attribute.startswith(ESCAPE) or not attribute.strip()
+
+
 def attribute_of(column: str) -> str:
     """The attribute that a column holds."""
     rest = column.removeprefix(ESCAPE)
-    return rest if rest in NAMED or rest.startswith(ESCAPE) else column
+    return rest if rest != column and _taken(rest) else column
 
 
 def column_of(attribute: str) -> str:
     """The column that holds an attribute; the inverse of `attribute_of`."""
-    return ESCAPE + attribute if attribute in NAMED or attribute.startswith(ESCAPE) else attribute
+    return ESCAPE + attribute if _taken(attribute) else attribute
 
 
 def cells(sheets: Sequence[Sheet], width: int) -> Cells:

@@ -418,3 +418,10 @@ def test_a_million_rows_take_seconds(tmp_path: Path) -> None:
     began = perf_counter()
     assert read(made).bins.values.shape == (minutes, len(services))
     assert perf_counter() - began < 10, "about 2 s on a machine that does nothing else"
+
+
+def test_an_attribute_whose_name_is_blank_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    table = SeriesTable([SeriesKey("mail", "sent", "", ((" ", "x"),))])
+    bins = Bins(T0, 60, np.array([T0 + 75]), np.array([[3.0]]), np.array([True]))
+    dataset.write(tmp_path, table, bins, ())
+    assert dataset.read(tmp_path, 60, 15).table.keys == table.keys
