@@ -17,7 +17,7 @@ from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, sprea
 from detectors.memory import LEVELS, Floats, Record
 
 UP = 0  # row of Columns.odds
-WANDER_MEMORY = 4320.0  # intervals
+WANDER_MEMORY = 20160.0  # intervals
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
 CAP = 4.0  # nats that a single interval may add while nobody knows yet how often intervals are just odd
 

@@ -254,7 +254,7 @@ def stretched(chart: Record) -> float:
     if chart.total <= PEAK:
         return chart.total
     mean = (PEAKS_PRIOR + chart.excess) / (PEAKS_PRIOR + chart.peaks)
-    return PEAK + (chart.total - PEAK) / max(mean, 0.7)
+    return PEAK + (chart.total - PEAK) / max(mean, 1.0)
 
 
 @compiled

@@ -6,7 +6,7 @@ Never: a deployment before it was known.
 The evidence that is enough is the log odds against a fault. Of a hundred deployments some two do harm, most of
 them at once (alerts/suspects.py), so that in the hour after one a fault of that service is many times as likely
 as at other times: 2 nats at least. While another member of the same release stands raised, a second finding
-adds no false alert to the first, but joins it: 5 nats. Deployments fill a few hours of a week, so that the
+adds no false alert to the first, but joins it: 6 nats. Deployments fill a few hours of a week, so that the
 budget pays little for it.
 """
 
@@ -23,7 +23,7 @@ from detectors.memory import Floats, Wholes
 from detectors.plan import Plan
 
 AFTER = 3600  # seconds in which a deployment is suspicious
-EASED, EASED_JOINING = 2.0, 5.0  # nats
+EASED, EASED_JOINING = 2.0, 6.0  # nats
 
 
 class Window(NamedTuple):
