@@ -1,0 +1,156 @@
+"""What the house promises of its one step, on small worlds from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from world import DAY, START, World, arrivals, passes_on, requests
+
+from alerts import jsonl
+from alerts.incidents import Event
+from collector.bins import Bins
+from collector.deployments import Deployment
+from detectors.plan import Plan
+from stillwatch.engine import State, advance
+from stillwatch.snapshot import dump, load
+
+FAULT = DAY + 600  # minute at which the importer begins to fail
+RELEASE = Deployment("release", START + 60 * FAULT - 90, "importer", "2", "1")
+BACK = Deployment("back", START + 60 * (FAULT + 30), "importer", "1", "2", kind="rollback")
+DEPLOYMENTS = [RELEASE, BACK]
+
+
+def told(events: list[Event]) -> list[str]:
+    return [jsonl.line(e) for e in events]
+
+
+def made(strangers: int = 0) -> World:
+    world = World(2 * DAY, 7)
+    requests(world, "importer", 100, 0.002, fault=0.2, start=FAULT, minutes=30)
+    passes_on(world, "parser", 200, loss=0.3, start=FAULT + 200, minutes=40)
+    arrivals(world, "forms", 50)
+    for i in range(strangers):
+        requests(world, f"stranger-{i}", 30, 0.01)
+    return world
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Bins, Plan, list[str]]:
+    world = made()
+    bins, plan = world.bins(), world.plan()
+    lines = told(advance(State.empty(), bins, DEPLOYMENTS, plan)[1])
+    assert any('"opened"' in line for line in lines)
+    assert any('"rollback"' in line for line in lines)
+    return bins, plan, lines
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_size_of_blocks_changes_no_event(whole: tuple[Bins, Plan, list[str]], size: int) -> None:
+    bins, plan, lines = whole
+    first = FAULT - 20
+    state, events = advance(State.empty(), bins.cut(0, first), DEPLOYMENTS, plan)
+    last = min(first + (100 if size == 1 else 10 * size), len(bins))
+    for at in range(first, last, size):
+        state, news = advance(state, bins.cut(at, min(at + size, last)), DEPLOYMENTS, plan)
+        events += news
+    events += advance(state, bins.cut(last, len(bins)), DEPLOYMENTS, plan)[1]
+    assert told(events) == lines
+
+
+@pytest.mark.parametrize("at", [100, FAULT + 3, FAULT + 35])
+def test_a_state_that_was_saved_and_loaded_goes_on_the_same(
+    whole: tuple[Bins, Plan, list[str]], at: int
+) -> None:
+    bins, plan, lines = whole
+    state, events = advance(State.empty(), bins.cut(0, at), DEPLOYMENTS, plan)
+    assert dump(load(dump(state))) == dump(state)
+    events += advance(load(dump(state)), bins.cut(at, len(bins)), DEPLOYMENTS, plan)[1]
+    assert told(events) == lines
+
+
+def test_the_future_changes_nothing_that_was_said(whole: tuple[Bins, Plan, list[str]]) -> None:
+    bins, plan, lines = whole
+    cut = FAULT + 15
+    values = bins.values.copy()
+    values[cut:] = values[cut:] * 3 + 1
+    changed = told(advance(State.empty(), replace(bins, values=values), DEPLOYMENTS, plan)[1])
+    until = f'"time": "{np.datetime64(START + 60 * cut, "s")}Z"'
+    before = [line for line in lines if line[1 : len(until) + 1] <= until]
+    assert before
+    assert changed[: len(before)] == before
+
+
+def test_the_order_of_series_changes_nothing(whole: tuple[Bins, Plan, list[str]]) -> None:
+    _, _, lines = whole
+    world = made()
+    names = list(world.series)
+    world.random.shuffle(names)
+    world.series = {name: world.series[name] for name in names}
+    world.signals.reverse()
+    assert told(advance(State.empty(), world.bins(), DEPLOYMENTS, world.plan())[1]) == lines
+
+
+def test_quiet_strangers_change_neither_onsets_nor_suspects() -> None:
+    def seen(strangers: int) -> list[tuple[str, int, str]]:
+        world = made(strangers)
+        events = advance(State.empty(), world.bins(), DEPLOYMENTS, world.plan())[1]
+        return sorted(
+            (f.signal.service, f.onset, e.incident.suspects[0].deployment.id if e.incident.suspects else "")
+            for e in events
+            if e.event == "resolved"
+            for f in e.incident.findings
+            if not f.signal.service.startswith("stranger")
+        )
+
+    assert seen(0) == seen(5)
+    assert seen(0)
+
+
+def test_what_nobody_listened_to_raises_nothing() -> None:
+    world = World(DAY, 3)
+    requests(world, "importer", 100, 0.002)
+    arrivals(world, "forms", 50)
+    bins = world.bins()
+    values, watched = bins.values.copy(), bins.watched.copy()
+    values[800:900], watched[800:900] = np.nan, False
+    deaf = replace(bins, values=values, watched=watched)
+    assert advance(State.empty(), deaf, [], world.plan())[1] == []
+
+
+def test_the_step_changes_nothing_that_it_was_given(whole: tuple[Bins, Plan, list[str]]) -> None:
+    bins, plan, _ = whole
+    state, _ = advance(State.empty(), bins.cut(0, FAULT), DEPLOYMENTS, plan)
+    before, values = dump(state), bins.values.copy()
+    advance(state, bins.cut(FAULT, FAULT + 30), DEPLOYMENTS, plan)
+    assert dump(state) == before
+    np.testing.assert_array_equal(values, bins.values)
+
+
+def test_what_is_lost_is_counted_and_its_interval_holds_the_truth(
+    whole: tuple[Bins, Plan, list[str]],
+) -> None:
+    bins, plan, _ = whole
+    truth = made().lost
+    events = advance(State.empty(), bins, DEPLOYMENTS, plan)[1]
+    over = {f.signal.service: f for e in events if e.event == "resolved" for f in e.incident.findings}
+    for service in ("importer", "parser"):
+        finding = over[service]
+        assert finding.lost == pytest.approx(truth[service], rel=0.1)
+    assert over["importer"].lost_low <= truth["importer"] <= over["importer"].lost_high
+    opened = next(e for e in events if e.event == "opened")
+    assert opened.time - (START + 60 * FAULT) <= 200
+
+
+def test_quiet_worlds_stay_silent() -> None:
+    opened = 0
+    for seed in range(4):
+        world = World(5 * DAY, 100 + seed)
+        requests(world, "importer", 100, 0.002)
+        requests(world, "resizer", 5, 0.01)
+        passes_on(world, "parser", 200)
+        arrivals(world, "forms", 300)
+        events = advance(State.empty(), world.bins(), [], world.plan())[1]
+        opened += sum(e.event == "opened" for e in events)
+    assert opened <= 3  # twenty days at one a week
