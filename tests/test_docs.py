@@ -1,0 +1,49 @@
+"""The documents are true: commands exist, settings load, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stillwatch import cli, config
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced blocks of one language, without their indentation."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", document.read_text(), re.M | re.S)
+    return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in found]
+
+
+def commands() -> list[str]:
+    lines = [line for d in DOCUMENTS for block in blocks(d, "sh") for line in block.splitlines()]
+    return sorted({line.split()[1] for line in lines if line.startswith("stillwatch ")})
+
+
+@pytest.mark.parametrize("name", commands())
+def test_a_command_in_the_documents_has_help_with_an_example(name: str) -> None:
+    told = CliRunner().invoke(cli.cli, [name, "--help"])
+    assert told.exit_code == 0
+    assert "Example" in told.output
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_settings_in_the_documents_load(document: Path) -> None:
+    for block in blocks(document, "yaml"):
+        assert config.parse(block, document.name, None).signals
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_in_the_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_scripts_in_the_readme_exist() -> None:
+    for script in re.findall(r"^\./(script/\w+)", (ROOT / "README.md").read_text(), re.M):
+        assert (ROOT / script).exists()
