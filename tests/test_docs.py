@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from stillwatch import cli, config
+from stillwatch import cli, config, config_schema
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,3 +47,21 @@ def test_links_in_the_documents_lead_somewhere(document: Path) -> None:
 def test_scripts_in_the_readme_exist() -> None:
     for script in re.findall(r"^\./(script/\w+)", (ROOT / "README.md").read_text(), re.M):
         assert (ROOT / script).exists()
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for model in config_schema.Strict.__subclasses__():
+        for name, field in model.model_fields.items():
+            assert f"`{field.alias or name}`" in text, f"{model.__name__}.{name}"
+
+
+@pytest.mark.parametrize("section", ["File", "Budget", "Listen", "Slack"])
+def test_documented_defaults_are_the_ones_in_force(section: str) -> None:
+    """Plain defaults; of durations, the seconds."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for name, field in getattr(config_schema, section).model_fields.items():
+        default = field.default
+        if isinstance(default, (str, int, float)) and default != "":
+            row = rf"^\| `{name}` \| `{re.escape(str(default))}s?`"
+            assert re.search(row, text, re.M), f"{section}.{name}: {default}"
