@@ -21,10 +21,18 @@ HOMES = {  # outside library: the files that may import it
     "slack_sdk": ("alerts/slack", "stillwatch/check.py"),
     "apscheduler": ("stillwatch/daemon.py",),
     "matplotlib": ("alerts/charts.py",),
-    "sqlalchemy": ("stillwatch/",),
+    "sqlalchemy": ("stillwatch/store.py", "stillwatch/tables.py", "stillwatch/mailbox.py"),
     "pyarrow": ("collector/",),
 }
 CLOCKS = {"time", "random", "secrets"}
+READINGS = {"now", "utcnow", "today", "perf_counter", "monotonic", "time_ns", "default_rng"}
+TIMED = {  # outside of the clock's file, who may name a clock or chance, and why
+    "stillwatch/clock.py",  # the one clock
+    "stillwatch/backtest.py",  # how long a replay took
+    "stillwatch/daemon.py",  # sleeps until it is told to stop
+    "stillwatch/demo/people.py",  # what people in the demo do, from a seed
+    "stillwatch/demo/town.py",
+}
 
 
 def imported(file: Path) -> set[str]:
@@ -61,10 +69,34 @@ def test_an_outside_library_has_one_room(library: str) -> None:
     assert strangers == []
 
 
-def test_no_detector_asks_for_the_time_or_for_chance() -> None:
-    for file in (ROOT / "detectors").glob("*.py"):
-        assert not {n.split(".")[0] for n in imported(file)} & CLOCKS, file.name
-        assert ".now(" not in file.read_text(), file.name
+def is_pure(file: Path) -> bool:
+    """All of detectors, and whatever else says so of itself at its top."""
+    said = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return file.relative_to(ROOT).parts[0] == "detectors" or "Pure." in said.split("\n\n")[0]
+
+
+def test_what_is_pure_asks_for_neither_the_time_nor_chance() -> None:
+    pure = [f for f in FILES if is_pure(f)]
+    assert {"engine.py", "incidents.py", "suspects.py", "watch.py"} <= {f.name for f in pure}
+    for file in pure:
+        assert not {n.split(".")[0] for n in imported(file)} & {*CLOCKS, "logging", "http"}, file.name
+        named = {n.attr for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Attribute)}
+        assert not named & READINGS, file.name
+
+
+def test_nobody_but_the_clock_asks_for_the_time_save_those_who_say_why() -> None:
+    asking = {
+        f.relative_to(ROOT).as_posix() for f in FILES if {n.split(".")[0] for n in imported(f)} & CLOCKS
+    }
+    assert asking == TIMED
+
+
+def test_nothing_points_out_of_the_house() -> None:
+    outside = "/".join(("..", "shared"))
+    for folder in (*ROOMS, "tests", "docs", "script"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in {".py", ".md", ".sh", ".yaml", ".html", ""} and file.is_file():
+                assert outside not in file.read_text(errors="replace"), file
 
 
 def test_no_file_is_a_drawer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,6 +60,18 @@ def test_the_size_of_blocks_changes_no_event(whole: tuple[Bins, Plan, list[str]]
     assert told(events) == lines
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_blocks_of_any_sizes_change_no_event(whole: tuple[Bins, Plan, list[str]], seed: int) -> None:
+    bins, plan, lines = whole
+    inside = np.random.default_rng(seed).choice(np.arange(1, len(bins)), 60, replace=False)
+    edges = [0, *sorted(inside.tolist()), len(bins)]
+    state, events = State.empty(), list[Event]()
+    for first, last in pairwise(edges):
+        state, news = advance(state, bins.cut(first, last), DEPLOYMENTS, plan)
+        events += news
+    assert told(events) == lines
+
+
 @pytest.mark.parametrize("at", [100, FAULT + 3, FAULT + 35])
 def test_a_state_that_was_saved_and_loaded_goes_on_the_same(
     whole: tuple[Bins, Plan, list[str]], at: int
@@ -75,11 +88,13 @@ def test_the_future_changes_nothing_that_was_said(whole: tuple[Bins, Plan, list[
     cut = FAULT + 15
     values = bins.values.copy()
     values[cut:] = values[cut:] * 3 + 1
-    changed = told(advance(State.empty(), replace(bins, values=values), DEPLOYMENTS, plan)[1])
-    until = f'"time": "{np.datetime64(START + 60 * cut, "s")}Z"'
-    before = [line for line in lines if line[1 : len(until) + 1] <= until]
+    changed = advance(State.empty(), replace(bins, values=values), DEPLOYMENTS, plan)[1]
+    known = int(bins.closed[cut - 1])  # the last close that saw nothing of the change
+    before = told([e for e in advance(State.empty(), bins, DEPLOYMENTS, plan)[1] if e.time <= known])
     assert before
-    assert changed[: len(before)] == before
+    assert told([e for e in changed if e.time <= known]) == before
+    assert told(changed) != lines
+    assert told(advance(State.empty(), bins.cut(0, cut), DEPLOYMENTS, plan)[1]) == before
 
 
 def test_the_order_of_series_changes_nothing(whole: tuple[Bins, Plan, list[str]]) -> None:
