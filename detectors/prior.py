@@ -1,6 +1,6 @@
 """When is a fault likelier than usual: just after a deployment of the service. Pure.
 
-In: deployments known by then. Out: by how much less evidence is enough, per chart and interval.
+In: deployments known by then. Out: which charts are suspicious in which intervals, and of which release.
 Never: a deployment before it was known.
 
 The evidence that is enough is the log odds against a fault. Of a hundred deployments some two do harm, most of
@@ -19,7 +19,7 @@ import numpy as np
 
 from collector.bins import Bins
 from collector.deployments import Deployment
-from detectors.memory import Floats, Wholes
+from detectors.memory import Wholes
 from detectors.plan import Plan
 
 AFTER = 3600  # seconds in which a deployment is suspicious
@@ -27,36 +27,33 @@ EASED, EASED_JOINING = 2.0, 6.0  # nats
 
 
 class Window(NamedTuple):
-    """Intervals first..last-1 of a block, in which the charts of a member are eased; mates: of its release."""
+    """Intervals first..last-1 of a block, in which the charts of a member are eased. release: a number for it."""
 
     first: int
     last: int
     charts: Wholes
-    mates: Wholes
+    release: int
 
 
 def suspicious(plan: Plan, bins: Bins, deployments: Sequence[Deployment]) -> list[Window]:
-    """The windows of `bins` in which a deployment is recent, and whom it concerns."""
+    """The windows of `bins` in which a deployment is recent, and whom it concerns; the earliest one first."""
     found: list[Window] = []
     ends = bins.start + bins.width * np.arange(1, len(bins) + 1)
     service_of = [plan.signals[f].service for f in plan.family]
-    for d in deployments:
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(d.id for d in deployments))}
+    for d in sorted(deployments, key=lambda d: (d.time, d.id, d.service)):
         first = int(np.searchsorted(np.minimum(bins.closed - d.known, ends - d.time - 1), 0))
         last = int(np.searchsorted(ends, d.time + AFTER, side="right"))
-        if first >= last:
-            continue
-        release = {m.service for m in deployments if m.id == d.id and m.service != d.service}
-        charts = [c for c, s in enumerate(service_of) if s == d.service]
-        mates = [c for c, s in enumerate(service_of) if s in release]
-        found.append(Window(first, last, np.array(charts, dtype=np.int64), np.array(mates, dtype=np.int64)))
+        if first < last:
+            charts = [c for c, s in enumerate(service_of) if s == d.service]
+            found.append(Window(first, last, np.array(charts, dtype=np.int64), numbers[d.id]))
     return found
 
 
-def ease(windows: Sequence[Window], at: int, charts: int, raised: Wholes) -> Floats:
-    """float64[charts]: by how many nats less is enough in interval `at`, with these charts raised before it."""
-    eased = np.zeros(charts)
-    for window in windows:
+def releases(windows: Sequence[Window], at: int, charts: int) -> Wholes:
+    """int64[charts]: of which release a chart is a recent member in interval `at`; -1 = of none."""
+    release = np.full(charts, -1, dtype=np.int64)
+    for window in windows:  # the latest one last
         if window.first <= at < window.last:
-            joining = bool(raised[window.mates].any()) or bool(raised[window.charts].any())
-            eased[window.charts] = np.maximum(eased[window.charts], EASED_JOINING if joining else EASED)
-    return eased
+            release[window.charts] = window.release
+    return release

@@ -24,7 +24,7 @@ from detectors.findings import Finding
 from detectors.judge import EXPIRED, cap_of, learn_peaks, raise_alarm, settle, stretched
 from detectors.memory import QUICK, RING, WEEK, Columns, Floats, Memory, Wholes, forget_scatter, start_level
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
-from detectors.prior import ease, suspicious
+from detectors.prior import EASED, EASED_JOINING, releases, suspicious
 from detectors.season import end_day, local_days, week_positions
 from detectors.silence import listen
 from detectors.tell import take_late, tell
@@ -79,11 +79,10 @@ def watch(
     at = 0
     while at < len(bins):
         stop = int(stops[np.searchsorted(stops, at, side="right")])
-        eased = ease(windows, at, len(plan.charts), columns.charts.raised)
         judged, news = run(
             columns,
             laid,
-            eased,
+            releases(windows, at, len(plan.charts)),
             x[at:stop],
             n[at:stop],
             bins.watched[at:stop],
@@ -137,7 +136,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
 def run(
     columns: Columns,
     laid: Laid,
-    eased: Floats,
+    release: Wholes,
     x: Floats,
     n: Floats,
     watched: NDArray[np.bool_],
@@ -146,7 +145,7 @@ def run(
 ) -> tuple[int, bool]:
     """Judge intervals until the first one with news. Returns (intervals judged, was there news).
 
-    eased: float64[charts], see prior.ease. x, n: float64[intervals, charts], counted and out_of. number: of the
+    release: int64[charts], see prior.releases. x, n: float64[intervals, charts], counted and out_of. number: of the
     first interval.
     """
     for t in range(x.shape[0]):
@@ -156,7 +155,7 @@ def run(
             for c in range(len(laid.kind)):
                 _judge(columns, laid, c, x[t, c], n[t, c], positions[t], number + t)
             _judge_rollouts(columns, laid, n[t], number + t)
-            if _decide(columns, laid, eased, number + t):
+            if _decide(columns, laid, release, number + t):
                 return t + 1, True
         else:
             _skip(columns, number + t)
@@ -222,26 +221,45 @@ def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
 
 
 @compiled
-def _decide(columns: Columns, laid: Laid, eased: Floats, now: int) -> bool:
+def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
     """Raise what has enough evidence; say whether this interval has news at all.
 
     Enough is the log of the mean time between false alarms of one chart that the budget allows: a mixture of
-    CUSUMs crosses it less often than that.
+    CUSUMs crosses it less often than that. release: whoever is raised makes its release the more suspicious, in
+    the same interval.
     """
     begun = 1.0
     for c in range(len(laid.kind)):
         if columns.charts[c].first >= 0 and laid.kind[c] != TALLY:
             begun += 1.0
     enough = math.log(max(begun * laid.per_budget, 2.0))
+    again = True
+    while again:
+        again = False
+        for c in range(len(laid.kind)):
+            chart = columns.charts[c]
+            if chart.raised == 1 or chart.phase != 0 or stretched(chart) < enough - EASED_JOINING:
+                continue
+            eased = 0.0
+            if release[c] >= 0:
+                eased = EASED_JOINING if _is_blamed(columns, release, release[c]) else EASED
+            if stretched(chart) >= enough - eased and _may_raise(columns, laid, c):
+                raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
+                again = again or chart.raised == 1
     news = False
     for c in range(len(laid.kind)):
         chart = columns.charts[c]
-        quiet = chart.raised == 0 and chart.phase == 0
-        if quiet and stretched(chart) >= enough - eased[c] and _may_raise(columns, laid, c):
-            raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
         learn_peaks(chart)
         news = news or chart.phase > 0 or chart.s_phase > 0
     return news
+
+
+@compiled
+def _is_blamed(columns: Columns, release: Wholes, which: int) -> bool:
+    blamed = False
+    for c in range(len(release)):
+        blamed = blamed or (release[c] == which and columns.charts[c].raised == 1)
+    return blamed
 
 
 @compiled
