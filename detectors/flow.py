@@ -31,11 +31,12 @@ CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, a
 READY = 10  # intervals that must have taught the curve before it may judge
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
-SPREAD, SPREAD_WEIGHT = (
-    0.5,
-    8.0,
-)  # variance of what a flow that passes on owes, in units of chance, beforehand
+# Variance of what a flow that passes on owes, in units of chance, beforehand.
+SPREAD, SPREAD_WEIGHT = 0.5, 4.0
+LIKE_SHORTER = 8.0  # a longer span is believed like the shorter one until it was seen this many times
 MISFIT_MEMORY = 2.0 ** (-1 / 20160)
+WHOLE = 1e-6  # the same of a flow that loses nothing: what is kept has nowhere to wander to
+PRIOR_LOSS, PRIOR_LOSS_WEIGHT = 0.01, 50.0  # a share lost that nobody has seen yet, worth half an event
 MISFIT = 1e-4  # relative variance of what a span owes by a curve that is a little wrong, before it is known,
 MISFIT_WEIGHT = 10.0  # and how many such spans that is worth
 MISFIT_LONG, MISFIT_LONG_WEIGHT = 25e-4, 2880.0  # the same, of flows with a long lag
@@ -87,7 +88,7 @@ def judge(
         picture(chart, now, exposure, mean, scatter)
         _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap)
         chart.seen += 1
-        if flow.settled <= SOON and owed_evidence(flow, now, 0) >= BELIEVED:
+        if flow.settled <= SOON and owed_evidence(chart, flow, now, 0) >= BELIEVED:
             return False  # it may still come; until then it teaches nothing
         learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
     if flow.settled <= SOON:
@@ -117,7 +118,7 @@ def _weigh(
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
     if flow.settled <= SOON:
-        chart.total = owed_evidence(flow, now, min(reach + 1, flow.settled + 2))
+        chart.total = owed_evidence(chart, flow, now, min(reach + 1, flow.settled + 2))
         return
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
     weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
@@ -370,34 +371,57 @@ def _unit(flow: Record, number: int, span: int, reach: int) -> float:
 
 
 @compiled
-def _misfit(flow: Record, i: int, meant: float, quick: int) -> float:
-    """Variance of what span i owes because the curve is a little wrong: a share of what was to come, squared."""
-    usual, weight = MISFIT, MISFIT_WEIGHT
-    if quick == 0:
-        usual, weight = MISFIT_LONG, MISFIT_LONG_WEIGHT
+def _misfit(flow: Record, i: int, meant: float, usual: float, weight: float) -> float:
+    """Variance of what span i owes because the curve is a little wrong: a share of what was to come, squared.
+
+    usual: that share's square beforehand, worth `weight` spans.
+    """
     prior = weight * meant * meant
     return meant * meant * (usual * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
 
 
 @compiled
-def owed_evidence(flow: Record, number: int, wait: int) -> float:
+def _kept(chart: Record, flow: Record) -> float:
+    """What comes out in the end, per one that went in."""
+    total = 0.0
+    for b in range(LAGS - 1):
+        total += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
+    return total * chart.alpha[chart.best] / chart.beta[chart.best]
+
+
+@compiled
+def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> float:
     """Evidence (nats) that something is missing for certain, over the span where it is strongest.
 
+    The smaller of two: of a Student t, because it is not known by how much the sums scatter; and of a Poisson
+    law with the same variance (Bennett 1962), because rare losses come in whole events.
     wait: intervals after which what went in must have come out.
     """
-    best, reach = 0.0, flow.reach
+    seen_out = chart.alpha[chart.best]
+    lost = max(1.0 - _kept(chart, flow), 0.0)
+    usual, weight = MISFIT_LONG, MISFIT_LONG_WEIGHT
+    if flow.quick == 1:
+        usual, weight = min(MISFIT, 0.1 * lost * lost + WHOLE), MISFIT_WEIGHT
+    lost = (lost * seen_out + PRIOR_LOSS * PRIOR_LOSS_WEIGHT) / (seen_out + PRIOR_LOSS_WEIGHT)
+    best, shorter, credit = 0.0, SPREAD, SPREAD_WEIGHT if flow.quick == 1 else 0.0
     for i in range(len(SPANS)):
         span = SPANS[i]
         seen = min(flow.spread_n[i] / span, 200.0)
-        freedom = seen + (SPREAD_WEIGHT if flow.quick == 1 else 0.0)
-        owed = owed_for_certain(flow, number, span, wait)
-        if freedom < 4.0 or owed <= 0.0:
+        freedom = seen + credit
+        if freedom < 4.0:
             continue
-        spread = (seen * flow.spread[i] + (freedom - seen) * SPREAD) / freedom
+        spread = (seen * flow.spread[i] + credit * shorter) / freedom
+        shorter, credit = spread, min(freedom, LIKE_SHORTER)
+        owed = owed_for_certain(flow, number, span, wait)
+        if owed <= 0.0:
+            continue
         meant = _over(flow.meant_ring, number - wait, span)
-        variance = _unit(flow, number - wait, span, reach) * spread + _misfit(flow, i, meant, flow.quick)
-        nats = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
-        best = max(best, nats - math.log(float(len(SPANS))))
+        chance = _unit(flow, number - wait, span, flow.reach) * spread
+        variance = max(chance, lost * meant) + _misfit(flow, i, meant, usual, weight)
+        student = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
+        u = owed / variance
+        whole = variance * ((1.0 + u) * math.log(1.0 + u) - u)
+        best = max(best, min(student, whole) - math.log(float(len(SPANS))))
     return best
 
 
