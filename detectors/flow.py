@@ -32,7 +32,7 @@ READY = 10  # intervals that must have taught the curve before it may judge
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
 # Variance of what a flow that passes on owes, in units of chance, beforehand.
-SPREAD, SPREAD_WEIGHT = 0.5, 4.0
+SPREAD, SPREAD_WEIGHT = 0.15, 4.0
 LIKE_SHORTER = 8.0  # a longer span is believed like the shorter one until it was seen this many times
 MISFIT_MEMORY = 2.0 ** (-1 / 20160)
 WHOLE = 1e-6  # the same of a flow that loses nothing: what is kept has nowhere to wander to
