@@ -66,8 +66,13 @@ def _row(signal: Signal, table: SeriesTable | None) -> list[str]:
     row += [_terms(signal, signal.out_of), within, signal.owner]
     if table is not None:
         terms = (*signal.counted, *signal.out_of)
-        silent = [t.metric for t in terms if not t.sparse and not _series(t, table)]
-        row.append(f"none for {', '.join(silent)}" if silent else str(sum(_series(t, table) for t in terms)))
+        silent = [t.metric for t in terms if not _series(t, table) and not t.sparse]
+        # Of these none is needed before something fails; but a misspelt one would never come.
+        unseen = [t.metric for t in terms if not _series(t, table) and t.sparse]
+        found = str(sum(_series(t, table) for t in terms))
+        row.append(f"none for {', '.join(silent)}" if silent else found)
+        if unseen and not silent:
+            row[-1] += f", none yet for {', '.join(unseen)} (taken for 0)"
     return [printable(cell) for cell in row]
 
 

@@ -128,7 +128,7 @@ def check(config: Path | None, dataset: Path | None) -> int:
     from stillwatch import check as checks
 
     file = config or _if_there(Path(CONFIG))
-    settings = _settings(file)
+    settings = _settings(file, live=dataset is None)
     click.echo(f"ok  settings  {file or 'no file, all as by default'}")
     table = checks.known_series(Path(settings.database)) if dataset is None else None
     if dataset is not None:
@@ -149,7 +149,7 @@ def run(config: Path | None) -> int:
     \b
     Example: stillwatch run --config stillwatch.yaml
     """
-    settings = _settings(config or _if_there(Path(CONFIG)))
+    settings = _settings(config or _if_there(Path(CONFIG)), live=True)
     from stillwatch import daemon
 
     return daemon.run(settings)
@@ -263,6 +263,7 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
     if folder.exists() and any(folder.iterdir()):
         return _say(f"{folder}: not empty, expected a new folder", BAD)
     from collector import dataset as datasets
+    from stillwatch.config import as_recorded
 
     try:
         store = Store(database)
@@ -274,7 +275,7 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
         return _say(str(trouble), TROUBLE)
     datasets.write(folder, table, bins, deployments)
     if file is not None:
-        (folder / CONFIG).write_bytes(file.read_bytes())
+        (folder / CONFIG).write_text(as_recorded(file), encoding="utf-8")
     click.echo(f"{folder}: {len(bins)} intervals, {len(table)} series, {len(deployments)} deployments")
     return 0
 
@@ -286,12 +287,12 @@ def _if_there(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _settings(file: Path | None, secrets: bool = True) -> Settings:
-    """The settings of a file, or the defaults. secrets: False where nobody needs them."""
+def _settings(file: Path | None, secrets: bool = True, live: bool = False) -> Settings:
+    """The settings of a file, or the defaults. secrets: False where nobody needs them. live: see config.load."""
     from stillwatch import config
 
     environ = os.environ if secrets else None
-    return config.secrets_from(environ or {}) if file is None else config.load(file, environ)
+    return config.secrets_from(environ or {}) if file is None else config.load(file, environ, live)
 
 
 def _say(line: str, status: int) -> int:

@@ -59,39 +59,62 @@ class Settings:
     database: str = "stillwatch.db"
 
 
-def load(path: Path, environ: Mapping[str, str] | None) -> Settings:
+def load(path: Path, environ: Mapping[str, str] | None, live: bool = False) -> Settings:
     """The settings in the file at `path`. environ: where secrets are; None = nobody needs them now.
 
+    live: counters come from running processes, which do not export a counter of errors before the first one:
+    where a metric is the `errors` of a signal, it is sparse unless the file says otherwise.
     Raises BadInput: no such file, no YAML, a key or a value that is not known, a secret that is not there.
     """
-    return parse(_text(path), path.name, environ)
+    return parse(_text(path), path.name, environ, live)
 
 
-def parse(text: str, file: str, environ: Mapping[str, str] | None) -> Settings:
-    """The settings in `text`; `file` names it in messages. Raises BadInput."""
-    from pydantic import ValidationError
-
+def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = False) -> Settings:
+    """The settings in `text`; `file` names it in messages. live: see load. Raises BadInput."""
     from stillwatch import config_schema as schema
-    from stillwatch import yaml_marks
 
-    document = yaml_marks.read(text, file)
-    value = {} if document.value is None else document.value
-    try:
-        written = schema.File.model_validate(value)
-    except ValidationError as error:
-        raise _bad(error.errors(include_url=False)[0], document, file) from None
+    document, written = _read(text, file)
     secrets = _Secrets(environ, document, file)
     return Settings(
         interval=written.interval,
         grace=min(GRACE, written.interval) if written.grace is None else written.grace,
         timezone=written.timezone,
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
-        signals=_signals(written),
+        signals=_signals(written, _sparse(written, live)),
         slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),
         routes=tuple(_route(route) for route in written.routes),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
         database=written.database,
     )
+
+
+def as_recorded(path: Path) -> str:
+    """The file at `path` as it is to be read with what was recorded: says which metrics are sparse, if `load`
+    took any for that by itself (comments are lost then). Raises BadInput."""
+    import yaml
+
+    text = _text(path)
+    document, written = _read(text, path.name)
+    taken = _sparse(written, live=True) - _sparse(written, live=False)
+    if not taken:
+        return text
+    value = dict(document.value)
+    metrics = {name: dict(traits or {}) for name, traits in (value.get("metrics") or {}).items()}
+    value["metrics"] = metrics | {name: {"sparse": True} for name in sorted(taken)}
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+
+
+def _read(text: str, file: str) -> tuple[Document, schema.File]:
+    from pydantic import ValidationError
+
+    from stillwatch import config_schema, yaml_marks
+
+    document = yaml_marks.read(text, file)
+    value = {} if document.value is None else document.value
+    try:
+        return document, config_schema.File.model_validate(value)
+    except ValidationError as error:
+        raise _bad(error.errors(include_url=False)[0], document, file) from None
 
 
 def secrets_from(environ: Mapping[str, str]) -> Settings:
@@ -186,8 +209,20 @@ def _place(where: Sequence[str | int], document: Document) -> tuple[tuple[str | 
 # From what is written to what is meant.
 
 
-def _signals(written: schema.File) -> tuple[Signal, ...]:
-    sparse = frozenset(name for name, traits in written.metrics.items() if traits.sparse)
+def _sparse(written: schema.File, live: bool) -> frozenset[str]:
+    """The metrics whose absence is 0: those of which the file says so and, live, those that count errors."""
+    said = {name: traits.sparse for name, traits in written.metrics.items() if traits.sparse is not None}
+    errors = {
+        metric.metric
+        for of in written.services.values()
+        for signal in of.signals.values()
+        if signal.kind in ("error_ratio", "rollout")
+        for metric in signal.errors or ()
+    }
+    return frozenset(name for name in {*said, *(errors if live else ())} if said.get(name, True))
+
+
+def _signals(written: schema.File, sparse: frozenset[str]) -> tuple[Signal, ...]:
     return tuple(
         _signal(service, name, signal, of.owner, sparse)
         for service, of in written.services.items()

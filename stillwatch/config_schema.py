@@ -163,7 +163,7 @@ class Budget(Strict):
 
 
 class MetricTraits(Strict):
-    sparse: bool = False
+    sparse: bool | None = None
 
 
 class Slack(Strict):

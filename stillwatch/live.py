@@ -26,6 +26,7 @@ from detectors.plan import Plan
 from stillwatch import engine, kept, snapshot
 from stillwatch.engine import State
 from stillwatch.journal import pack_readings
+from stillwatch.progress import Progress
 from stillwatch.store import Closing, News, Store
 from stillwatch.tables import StoreTrouble
 
@@ -68,6 +69,7 @@ class Live:
         self._overlong = 0  # closes in a row with reports that cover more than the grace
         self._owed = Closing()
         self._plan: Plan | None = None
+        self._progress = Progress()
         self.last_tick = 0
         self.blind_since = 0
         self.trouble = ""
@@ -215,6 +217,7 @@ class Live:
         due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
         cache = (bins.end, snapshot.dump(state)) if due else None
         self._plan, self._state, self._judged = plan, state, bins.end
+        self._progress.look(state.memory, plan)
         return replace(closing, news=news, snapshot=cache)
 
     def _keep(self) -> int:
@@ -295,7 +298,7 @@ class Live:
     def health(self, now: int) -> dict[str, object]:
         """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.
 
-        refused: counts that were refused or late so far, by reason.
+        refused: counts that were refused or late so far, by reason. learning: what signals still wait for.
         """
         with self._door:
             binner = self._binner
@@ -308,6 +311,8 @@ class Live:
             "lag": lag,
             "refused": refused,
             "series": series,
+            "judged": self._progress.judged,
+            "learning": self._progress.waiting,
             "blind_since": self.blind_since,
             "trouble": self.trouble,
         }

@@ -178,3 +178,33 @@ def test_any_shape_is_settings_or_is_refused_in_one_line(shape: object) -> None:
         parse(yaml.safe_dump(shape))
     except BadInput as refused:
         assert str(refused).isprintable()
+
+
+ERRORS = """\
+services:
+  importer:
+    signals:
+      imports: {kind: error_ratio, errors: [failed, refused], total: started}
+      stored: {kind: flow, from: started, to: [stored, failed], within: 2m}
+metrics: {refused: {sparse: false}}
+"""
+
+
+def test_live_a_counter_of_errors_that_nobody_has_seen_yet_stands_at_0(tmp_path: Path) -> None:
+    def sparse(settings: Settings) -> set[str]:
+        return {t.metric for s in settings.signals for t in (*s.counted, *s.out_of) if t.sparse}
+
+    assert sparse(config.parse(ERRORS, "stillwatch.yaml", {}, live=True)) == {"failed"}
+    assert sparse(config.parse(ERRORS, "stillwatch.yaml", {})) == set()
+    file = tmp_path / "stillwatch.yaml"
+    file.write_text(ERRORS)
+    again = config.parse(config.as_recorded(file), "stillwatch.yaml", {})
+    assert again == config.load(file, {}, live=True), "what was recorded is judged as it was live"
+
+
+def test_a_file_that_says_all_is_recorded_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "stillwatch.yaml"
+    file.write_text(text := ERRORS.replace("refused: {sparse: false}", "refused: {}, failed: {sparse: true}"))
+    assert config.as_recorded(file) != text, "`refused: {}` does not say it"
+    file.write_text(text := text.replace("refused: {}", "refused: {sparse: false}"))
+    assert config.as_recorded(file) == text

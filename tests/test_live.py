@@ -16,10 +16,11 @@ from alerts.incidents import Event, Incident
 from alerts.messages import Message
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
-from collector.points import Readings, Stream
+from collector.points import NANOS, Readings, Stream
 from collector.server import Busy
 from detectors.plan import Plan, lay
 from detectors.signals import Budget
+from stillwatch import config
 from stillwatch.engine import State
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
@@ -420,3 +421,65 @@ def test_a_sender_that_reports_less_often_than_the_grace_is_long_is_spoken_of_on
         at = T0 + 60 * minute + 50
         world.live.readings(delta(at, 1, start=at - 60), at)
     assert caplog.text.count("report every 60 s") == 1
+
+
+def exported(counts: dict[str, float], minute: int) -> Readings:
+    """What a process says at the end of a minute, as counts of that minute."""
+    keys = tuple(SeriesKey("importer", name, "1") for name in counts)
+    n, start = len(keys), T0 + minute * W
+    return Readings(
+        keys, (Stream("importer", ""),), np.zeros(n, np.int64), np.full(n, start * NANOS),
+        np.full(n, (start + W) * NANOS), np.array(list(counts.values())), np.zeros(n, np.bool_),
+    )  # fmt: skip
+
+
+def test_errors_whose_counter_is_born_with_the_first_one_are_told_and_learning_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    settings = config.parse(
+        "services: {importer: {signals: {"
+        "imports: {kind: error_ratio, errors: failed, total: started}, "
+        "arriving: {kind: throughput, count: started}, "
+        "kept: {kind: flow, from: started, to: stored, within: 2m}}}}",
+        "stillwatch.yaml",
+        {},
+        live=True,
+    )
+    store, told = Store(tmp_path / "s.db"), list[Event]()
+
+    def news(event: Event) -> News:
+        told.append(event)
+        return News(event.incident.id, event.number, event.time, "", ())
+
+    watch = Live(
+        store,
+        Judgement(lambda table: lay(settings.signals, table, W, Budget()), news, lambda since, sees: ()),
+        W,
+        GRACE,
+        T0,
+    )
+    for minute in range(60):
+        counts = {"started": 100.0, "stored": 100.0}
+        if minute >= 50:
+            counts = {"started": 100.0, "stored": 80.0, "failed": 20.0}
+        for second in (20, 40):
+            watch.tick(T0 + minute * W + second)
+        watch.readings(exported(counts, minute), T0 + (minute + 1) * W + 1)
+        watch.tick(T0 + (minute + 1) * W + GRACE)
+        if minute == 5:
+            health = watch.health(T0 + 360)
+            assert health["judged"] == 1
+            assert health["learning"] == {
+                "importer/arriving": "still learning: sees near stops only, until it has seen a day",
+                "importer/kept": "still learning how long it takes to come out",
+            }
+    assert told[0].incident.findings[0].kind == "error_spike"
+    assert told[0].time <= T0 + 54 * W
+    store.close()
+    said = [r.message for r in caplog.records if "importer/" in r.message]
+    assert said[:2] == [
+        "still learning how long it takes to come out: importer/kept",
+        "still learning: sees near stops only, until it has seen a day: importer/arriving",
+    ]
+    assert said[2:] == ["judged: importer/imports", "judged: importer/kept"]

@@ -23,7 +23,11 @@ T0 = 1_650_000_000 // W * W
 HOURS = 6
 SIGNALS = (
     Signal(
-        "importer", "imports", "error_ratio", (Term("importer", "failed"),), (Term("importer", "started"),)
+        "importer",
+        "imports",
+        "error_ratio",
+        (Term("importer", "failed", sparse=True),),
+        (Term("importer", "started"),),
     ),
     Signal("parser", "opens", "throughput", (Term("parser", "stored"),)),
     Signal("parser", "kept", "flow", (Term("parser", "stored"),), (Term("parser", "received"),), within=120),

@@ -64,6 +64,7 @@ class Demo:
             self.say(f"all is well, Stillwatch learns what is usual: {left} s to go")
             self.pause(min(15, left))
             left -= 15
+        self.say(f"how far Stillwatch is: {self.watcher.progress()}")
 
     def release(self, name: str, services: tuple[str, ...]) -> list[Fault]:
         """Version 2 of some services, one release: beside version 1 for an interval, then alone."""

@@ -122,6 +122,18 @@ class Watcher:
         self._seen += [Alert(now(), json.loads(line)) for line in lines[len(self._seen) :]]
         return self._seen
 
+    def progress(self) -> str:
+        """How many signals are judged, and what the others wait for, as /healthz says it."""
+        try:
+            health = httpx2.get(f"{self.url}/healthz", timeout=5.0, trust_env=False).json()
+        except (httpx2.HTTPError, ValueError):
+            return "it does not say"
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in health["learning"].items():
+            by_reason.setdefault(reason, []).append(name)
+        waiting = [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+        return "; ".join([f"{health['judged']} signals are judged", *waiting])
+
     def close(self) -> None:
         """No more alerts are read."""
         if self._store is not None:
