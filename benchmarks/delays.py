@@ -62,8 +62,8 @@ CASES = (
 def played(number: int, seed: int) -> tuple[int, float]:
     """(false alarms, minutes until it was told, or nan) of one world."""
     case = CASES[number]
-    # Faults do not wait for midnight: where there is time, they begin at any hour of the day.
-    quiet = case.quiet + (seed * 487 % DAY if case.quiet >= DAY else 0)
+    # Faults begin at any hour of the week, where there is time.
+    quiet = case.quiet + (seed * 3793 % (7 * DAY) if case.quiet >= DAY else 0)
     world = World(quiet + FAULTY, 1000 * number + seed)
     case.make(world, quiet)
     began = START + 60 * quiet
