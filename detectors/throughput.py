@@ -31,8 +31,9 @@ from detectors.memory import DAYS_LIKE, LEVELS, QUARTERS, WEEK, Floats, Record
 DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 CAP = 6.0
-# Before a week is known, the next day may be of another kind: only a near stop can be told from that.
-SD_NO_WEEK = 0.5
+# Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
+# from that. Twice this (in logs) leaves the last of SIZES alone.
+SD_NO_WEEK = 1.6
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 360  # intervals after which a burst is the new usual
 WARM_UP = 5  # intervals before anything is expected

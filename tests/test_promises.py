@@ -169,3 +169,15 @@ def test_quiet_worlds_stay_silent() -> None:
         events = advance(State.empty(), world.bins(), [], world.plan())[1]
         opened += sum(e.event == "opened" for e in events)
     assert opened <= 3  # twenty days at one a week
+
+
+@pytest.mark.parametrize("weekend", [0.5, 0.25])
+def test_the_first_weekend_is_no_loss_and_a_stop_is(weekend: float) -> None:
+    opened = []
+    for seed in range(4):
+        world = World(9 * DAY, 300 + seed)
+        arrivals(world, "forms", 100, loss=1.0, start=4 * DAY + 700, minutes=30, weekend=weekend)
+        events = advance(State.empty(), world.bins(), [], world.plan())[1]
+        opened += [(e.time - START) // 60 - 4 * DAY - 700 for e in events if e.event == "opened"]
+    assert len(opened) == 4
+    assert all(0 <= minutes <= 4 for minutes in opened)

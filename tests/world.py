@@ -121,9 +121,10 @@ def arrivals(
     minutes: int = 0,
     scatter: float = 0.05,
     season: float = 1.0,
+    weekend: float = 0.6,
 ) -> None:
     """A service whose arrivals are partly lost for some minutes; nobody counts what goes in."""
-    happened = world.random.poisson(demand(world, rate, season=season, scatter=scatter))
+    happened = world.random.poisson(demand(world, rate, season=season, weekend=weekend, scatter=scatter))
     lost = world.random.binomial(happened, np.where(between(world, start, minutes), loss, 0.0))
     world.add(service, "stored", happened - lost)
     world.lost[service] = int(lost.sum())
