@@ -19,6 +19,7 @@ from detectors.findings import Finding
 
 CIRCLES: dict[Severity, str] = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 OVER = "🟢"
+USUAL_NOW = "⚪"
 MOST_HEADER = 145  # Slack takes 150
 MOST_SIGNALS = 6
 MOST_SLICES = 3
@@ -81,19 +82,27 @@ def card(event: Event) -> list[dict[str, Any]]:
 def title(event: Event) -> str:
     """The first line, as plain text of at most 145 characters."""
     said = headline(lead(event.incident), event.time, lambda name: fit(name, 40))
-    return fit(f"{_mark(event)} {'Over. ' if event.event == 'resolved' else ''}{said}", MOST_HEADER)
+    return fit(f"{_mark(event)} {_over(event)}{said}", MOST_HEADER)
+
+
+def _over(event: Event) -> str:
+    """How it ended, in a word; what has become the usual is not over."""
+    if event.event != "resolved":
+        return ""
+    return "Closed, not over. " if event.reason == "expired" else "Over. "
 
 
 def _mark(event: Event) -> str:
-    return OVER if event.event == "resolved" else CIRCLES[event.incident.severity]
+    if event.event != "resolved":
+        return CIRCLES[event.incident.severity]
+    return USUAL_NOW if event.reason == "expired" else OVER
 
 
 def _text(event: Event) -> str:
     """For the notification, the screen reader and the search."""
-    over = "Over. " if event.event == "resolved" else ""
     said = headline(lead(event.incident), event.time, lambda name: code(name, 40))
     suspect = named(event.incident)
-    return f"{_mark(event)} {over}{said}{f'. Suspect: {suspect}' if suspect else ''}"
+    return f"{_mark(event)} {_over(event)}{said}{f'. Suspect: {suspect}' if suspect else ''}"
 
 
 def _description(event: Event) -> str:
@@ -107,13 +116,20 @@ def _description(event: Event) -> str:
 def _signals(event: Event) -> list[str]:
     """How many, where the title gives a share only; then a line for each other signal."""
     first = lead(event.incident)
-    begin = "In all" if event.event == "resolved" else "So far"
+    begin = _span(event)
     shares = first.kind in ("error_spike", "rollout") or made_of(first)
     lines = [f"{begin} {lost_words(first)}."] if shares else []
     others = [f for f in event.incident.findings if f is not first]
     lines += [_signal(finding, event.time) for finding in others[:MOST_SIGNALS]]
     more = len(others) - MOST_SIGNALS
     return [*lines, f"• and {more} more signals"] if more > 0 else lines
+
+
+def _span(event: Event) -> str:
+    """What the number of lost events covers."""
+    if event.event != "resolved":
+        return "So far"
+    return "Until now" if event.reason == "expired" else "In all"
 
 
 def _signal(finding: Finding, now: int) -> str:
@@ -144,7 +160,8 @@ def _standing(event: Event) -> str:
     """Severity, owner, since when it is told, and what to call it."""
     incident = event.incident
     over = event.event == "resolved"
-    parts = [f"{_mark(event)} {'Resolved' if over else incident.severity.capitalize()}"]
+    closed = "Closed" if event.reason == "expired" else "Resolved"
+    parts = [f"{_mark(event)} {closed if over else incident.severity.capitalize()}"]
     owners = list(dict.fromkeys(f.signal.owner for f in incident.findings if f.signal.owner.strip()))
     if owners:
         parts.append(f"owner {', '.join(code(one, 40) for one in owners[:3])}")
@@ -240,7 +257,10 @@ def _resolved(event: Event) -> list[str]:
         late = sum(f.late for f in findings)
         first = f"{OVER} Late, not lost: {count(late)} came after all."
     elif event.reason == "expired":
-        first = f"{OVER} Closed: this has become the usual, since {clock(began, event.time)} UTC."
+        first = (
+            f"{USUAL_NOW} Closed, not over: it goes on since {clock(began, event.time)} UTC and is taken for the "
+            "new usual from here on. What is worse than this will be told."
+        )
     elif event.reason == "operator":
         first = f"{OVER} Closed by hand."
     elif recovered:
@@ -250,9 +270,9 @@ def _resolved(event: Event) -> list[str]:
         first = f"{OVER} Over: as before."
     total = [f"{lost_words(f)}, {_where(f)}" for f in findings if event.reason != "late_data" or f.lost >= 1]
     if len(total) == 1:
-        lines = [f"In all {total[0]}."]
+        lines = [f"{_span(event)} {total[0]}."]
     else:
-        lines = ["In all:"] * bool(total) + [f"• {one}" for one in total[:MOST_SIGNALS]]
+        lines = [f"{_span(event)}:"] * bool(total) + [f"• {one}" for one in total[:MOST_SIGNALS]]
     return [first, *lines, *_ended_by(event)]
 
 

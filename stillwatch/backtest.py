@@ -27,6 +27,7 @@ from collector.deployments import Deployment
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.discover import discover
+from detectors.learning import Learning, learning
 from detectors.plan import Plan, lay
 from stillwatch.config import Settings
 from stillwatch.engine import State, advance
@@ -39,11 +40,15 @@ CHANNEL = "alerts"  # where news goes when nobody said
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """events: in the order in which they would have been sent. plan: as it was in the end. seconds: of work."""
+    """events: in the order in which they would have been sent. plan: as it was in the end. seconds: of work.
+
+    unmeasured: the signals of which nothing was ever measured, and which metrics they miss.
+    """
 
     events: tuple[Event, ...]
     plan: Plan
     seconds: float
+    unmeasured: tuple[str, ...] = ()
 
 
 def plan_of(settings: Settings, table: SeriesTable) -> Plan:
@@ -71,7 +76,20 @@ def replay(
         state, news = advance(state, block, _told(dataset, bins, first, last), plan)
         events += news
         progress(last - first)
-    return Replay(tuple(events), plan, perf_counter() - began)
+    taken = perf_counter() - began
+    return Replay(tuple(events), plan, taken, _unmeasured(state, plan, dataset.table))
+
+
+def _unmeasured(state: State, plan: Plan, table: SeriesTable) -> tuple[str, ...]:
+    there = {(key.service, key.metric) for key in table.keys}
+    found = []
+    for signal, stage in zip(plan.signals, learning(state.memory.columns, plan), strict=True):
+        if stage == Learning.NOTHING:
+            terms = (*signal.counted, *signal.out_of)
+            gone = [f"{t.service}/{t.metric}" for t in terms if (t.service, t.metric) not in there]
+            why = f"there is no {', '.join(gone)}" if gone else "never all of it in one interval"
+            found.append(f"{signal.service}/{signal.name}: {why}")
+    return tuple(found)
 
 
 def _series_known(dataset: Dataset) -> NDArray[np.int64]:
@@ -125,6 +143,7 @@ def summary(dataset: Dataset, settings: Settings, done: Replay, said: list[Messa
         "series": len(dataset.table),
         "signals": signals,
         "charts": len(done.plan.charts),
+        "unmeasured": list(done.unmeasured),
         "deployments": len(dataset.deployments),
         "seconds": round(done.seconds, 3),
         "signal_bins_per_second": round(signals * len(bins) / max(done.seconds, 1e-9)),
@@ -180,6 +199,18 @@ def _write_message(folder: Path, number: int, message: Message) -> None:
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
+def _doubts(told: dict[str, Any]) -> list[str]:
+    """What makes a silent replay worth nothing, in words."""
+    said = [f"  NOT WATCHED: {one}" for one in told["unmeasured"]]
+    if not told["signals"]:
+        said.append("  NOTHING IS WATCHED: no names suggest a signal; name them in stillwatch.yaml")
+    if told["watched_bins"] < told["bins"] / 2:
+        said.append(
+            f"  only {told['watched_bins']} of {told['bins']} intervals have rows: is `interval` right?"
+        )
+    return said
+
+
 def lines(told: dict[str, Any]) -> list[str]:
     """The summary for a terminal."""
     said = [
@@ -187,6 +218,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         f"{told['series']} series, {told['signals']} signals, in {told['seconds']:.1f} s "
         f"({told['signal_bins_per_second']:,} signal-bins/s)",
         f"{told['incidents']} incidents, {told['events']} events",
+        *_doubts(told),
     ]
     for one in told.get("labels", ()):
         what = f"{one['service']} {one['kind']}"

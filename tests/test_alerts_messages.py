@@ -254,7 +254,7 @@ def test_the_end_says_since_when_what_was_lost_in_all_and_what_ended_it() -> Non
     ("reason", "words"),
     [
         ("recovered", "Nobody put anything back that we know of."),
-        ("expired", "Closed: this has become the usual"),
+        ("expired", "Closed, not over: it goes on since"),
         ("operator", "Closed by hand."),
         ("late_data", "Late, not lost:"),
     ],
@@ -524,3 +524,13 @@ def test_names_in_the_first_line_go_through_the_callers_hands() -> None:
     finding = examples.imports_fail()
     assert "<SAFE>" in headline(finding, finding.at, lambda name: "<SAFE>")
     assert finding.signal.service not in headline(finding, finding.at, lambda name: "<SAFE>")
+
+
+def test_what_goes_on_and_became_the_usual_is_nowhere_said_to_be_over() -> None:
+    told = said(replace(examples.rolled_back(), reason="expired"))
+    words = " ".join(everything(message) for message in told)
+    assert "Closed, not over" in words
+    assert "Until now" in words
+    assert not {"Over.", "In all", "Resolved", "🟢"} & set(words.replace("🟢", " 🟢 ").split())
+    assert "In all" not in words
+    assert "🟢" not in words
