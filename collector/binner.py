@@ -17,6 +17,8 @@ from collector.bins import Bins, Late, SeriesTable
 from collector.points import NANOS, Limits, Points, tally, why_not
 from collector.spread import Shares, spread
 
+BRIDGED = 30  # seconds, at least two intervals: an absence that running totals make good
+
 
 class Binner:
     """Holds the open intervals of all series.
@@ -71,6 +73,7 @@ class Binner:
         refused = Counter(points.refused) + Counter(tally(why))
         points = Points(points.row[good], points.start[good], points.end[good], points.count[good])
         if len(points):
+            self._bridge(points)
             floor = max(self._first, int((now - self._limits.age) // self.width))
             shares = spread(points, self.width * NANOS, floor)
             outside = np.bincount(shares.point, minlength=len(points)) == 0
@@ -114,6 +117,17 @@ class Binner:
         """We did not listen from `start` to `end` (epoch seconds): intervals touching it are not watched."""
         if end > start:
             self._deaf.append((start, end))
+
+    def _bridge(self, points: Points) -> None:
+        """A running total from before a short absence to after it says what happened meanwhile: what is still
+        open is as good as watched. Over a long one, when it happened is not known."""
+        longest = max(BRIDGED, 2 * self.width)
+        self._deaf = [
+            (start, end)
+            for start, end in self._deaf
+            if end - start > longest
+            or not ((points.start <= start * NANOS) & (points.end >= end * NANOS)).any()
+        ]
 
     def close(self, until: float) -> Bins:
         """The intervals that end at or before `until` (epoch seconds) and were not closed yet, in a block.

@@ -1,6 +1,6 @@
 """A dataset folder <-> closed intervals, deployments and the truth.
 
-In: a folder as in FORMATS (metrics, deployments, labels). Out: Dataset; and back, by `write`.
+In: a folder as in FORMATS (metrics, deployments, labels, gaps). Out: Dataset; and back, by `write`.
 Never: a count known before it was received, an interval without any row taken for one that was watched.
 """
 
@@ -17,7 +17,14 @@ from collector.bins import Bins, Late, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from collector.errors import BadInput
 from collector.measured import Cells
-from collector.small_tables import Label, read_deployments, read_labels, write_deployments
+from collector.small_tables import (
+    Label,
+    read_deployments,
+    read_gaps,
+    read_labels,
+    write_deployments,
+    write_gaps,
+)
 
 MOST_CELLS = 500_000_000  # intervals x series: 4 GB
 
@@ -54,6 +61,10 @@ def read(folder: Path, width: int, grace: int, start: int | None = None, end: in
     if not len(found.time):
         raise BadInput(folder.name, 0, "", "no rows of metrics in that time", "at least one")
     table, bins = _bins(found, width, grace, folder.name)
+    for first, last in read_gaps(folder):
+        # An interval is not watched where a gap touches it.
+        at, after = (first - bins.start) // width, -((bins.start - last) // width)
+        bins.watched[max(at, 0) : max(after, 0)] = False
     deployments = tuple(d for d in read_deployments(folder) if d.known <= bins.closed[-1])
     truth = read_labels(folder)
     labels = tuple(x for x in truth or () if x.start < bins.end and x.end > bins.start)
@@ -138,11 +149,11 @@ def _late(found: Cells, rows: measured.Whole, row: measured.Whole, known: measur
 
 
 def write(folder: Path, table: SeriesTable, bins: Bins, deployments: Sequence[Deployment]) -> None:
-    """Write metrics.parquet and deployments.csv, so that `read` gives the same back.
+    """Write metrics.parquet, deployments.csv and gaps.csv (if there are any), so that `read` gives the same back.
 
     The folder is made; files of these names are replaced. What `read` cannot tell: intervals before the first
-    and after the last that was watched; late counts for intervals before the block; attributes that are "",
-    so that series that differ in nothing else become one.
+    and after the last that was watched or measured; late counts for intervals before the block; attributes
+    that are "", so that series that differ in nothing else become one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -163,11 +174,19 @@ def write(folder: Path, table: SeriesTable, bins: Bins, deployments: Sequence[De
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), folder / "metrics.parquet", compression="zstd")
     write_deployments(folder / "deployments.csv", deployments)
+    edges = np.diff(np.concatenate([[0], ~bins.watched, [0]]).astype(np.int64))
+    gaps = zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True)
+    if not bins.watched.all():
+        begun = bins.start
+        write_gaps(
+            folder / "gaps.csv",
+            [(begun + bins.width * first, begun + bins.width * last) for first, last in gaps],
+        )
 
 
 def _rows(bins: Bins, place: measured.Whole) -> Cells:
     """A row for each measurement, for each late count, and one for each interval in which none was made."""
-    interval, series = np.nonzero(~np.isnan(bins.values) & bins.watched[:, None])
+    interval, series = np.nonzero(~np.isnan(bins.values))
     # Without a row it would seem that nobody listened.
     silent = np.flatnonzero(bins.watched & np.isnan(bins.values).all(axis=1)) if len(place) else interval[:0]
     late = np.flatnonzero(bins.late.start >= bins.start)

@@ -22,6 +22,7 @@ DEPLOYMENT = (
     "time", "service", "version", "id", "previous_version", "environment", "url", "revision", "author", "kind",
     "description", "reported",
 )  # fmt: skip
+GAP = ("start", "end")
 LABEL = (
     "start", "end", "service", "kind", "signal", "deployment", "deployment_service", "mitigated", "lost", "note",
 )  # fmt: skip
@@ -69,6 +70,28 @@ def read_labels(folder: Path) -> tuple[Label, ...] | None:
     if sheet is None:
         return None
     return tuple(_label(sheet, i, row) for i, row in enumerate(tabular.records(sheet)))
+
+
+def read_gaps(folder: Path) -> tuple[tuple[int, int], ...]:
+    """(start, end), epoch seconds, of the times in which nobody listened. Raises BadInput."""
+    sheet = _sheet(folder, "gaps", GAP, GAP)
+    if sheet is None:
+        return ()
+    found = []
+    for i, row in enumerate(tabular.records(sheet)):
+        start, end = _time(sheet, i, row, "start", True), _time(sheet, i, row, "end", True)
+        if end <= start:
+            raise sheet.bad(i, "end", shown(row["end"]), "a time after start")
+        found.append((start, end))
+    return tuple(found)
+
+
+def write_gaps(path: Path, gaps: Sequence[tuple[int, int]]) -> None:
+    """gaps.csv, as `read_gaps` reads it."""
+    with path.open("w", encoding="utf-8", newline="") as out:
+        lines = csv.writer(out, lineterminator="\n")
+        lines.writerow(GAP)
+        lines.writerows((moments.rfc3339(start), moments.rfc3339(end)) for start, end in gaps)
 
 
 def write_deployments(path: Path, deployments: Sequence[Deployment]) -> None:

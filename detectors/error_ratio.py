@@ -43,6 +43,16 @@ def judge(chart: Record, odds: Floats, now: int, x: float, n: float, cap: float,
 
 
 @compiled
+def count_unwatched(chart: Record, x: float, n: float) -> None:
+    """Add to what a raised chart has lost what came of an interval that is not judged: x of n failed."""
+    mean = n * chart.ra / chart.rb
+    chart.rx += x
+    chart.rm += mean
+    chart.rn += n
+    chart.rv += mean + mean * mean * spread_of(chart, chart.best)
+
+
+@compiled
 def _learn_wander(chart: Record) -> None:
     """How far the recent share strays from that of the last week, beyond what few errors make it stray."""
     recent = chart.alpha[0] / chart.beta[0]

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collector.bins import Bins
 from detectors.findings import Cleared, Finding, FindingKind, Phase, Trace
@@ -52,9 +53,11 @@ def tell(columns: Columns, plan: Plan, bins: Bins, index: int) -> list[Finding]:
 
 def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
     """Take counts that became known at interval `index`, for intervals that were judged before, into what the
-    raised charts have lost. Returns whether any of them changed."""
+    raised charts have lost, and into the rings of all. Returns whether any that is raised changed."""
     charts, changed = columns.charts, False
     known = np.flatnonzero(bins.late.interval == index)
+    if len(known):
+        _remember_late(charts, plan, bins, known, int(bins.start // bins.width + index))
     for i in known:
         number, row = int(bins.late.start[i]) // bins.width, int(bins.late.row[i])
         for c in np.flatnonzero((charts.raised == 1) & (plan.kind != TALLY)):
@@ -79,6 +82,33 @@ def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
                 charts.s_phase[c] = 2
                 changed = True
     return changed
+
+
+def _remember_late(charts: Any, plan: Plan, bins: Bins, known: NDArray[np.int64], now: int) -> None:
+    """Let the rings show what came after all: a fault that is found later is counted with it."""
+    counted, out_of = _charts_of(plan.counted), _charts_of(plan.out_of)
+    for i in known:
+        number, row, count = int(bins.late.start[i]) // bins.width, int(bins.late.row[i]), bins.late.count[i]
+        if not now - RING < number <= now:
+            continue
+        slot = number % RING
+        for c in counted.get(row, ()):
+            if plan.kind[c] == ERROR or not np.isnan(charts.ring_x[c, slot]):
+                charts.ring_x[c, slot] = np.nan_to_num(charts.ring_x[c, slot]) + count
+        for c in out_of.get(row, ()):
+            if plan.kind[c] == ERROR:
+                charts.ring_n[c, slot] = np.nan_to_num(charts.ring_n[c, slot]) + count
+                charts.ring_e[c, slot] = charts.ring_n[c, slot]
+
+
+def _charts_of(rows: Rows) -> dict[int, list[int]]:
+    """Which charts sum a series, by its row."""
+    found: dict[int, list[int]] = {}
+    for c in range(len(rows.terms) - 1):
+        first, last = rows.groups[rows.terms[c]], rows.groups[rows.terms[c + 1]]
+        for row in rows.row[rows.members[first] : rows.members[last]].tolist():
+            found.setdefault(row, []).append(c)
+    return found
 
 
 def _sums(rows: Rows, c: int, row: int) -> bool:

@@ -158,7 +158,7 @@ def run(
             if _decide(columns, laid, release, number + t):
                 return t + 1, True
         else:
-            _skip(columns, number + t)
+            _skip(columns, laid, x[t], n[t], number + t)
     return x.shape[0], False
 
 
@@ -263,12 +263,20 @@ def _is_blamed(columns: Columns, release: Wholes, which: int) -> bool:
 
 
 @compiled
-def _skip(columns: Columns, now: int) -> None:
-    """Nobody was listening: nothing is judged, nothing is learned, and the rings show a hole."""
+def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
+    """Nobody was listening: nothing is judged, nothing is learned, and the rings show a hole.
+
+    What came nevertheless of a share of errors belongs to what a fault has lost, told now or later: it fails the
+    same whether all of it was counted or not.
+    """
     for c in range(len(columns.charts)):
         chart, slot = columns.charts[c], now % RING
         chart.ring_x[slot], chart.ring_n[slot] = np.nan, np.nan
         chart.ring_e[slot], chart.ring_m[slot] = np.nan, np.nan
+        if laid.kind[c] == ERROR and not np.isnan(x[c]) and not np.isnan(n[c]):
+            chart.ring_x[slot], chart.ring_n[slot], chart.ring_e[slot] = min(x[c], n[c]), n[c], n[c]
+            if chart.raised == 1:
+                error_ratio.count_unwatched(chart, chart.ring_x[slot], n[c])
     for f in range(len(columns.flows)):
         flow.take_in(columns.flows[f], now, np.nan, 0.0)
         flow.owe(columns.flows[f], now, 0.0, 0.0, 0.0)

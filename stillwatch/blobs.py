@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,17 +88,3 @@ def in_one(blocks: Sequence[Bins], rows: int) -> Bins:
         closed[span], watched[span] = block.closed, block.watched
         late.append(Late(block.late.interval + at, block.late.start, block.late.row, block.late.count))
     return Bins(first, width, closed, values, watched, joined(late))
-
-
-def heard(bins: Bins) -> Bins:
-    """`bins` without what arrived for intervals that were not watched, in time or late."""
-    values = np.where(bins.watched[:, np.newaxis], bins.values, np.nan)
-    at = (bins.late.start - bins.start) // bins.width
-    inside = (at >= 0) & (at < len(bins))
-    stays = ~inside | bins.watched[np.where(inside, at, 0)]
-    late = bins.late
-    return replace(
-        bins,
-        values=values,
-        late=Late(late.interval[stays], late.start[stays], late.row[stays], late.count[stays]),
-    )

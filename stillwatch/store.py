@@ -24,7 +24,7 @@ from alerts.packed import pack, unpack
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from stillwatch import tables
-from stillwatch.blobs import heard, in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
+from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
 from stillwatch.tables import StoreTrouble, clear, open_file
 
 SNAPSHOTS = 3  # the newest so many are kept
@@ -259,14 +259,13 @@ class Store:
     ) -> tuple[SeriesTable, Bins, tuple[Deployment, ...]]:
         """Everything recorded from `start` to before `end` (epoch seconds), as a dataset holds it.
 
-        Intervals that were not watched are NaN: a dataset has no other word for it.
         Raises StoreTrouble when nothing was recorded then.
         """
         blocks = list(self.history(start, end))
         if not blocks:
             raise StoreTrouble(f"{self.path}: no interval was recorded in that time")
         table = self.table()
-        bins = heard(in_one(blocks, len(table)))
+        bins = in_one(blocks, len(table))
         return table, bins, self.deployments(upto=int(bins.closed[-1]))
 
     def lines(self) -> list[str]:

@@ -154,6 +154,15 @@ def test_a_restart_takes_the_open_intervals_along_and_says_what_was_not_watched(
     assert (block.late.interval.tolist(), block.late.count.tolist()) == ([0], [2])
 
 
+def test_a_total_that_spans_a_short_absence_makes_it_good_and_a_long_one_not() -> None:
+    for absent, watched in ((8, True), (31, False)):
+        one = binner(now=0)
+        one.add(points((0, 0, 9, 9)), NOON + 9)
+        one.deaf(NOON + 9, NOON + 9 + absent)
+        one.add(points((0, 9, 50, 41)), NOON + 50)
+        assert one.close(NOON + 50).watched.tolist() == [watched] * 4 + [True]
+
+
 def exports(every: float, jitter: float, rate: float, until: float, seed: int) -> list[tuple[float, float]]:
     """(time, events since the last) of a process that reports about every `every` seconds."""
     rng = np.random.default_rng(seed)

@@ -425,3 +425,18 @@ def test_an_attribute_whose_name_is_blank_survives_the_way_through_a_file(tmp_pa
     bins = Bins(T0, 60, np.array([T0 + 75]), np.array([[3.0]]), np.array([True]))
     dataset.write(tmp_path, table, bins, ())
     assert dataset.read(tmp_path, 60, 15).table.keys == table.keys
+
+
+def test_gaps_are_times_in_which_nobody_listened(tmp_path: Path) -> None:
+    rows = "".join(f"{T0 + 60 * i},a,m,{i}\n" for i in range(6))
+    (tmp_path / "metrics.csv").write_text(f"time,service,metric,value\n{rows}")
+    (tmp_path / "gaps.csv").write_text(f"start,end\n{T0 + 70},{T0 + 130}\n{T0 - 900},{T0 - 60}\n")
+    found = dataset.read(tmp_path, 60, 15)
+    assert found.bins.watched.tolist() == [True, False, False, True, True, True]
+    dataset.write(tmp_path / "again", found.table, found.bins, ())
+    again = dataset.read(tmp_path / "again", 60, 15).bins
+    assert again.watched.tolist() == found.bins.watched.tolist()
+    assert again.values.tolist() == found.bins.values.tolist()
+    (tmp_path / "gaps.csv").write_text(f"start,end\n{T0},{T0}\n")
+    with pytest.raises(BadInput, match=r"gaps\.csv: row 2, column end: .*, expected a time after start"):
+        dataset.read(tmp_path, 60, 15)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from alerts import jsonl
 from alerts.incidents import Event
-from alerts.packed import pack
+from alerts.packed import pack, unpack
 from collector import dataset
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
@@ -147,4 +149,63 @@ def test_what_was_exported_and_read_again_gives_the_same_news(tmp_path: Path) ->
     dataset.write(tmp_path / "export", table, bins, deployments)
     again = dataset.read(tmp_path / "export", W, GRACE)
     assert replayed(again.table, again.bins, again.deployments, 500) == store.lines()
+    store.close()
+
+
+RATIO = (
+    Signal(
+        "importer", "imports", "error_ratio", (Term("importer", "failed"),), (Term("importer", "started"),)
+    ),
+)
+
+
+@pytest.mark.parametrize("down", [(3725, 3745), (3725, 3905), (3725, 4500)], ids=["20 s", "3 min", "13 min"])
+def test_a_stop_in_the_middle_of_a_fault_forgets_no_count_and_replays_the_same(
+    tmp_path: Path, down: tuple[int, int]
+) -> None:
+    """Running totals every 10 seconds; from 3600 s on, for half an hour, 3 of 10 fail instead of 1 of 100."""
+    judgement = Judgement(
+        plan=lambda table: lay(RATIO, table, W, Budget()),
+        news=lambda event: News(event.incident.id, event.number, event.time, pack(event), ()),
+        sight=lambda since, sees: (),
+    )
+    store = Store(tmp_path / "s.db")
+    watch = Live(store, judgement, W, GRACE, T0)
+    rng, process = np.random.default_rng(3), Stream("one", "")
+    totals, lost = np.zeros(2), 0.0
+    keys = (SeriesKey("importer", "started", "1"), SeriesKey("importer", "failed", "1"))
+    for second in range(5, 7200, 5):
+        now = T0 + second
+        if second % 10 == 0:
+            bad = 3600 < second <= 5400
+            started = rng.poisson(50)
+            usual = rng.binomial(started, 0.01)
+            more = rng.binomial(started - usual, 0.3 if bad else 0.0)
+            lost += more
+            totals += started, usual + more
+        if down[0] <= second < down[1]:
+            continue
+        if second == down[1]:
+            store.close()
+            store = Store(tmp_path / "s.db")
+            watch = Live(store, judgement, W, GRACE, now)
+        watch.tick(now)
+        if second % 10 == 0:
+            said = Readings(
+                keys, (process,), np.zeros(2, np.int64), np.full(2, T0 * NANOS),
+                np.full(2, now * NANOS), totals.copy(), np.ones(2, np.bool_),
+            )  # fmt: skip
+            watch.readings(said, now)
+    last = jsonl.read(jsonl.line(unpack(Event, store.lines()[-1])))
+    assert last["event"] == "resolved"
+    (signal,) = last["signals"]
+    assert signal["lost_low"] <= lost <= signal["lost_high"]
+    assert signal["lost"] == pytest.approx(lost, rel=0.02)
+    table, bins, deployments = store.export()
+    dataset.write(tmp_path / "export", table, bins, deployments)
+    again = dataset.read(tmp_path / "export", W, GRACE)
+    assert again.bins.watched.tolist() == bins.watched.tolist()
+    plan, state, events = lay(RATIO, again.table, W, Budget()), State.empty(), list[Event]()
+    state, events = advance(state, again.bins, again.deployments, plan)
+    assert [pack(event) for event in events] == store.lines()
     store.close()

@@ -126,12 +126,12 @@ def test_intervals_come_back_as_they_were_judged_with_what_came_late(store: Stor
     again.close()
 
 
-def test_what_nobody_watched_is_not_measured_and_series_that_came_later_were_not_either(store: Store) -> None:
+def test_what_nobody_watched_is_told_so_and_series_that_came_later_were_not_measured(store: Store) -> None:
     store.commit(Closing(block(600, [[1.0], [2.0]], [True, False])), SeriesTable(TABLE.keys[:1]))
     store.commit(Closing(block(720, [[3.0, 4.0, 0.0]])), TABLE)
     table, bins, _ = store.export()
     assert table.keys == TABLE.keys
-    np.testing.assert_array_equal(bins.values, [[1, NAN, NAN], [NAN, NAN, NAN], [3, 4, 0]])
+    np.testing.assert_array_equal(bins.values, [[1, NAN, NAN], [2, NAN, NAN], [3, 4, 0]])
     assert bins.watched.tolist() == [True, False, True]
 
 
