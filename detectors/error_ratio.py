@@ -19,6 +19,7 @@ from detectors.memory import LEVELS, Floats, Record
 UP = 0  # row of Columns.odds
 WANDER_MEMORY = 20160.0  # intervals
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
+PART = 0.1  # of a fault: while it goes on, the fault is not over
 CAP = 4.0  # nats that a single interval may add while nobody knows yet how often intervals are just odd
 
 
@@ -31,7 +32,7 @@ def judge(chart: Record, odds: Floats, now: int, x: float, n: float, cap: float,
     mean, scatter = mean_of(chart, n), scatter_of(chart) - 1.0 / n
     picture(chart, now, n, mean, scatter)
     if chart.raised == 1:
-        stand(chart, now, x, n, n, lasts)
+        stand(chart, now, x, n, n, lasts, PART)
         return
     # Sizes nearer to 1 than twice as far as the share wanders by itself can't be told from that.
     least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))

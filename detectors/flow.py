@@ -25,6 +25,7 @@ from detectors.throughput import shape_at
 
 DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
+PART = 0.1  # of a loss: while it goes on, the loss is not over; what went in meanwhile comes late
 CAP = 6.0
 SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
 CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
@@ -79,7 +80,7 @@ def judge(
     if chart.raised == 1:
         owe(flow, now, 0.0, 0.0, 0.0)
         picture(chart, now, exposure, mean, scatter)
-        stand(chart, now, x, exposure, np.nan, lasts)
+        stand(chart, now, x, exposure, np.nan, lasts, PART)
         if chart.raised == 0:
             flow.owed_ring[:] = flow.owed  # what the fault owed is told and settled
         return False

@@ -23,8 +23,10 @@ from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, PEAKS_PRIOR, RING
 
 OTHER_DAY = 3.0  # nats: one day in twenty is like another
 MOST_LIKE = 20.0
+ODD_ALONE = 4.0  # nats that speak for a fault in the interval before the onset
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
+FEW = 5.0  # intervals that should do to tell a part of a loss
 CLEAR_CAP = 3.0  # of which one interval gives at most so many: never the first good interval
 MOST_CAP = 30.0
 RECOVERED, EXPIRED = 1, 3
@@ -298,6 +300,8 @@ def raise_alarm(chart: Record, number: int, up: bool) -> None:
         chart.rx, chart.rm, chart.rn, chart.rv = chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j]
     else:
         chart.onset = number - best
+        while chart.onset > first and _alone(chart, chart.onset - 1, up) > ODD_ALONE:
+            chart.onset -= 1  # a fault that set in during this interval did less in it than in a whole one
         _onset_range(chart, number, gains)
         _level_before(chart)
         _sums_from_ring(chart, number)
@@ -331,6 +335,15 @@ def _gains(chart: Record, number: int, first: int, up: bool) -> Floats:
                 total += evidence(x, mean, mean * ratio, chart.ring_a[at])
         gains[i] = total
     return gains
+
+
+@compiled
+def _alone(chart: Record, at: int, up: bool) -> float:
+    """The evidence (nats) for any fault at all in interval `at` of the ring."""
+    x, mean = chart.ring_x[at % RING], chart.ring_m[at % RING]
+    if np.isnan(x) or np.isnan(mean) or mean <= 0.0 or (x < mean) == up:
+        return 0.0
+    return evidence(x, mean, max(x, 0.25), chart.ring_a[at % RING])
 
 
 @compiled
@@ -379,11 +392,13 @@ def _sums_from_ring(chart: Record, number: int) -> None:
 
 
 @compiled
-def stand(chart: Record, number: int, x: float, exposure: float, out_of: float, lasts: int) -> None:
+def stand(
+    chart: Record, number: int, x: float, exposure: float, out_of: float, lasts: int, part: float
+) -> None:
     """One interval of a raised chart: add to what is lost, and ask whether it is as before.
 
-    "As before" is weighed against a small part of the fault that was seen: a tenth of the extra errors, or half
-    of the loss. lasts: intervals after which what persists is the new usual.
+    "As before" is weighed against `part` of the fault that was seen, or more of it where few intervals can't
+    tell so little. lasts: intervals after which what persists is the new usual.
     """
     mean, spread = exposure * chart.ra / chart.rb, spread_of(chart, chart.best)
     chart.ring_m[number % RING] = mean
@@ -399,7 +414,9 @@ def stand(chart: Record, number: int, x: float, exposure: float, out_of: float, 
         chart.ratio = fault_x / fault_m
     size = chart.ratio
     still = (
-        max(math.sqrt(size), 1.0 + (size - 1.0) / 10.0, 1.2) if size > 1.0 else min(0.5 + 0.5 * size, 0.97)
+        max(math.sqrt(size), 1.0 + (size - 1.0) * part, 1.2)
+        if size > 1.0
+        else _still_missing(size, mean, scatter, part)
     )
     gain = -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
     chart.v = max(0.0, chart.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
@@ -416,6 +433,14 @@ def stand(chart: Record, number: int, x: float, exposure: float, out_of: float, 
         settle(chart, number, RECOVERED, 1.0)
     elif number - chart.onset >= lasts:
         settle(chart, number, EXPIRED, size)
+
+
+@compiled
+def _still_missing(size: float, mean: float, scatter: float, part: float) -> float:
+    """What would come, per expected event, if the smallest part of the loss went on that a few intervals tell
+    from nothing, and not less than `part` of it."""
+    told = math.sqrt(2.0 * ENOUGH / FEW * (1.0 / mean + scatter)) if mean > 0.0 else 1.0
+    return 1.0 - min(max(told, part * (1.0 - size), 0.03), 0.5 * (1.0 - size))
 
 
 @compiled

@@ -80,11 +80,14 @@ def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats) -> None:
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
     known, shape = seasons.taught[s, weekday], seasons.week[s, at]
     level = float(np.nanmedian(log_mean - shape)) if seasons.days[s] else float(np.nanmedian(log_mean))
-    seasons.trend[s] = level if seasons.days[s] == 0 else seasons.trend[s] + 0.2 * (level - seasons.trend[s])
+    if seasons.days[s] == 0:
+        seasons.trend[s] = level
+    elif known:
+        seasons.trend[s] += 0.2 * (level - seasons.trend[s])
     if known == 0:
         seasons.cells[s, at] = shape  # what other days have taught about this one
     off = log_mean - seasons.trend[s] - seasons.cells[s, at]
-    if seasons.days[s]:
+    if known:
         off = np.clip(off, -MOST_DOWN, MOST_UP)
     seasons.cells[s, at] += _fill(off) * max(1.0 / (known + 1.0), 0.25)
     seasons.taught[s, weekday] = known + 1.0

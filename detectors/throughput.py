@@ -30,6 +30,7 @@ from detectors.memory import DAYS_LIKE, LEVELS, QUARTERS, WEEK, Floats, Record
 
 DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
+PART = 0.5  # of a loss: while it goes on, the loss is not over; demand strays by less
 CAP = 6.0
 # Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
 # from that. Twice this (in logs) leaves the last of SIZES alone.
@@ -75,7 +76,7 @@ def judge(
         # A profile that is still young has nothing to protect, and would never learn the nights that it misjudges.
         add_to_day(season, x, 1.0, position, quarters)
     if chart.raised == 1:
-        stand(chart, now, x, exposure, np.nan, lasts)
+        stand(chart, now, x, exposure, np.nan, lasts, PART)
         return
     if chart.seen >= WARM_UP:
         young = SD_NO_WEEK if season.days < 7 else 0.0

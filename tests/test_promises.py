@@ -171,6 +171,53 @@ def test_quiet_worlds_stay_silent() -> None:
     assert opened <= 3  # twenty days at one a week
 
 
+@pytest.mark.slow
+def test_a_simulated_year_of_quiet_weeks_stays_within_the_budget() -> None:
+    """Thirteen worlds of four weeks, from the first minute on, twenty signals each; one false alert a week is
+    allowed. A watcher that meets it says more than that in one year of twenty (Poisson)."""
+    opened = 0
+    for seed in range(13):
+        world = World(28 * DAY, 500 + seed)
+        for i, rate in enumerate((0.3, 3, 30, 300, 3000)):
+            requests(world, f"requests-{i}", rate, (0.002, 0.01)[i % 2])
+            arrivals(world, f"arrivals-{i}", rate, weekend=(0.4, 0.9)[i % 2])
+            passes_on(world, f"passes-{i}", min(rate, 300), lag=(20.0, 45.0)[i % 2])
+            requests(world, f"clumps-{i}", rate, 0.0005)
+        bins = world.bins()
+        values, watched = bins.values.copy(), bins.watched.copy()
+        for start in world.random.integers(0, len(bins), 3):
+            values[start : start + 40], watched[start : start + 40] = np.nan, False
+        events = advance(State.empty(), replace(bins, values=values, watched=watched), [], world.plan())[1]
+        opened += sum(e.event == "opened" for e in events)
+    assert opened <= 52 + 1.645 * 52**0.5
+
+
+@pytest.mark.parametrize(
+    ("rate", "lag", "within", "minutes", "loss"),
+    [
+        (200, 20.0, 300, 30, 1.0),
+        (20, 20.0, 300, 30, 1.0),
+        (200, 20.0, 300, 30, 0.3),
+        (2000, 600.0, 3600, 120, 1.0),
+    ],
+)
+def test_what_a_flow_lost_is_counted_from_its_onset_to_the_last_that_comes(
+    rate: float, lag: float, within: int, minutes: int, loss: float
+) -> None:
+    held = []
+    for seed in range(8):
+        start = 2 * DAY + 600
+        world = World(3 * DAY, 700 + seed)
+        passes_on(world, "parser", rate, loss, start, minutes, lag)
+        world.signals[0] = replace(world.signals[0], within=within)
+        events = advance(State.empty(), world.bins(), [], world.plan())[1]
+        (over,) = [e.incident.findings[0] for e in events if e.event == "resolved"]
+        assert abs(over.onset - START - 60 * start) <= 60
+        assert over.lost == pytest.approx(world.lost["parser"], rel=0.03)
+        held.append(over.lost_low <= world.lost["parser"] <= over.lost_high)
+    assert sum(held) >= (7 if lag < 60 else 5)  # of 8; what takes long is known less well than is said
+
+
 @pytest.mark.parametrize("weekend", [0.5, 0.25])
 def test_the_first_weekend_is_no_loss_and_a_stop_is(weekend: float) -> None:
     opened = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from collector.bins import Bins, SeriesKey, SeriesTable
 from detectors.plan import Plan, lay
@@ -71,12 +72,9 @@ def demand(
 def _autoregressive(world: World, sd: float, tau: float) -> NDArray[np.float64]:
     keep = np.exp(-1 / tau)
     noise = world.random.normal(0, sd * np.sqrt(1 - keep * keep), world.length)
-    out = np.empty(world.length)
-    level = world.random.normal(0, sd) if sd else 0.0
-    for i, step in enumerate(noise):
-        level = keep * level + step
-        out[i] = level
-    return out
+    first = world.random.normal(0, sd) if sd else 0.0
+    out, _ = lfilter([1.0], [1.0, -keep], noise, zi=np.array([keep * first]))
+    return np.asarray(out)
 
 
 def between(world: World, start: int, minutes: int) -> NDArray[np.bool_]:
