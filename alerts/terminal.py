@@ -118,7 +118,9 @@ class Terminal:
         if not changed:
             return
         when = self._time()
-        head = cut(title or clean(card.channel), width - 14 - cells(when))
+        # A card from before a restart is known by what it says now.
+        title = title or next((words(line) for line in body if line), clean(card.channel))
+        head = cut(title, width - 14 - cells(when))
         self._write((("✎ edited: ", "bold"), (head, ""), (f"  {when}" if when else "", "dim")))
         for line in changed:
             for piece in wrap(line, width - 2):

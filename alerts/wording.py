@@ -146,7 +146,10 @@ def lead(incident: Incident) -> Finding:
         flow = finding.kind == "data_loss" and finding.signal.kind == "flow"
         lost = finding.lost if math.isfinite(finding.lost) else 0.0
         rank = RANKS.index(severity_of(finding))
-        return finding.phase != "cleared", rank, 3 if flow else order[finding.kind], lost
+        kind = 3 if flow else order[finding.kind]
+        if finding.kind == "no_data" and finding.phase == "cleared":
+            kind = -1  # that it was silent for a while is no news once it is heard
+        return finding.phase != "cleared", rank, kind, lost
 
     return max(incident.findings, key=weight)
 

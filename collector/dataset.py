@@ -53,7 +53,11 @@ def read(folder: Path, width: int, grace: int, start: int | None = None, end: in
     """
     if not folder.is_dir():
         raise BadInput(
-            str(folder), 0, "", "no such folder", "a dataset: a folder with metrics.csv or .parquet"
+            str(folder),
+            0,
+            "",
+            "a file" if folder.exists() else "no such folder",
+            "a dataset: a folder with metrics.csv or .parquet",
         )
     sheets = [tabular.read(path, name, ("time", "value", "received")) for path, name in _metric_files(folder)]
     found = measured.cells(sheets, width)
@@ -79,7 +83,7 @@ def _metric_files(folder: Path) -> list[tuple[Path, str]]:
     if len(there) != 1:
         found = " and ".join(path.name for path in there) or "no metrics"
         expected = "one of metrics.csv, metrics.parquet, or a folder metrics"
-        raise BadInput(folder.name, 0, "", found, expected)
+        raise BadInput(folder.name or str(folder), 0, "", found, expected)
     if not parts.is_dir():
         return [(there[0], there[0].name)]
     files = [path for path in sorted(parts.iterdir()) if not path.name.startswith((".", "_"))]

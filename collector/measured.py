@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from collector import moments
 from collector.bins import SeriesKey
 from collector.errors import shown
-from collector.tabular import Column, Sheet
+from collector.tabular import A_NAME, Column, Sheet, is_name
 
 NEEDED = ("time", "service", "metric", "value")
 NAMED = (*NEEDED, "version", "received")
@@ -209,6 +209,11 @@ def _joined(sheets: Sequence[Sheet], name: str) -> tuple[Whole, list[str]]:
         column = sheet.columns.get(name, Column(np.full(sheet.rows, -1, dtype=np.int64), []))
         if name in ("service", "metric") and (column.codes < 0).any():
             raise sheet.bad(int(np.argmax(column.codes < 0)), name, "nothing", f"the name of a {name}")
+        by_hand = name in NAMED and sheet.path.suffix == ".csv"
+        odd = [i for i, text in enumerate(column.texts) if by_hand and not is_name(text)]
+        if odd and (rows := np.flatnonzero(np.isin(column.codes, odd))).size:
+            text = column.texts[int(column.codes[rows[0]])]
+            raise sheet.bad(int(rows[0]), name, shown(text), A_NAME)
         place = np.array(
             [places.setdefault(text, len(places)) for text in column.texts] + [-1], dtype=np.int64
         )

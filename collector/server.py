@@ -19,6 +19,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,6 +30,7 @@ from collector.points import Readings
 
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
+DOORS = "POST /v1/metrics (OTLP), POST /deployments, GET /healthz"
 _RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 
 
@@ -102,13 +104,22 @@ def app(door: Door) -> Starlette:
         answer = await run_in_threadpool(door.health)
         return JSONResponse(dict(answer), 503 if answer.get("ok") is False else 200)
 
-    return Starlette(
+    answers = Starlette(
         routes=[
             Route("/v1/metrics", metrics, methods=["POST"]),
             Route("/deployments", deployments, methods=["POST"]),
             Route("/healthz", health, methods=["GET"]),
-        ]
+        ],
+        exception_handlers={404: _elsewhere, 405: _elsewhere},
     )
+    answers.router.redirect_slashes = False  # an exporter that does not follow would lose its counts
+    return answers
+
+
+async def _elsewhere(_: Request, error: Exception) -> Response:
+    """There is no such door: say which there are."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+    return JSONResponse({"error": f"expected one of {DOORS}"}, status, headers)
 
 
 def _media_type(request: Request) -> str:

@@ -21,6 +21,12 @@ from numpy.typing import NDArray
 from collector.errors import BadInput, shown
 
 SUFFIXES = (".csv", ".parquet")
+A_NAME = "a name without control characters, and without spaces around it"
+
+
+def is_name(text: str) -> bool:
+    """Can people read it, write it in a configuration, and mean the same?"""
+    return text.isprintable() and text == text.strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ LATE_DATA = 2
 EXPLAINS = 0.8  # share of the extra errors that a slice must hold to be named
 Z95 = 1.96
 CORRELATED = 30.0  # intervals for which demand strays from its level in one direction
+BEFORE = 10  # intervals before a fault that show that there was none
 ONE_FAULT = 30  # intervals between onsets of what failed and what went missing
 
 
@@ -228,9 +229,12 @@ def _time(bins: Bins, number: int) -> int:
 
 
 def _young(chart: Any, seasons: Any, plan: Plan, c: int) -> bool:
-    """Too little history to wake anybody: a demand that was not seen for a day, anything not seen 30 times."""
+    """Too little history to wake anybody: a demand that was not seen for a day, a flow that was not seen 30 times,
+    errors that were never seen to be few."""
     if plan.kind[c] == THROUGHPUT:
         return bool(seasons[plan.season[c]].days < 1)
+    if plan.kind[c] == ERROR:
+        return bool(chart.onset - chart.first < BEFORE)
     return bool(chart.seen < 30) and plan.kind[c] == FLOW
 
 

@@ -211,13 +211,17 @@ def _doubts(told: dict[str, Any]) -> list[str]:
     return said
 
 
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def lines(told: dict[str, Any]) -> list[str]:
     """The summary for a terminal."""
     said = [
-        f"{told['from']} to {told['to']}: {told['bins']} intervals of {told['interval']} s, "
-        f"{told['series']} series, {told['signals']} signals, in {told['seconds']:.1f} s "
+        f"{told['from']} to {told['to']}: {_many(told['bins'], 'interval')} of {told['interval']} s, "
+        f"{told['series']} series, {_many(told['signals'], 'signal')}, in {told['seconds']:.1f} s "
         f"({told['signal_bins_per_second']:,} signal-bins/s)",
-        f"{told['incidents']} incidents, {told['events']} events",
+        f"{_many(told['incidents'], 'incident')}, {_many(told['events'], 'event')}",
         *_doubts(told),
     ]
     for one in told.get("labels", ()):
@@ -237,5 +241,5 @@ def lines(told: dict[str, Any]) -> list[str]:
         )
     if "labels" in told:
         allowed = told["budget"]["false_alerts_allowed"]
-        said.append(f"{told['false_alerts']} false alerts; the budget allows {allowed:g}")
+        said.append(f"{_many(told['false_alerts'], 'false alert')}; the budget allows {allowed:.3g}")
     return [printable(line) for line in said]

@@ -150,12 +150,16 @@ _EXPECTED = {
     "float_type": "a number",
     "missing": "it (it must be given)",
     "too_short": "at least one",
+    "string_too_short": "a name",
+    "string_too_long": "at most 500 characters",
 }
 
 
 def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
     kind, context = error["type"], error.get("ctx", {})
     where = error["loc"]
+    if where and where[-1] == "[key]":
+        where = where[:-1]
     if kind == "unknown_key":
         where = (*where, context["key"])
         found, expected = "an unknown key", "one of " + ", ".join(context["known"])
@@ -176,7 +180,7 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
         return "nothing"
     if any("token" in str(part) for part in where):
         return "something else (not shown, it may be a secret)"
-    if value is None:
+    if value is None or value == "":
         return "nothing"
     if isinstance(value, Mapping):
         return "a mapping of " + (", ".join(map(str, value)) or "nothing")
@@ -187,7 +191,11 @@ def _said(error: ErrorDetails) -> str:
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if error["type"] == "string_pattern_mismatch":
         secret = any("token" in str(part) for part in error["loc"])
-        return "the name of a variable or file" if secret else "a name without control characters"
+        return (
+            "the name of a variable or file"
+            if secret
+            else "a name without control characters, and without spaces around it"
+        )
     if error["type"] == "rollout":
         return "either errors and total, or from, to and within"
     return f"a number {said}" if said.startswith(("greater than", "less than")) else said

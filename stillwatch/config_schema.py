@@ -79,7 +79,18 @@ def _address(value: object) -> object:
     return {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f]+$")]
+def _number(value: object) -> object:
+    """YAML takes 1e3 for a text, for want of a point."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x20]([^\x00-\x1f]*[^\x00-\x20])?$"),
+]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")]
 
 
@@ -158,7 +169,9 @@ class Service(Strict):
 
 
 class Budget(Strict):
-    false_alerts: float = Field(default=1.0, gt=0, le=1_000_000, allow_inf_nan=False)
+    false_alerts: Annotated[float, BeforeValidator(_number)] = Field(
+        default=1.0, gt=0, le=1_000_000, allow_inf_nan=False
+    )
     per: Literal["hour", "day", "week", "month"] = "week"
 
 

@@ -76,9 +76,9 @@ def by_incident(events: Iterable[Event]) -> dict[str, list[Event]]:
 
 
 def spent(alerts: int, watched: Watched, budget: Budget) -> dict[str, Any]:
-    """The budget of false alerts for the time that was watched, and what was spent of it."""
-    allowed = budget.false_alerts * (watched.end - watched.start) / budget.per
-    return {"false_alerts_allowed": _rounded(allowed), "spent": alerts, "kept": alerts <= max(allowed, 1.0)}
+    """The budget of false alerts for the time that was watched, a period at least, and what was spent of it."""
+    allowed = budget.false_alerts * max(watched.end - watched.start, budget.per) / budget.per
+    return {"false_alerts_allowed": _rounded(allowed), "spent": alerts, "kept": alerts <= allowed}
 
 
 def messages_per_week(messages: Iterable[Message], watched: Watched) -> dict[str, Any]:

@@ -295,6 +295,12 @@ def test_what_is_over_does_not_lead_while_something_else_is_wrong() -> None:
     assert lead(replace(incident, findings=(incident.findings[0], worst))) is worst
 
 
+def test_that_it_was_silent_for_a_while_does_not_lead_once_it_is_heard() -> None:
+    silent, failing = examples.no_data().incident.findings[0], examples.imports_over()
+    heard = replace(silent, phase="cleared", cleared="recovered", signal=failing.signal)
+    assert lead(replace(examples.recovering().incident, findings=(failing, heard))) is failing
+
+
 # Pieces.
 
 

@@ -134,7 +134,7 @@ def test_an_edit_of_a_card_from_before_a_restart_shows_all_of_it() -> None:
     screen = Screen()
     screen.terminal.send(edit("About *52,300* so far"), edits=Receipt("#alerts", "inc1:card"))
     assert screen.shown() == [
-        "✎ edited: #alerts  06:33 UTC",
+        "✎ edited: Opens are being lost  06:33 UTC",
         "▎ Opens are being lost",
         "▎ About 52,300 so far",
         "",

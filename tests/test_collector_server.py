@@ -499,3 +499,6 @@ def test_health_is_what_lies_behind_says(at: str, behind: Behind) -> None:
 def test_other_ways_in_are_closed(at: str) -> None:
     assert httpx2.get(f"{at}/v1/metrics").status_code == 405
     assert httpx2.get(f"{at}/").status_code == 404
+    answer = httpx2.post(f"{at}/v1/metrics/", content=b"")
+    assert answer.status_code == 404  # and not elsewhere: not every exporter follows
+    assert "POST /v1/metrics" in answer.json()["error"]

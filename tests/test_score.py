@@ -174,6 +174,14 @@ def test_the_budget_is_for_the_time_that_was_watched() -> None:
     false = [event(T0 - 9000, finding(T0 - 9000, onset=T0 - 9000), key=str(i)) for i in range(3)]
     told = score(false, (), WATCHED, Budget(1, 7 * 86400))
     assert told["budget"] == {"false_alerts_allowed": 2.0, "spent": 3, "kept": False}
+    told = score(false[:1], (), WATCHED, Budget(0.1, 7 * 86400))
+    assert told["budget"] == {"false_alerts_allowed": 0.2, "spent": 1, "kept": False}
+
+
+def test_what_is_shorter_than_the_period_of_the_budget_has_all_of_it() -> None:
+    false = [event(T0 - 9000, finding(T0 - 9000, onset=T0 - 9000))]
+    told = score(false, (), WATCHED, Budget(1, 30 * 86400))
+    assert told["budget"] == {"false_alerts_allowed": 1.0, "spent": 1, "kept": True}
 
 
 def test_messages_are_counted_by_channel_and_edits_wake_nobody() -> None:
