@@ -92,7 +92,8 @@ ThreadingHTTPServer((settings["listen"]["host"], settings["listen"]["port"]), Do
 """
 
 PLAY = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
 from stillwatch.demo import director, watcher
 watcher.COMMAND = (sys.executable, sys.argv[1], sys.argv[2])
 director.LEARNING, director.LEARNING_INTERVALS, director.REACTING = float(sys.argv[3]), 1, 0.3
@@ -121,17 +122,22 @@ def folders(tmp_path: Path) -> list[Path]:
     return list(tmp_path.glob("stillwatch-demo-*"))
 
 
-def still_running(tmp_path: Path) -> list[str]:
-    """Command lines that mention this test's folder."""
-    found = []
+def still_running(tmp_path: Path) -> dict[int, str]:
+    """By process id, the command lines that mention this test's folder."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue  # it ended meanwhile
         if str(tmp_path) in line and int(process.name) != os.getpid():
-            found.append(line)
+            found[int(process.name)] = line
     return found
+
+
+def kill_all(tmp_path: Path) -> None:
+    for process in still_running(tmp_path):
+        os.kill(process, signal.SIGKILL)
 
 
 def test_all_that_was_seen_ends_in_0_and_leaves_nothing_behind(
@@ -146,7 +152,7 @@ def test_all_that_was_seen_ends_in_0_and_leaves_nothing_behind(
     places = [said.index(part) for part in story]
     assert places == sorted(places)
     assert folders(tmp_path) == []
-    assert still_running(tmp_path) == []
+    assert still_running(tmp_path) == {}
 
 
 def test_a_stillwatch_that_says_nothing_fails_the_demo_and_the_logs_are_named(
@@ -158,7 +164,7 @@ def test_a_stillwatch_that_says_nothing_fails_the_demo_and_the_logs_are_named(
     [folder] = folders(tmp_path)
     assert str(folder) in complained
     assert (folder / "event-parser-2.log").exists()
-    assert still_running(tmp_path) == []
+    assert still_running(tmp_path) == {}
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -167,7 +173,7 @@ def test_who_stops_the_demo_stops_all_of_it(
 ) -> None:
     run = play("sees", 50)
     assert run.stdout is not None
-    alarm = threading.Timer(30, run.kill)
+    alarm = threading.Timer(30, kill_all, [tmp_path])
     alarm.start()
     for line in run.stdout:
         if "learns what is usual" in line:
@@ -178,7 +184,7 @@ def test_who_stops_the_demo_stops_all_of_it(
     assert run.returncode == 130, complained
     assert "Traceback" not in complained
     assert folders(tmp_path) == []
-    assert still_running(tmp_path) == []
+    assert still_running(tmp_path) == {}
 
 
 def test_a_stillwatch_that_does_not_start_is_named_with_its_log(
