@@ -15,6 +15,7 @@ from alerts.wording import chance, clock
 from collector.deployments import Deployment
 
 MOST_MEMBERS = 3
+SURE = 900  # seconds after the onset in which another member would have shown that it fails as well
 OTHERWISE = 0.05  # probability from which another release is worth a line
 WHAT = {"deploy": "", "rollback": " (a rollback)", "config": " (its settings)", "flag": " (a feature flag)"}
 
@@ -121,6 +122,9 @@ def _why(suspect: Suspect, now: int) -> str:
 
 def _undo(deployment: Deployment) -> str:
     service = code(deployment.service, 60)
+    if deployment.kind == "rollback":
+        # What it was put back from was taken back for a reason.
+        return f"look at {service}: going back to {code(deployment.version, 40)} may have brought this about"
     if deployment.kind == "config":
         return f"undo the change to the settings of {service}"
     if deployment.kind == "flag":
@@ -143,7 +147,11 @@ def _leave(event: Event, blamed: Sequence[Suspect]) -> str:
         return ""
     named = ", ".join(code(one, 40) for one in services[:MOST_MEMBERS])
     more = len(services) - MOST_MEMBERS
-    return f"; leave {named}{f' and {more} more' if more > 0 else ''} of this release"
+    named += f" and {more} more" if more > 0 else ""
+    began = min(f.onset for f in event.incident.findings)
+    if event.time - began < SURE:
+        return f"; nothing points to {named} of this release so far"
+    return f"; leave {named} of this release"
 
 
 def _otherwise(incident: Incident, release: str) -> list[str]:

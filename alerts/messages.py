@@ -146,7 +146,8 @@ def _slices(incident: Incident) -> list[str]:
         shares = (
             f": {percent(failed)} of the failures, {percent(traffic)} of the traffic" if failed > 0 else ""
         )
-        lines.append(f"*Only* {named}{shares}")
+        only = "Only" if not 0 < failed < 0.95 else "Mostly"
+        lines.append(f"*{only}* {named}{shares}")
     return lines
 
 
@@ -255,7 +256,7 @@ def _resolved(event: Event) -> list[str]:
     began, recovered = min(f.onset for f in findings), max(f.recovered for f in findings)
     if event.reason == "late_data":
         late = sum(f.late for f in findings)
-        first = f"{OVER} Late, not lost: {count(late)} came after all."
+        first = f"{OVER} Late, not lost: {count(late) if late > 0 else 'all'} came after all."
     elif event.reason == "expired":
         first = (
             f"{USUAL_NOW} Closed, not over: it goes on since {clock(began, event.time)} UTC and is taken for the "

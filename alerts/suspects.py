@@ -162,7 +162,7 @@ def _evidence(
 
 
 def _delay_words(seconds: int) -> str:
-    if seconds < 0:
+    if seconds <= 0:
         return "deployed as it began"
     if seconds < 120:
         return f"deployed {seconds} s before it began"

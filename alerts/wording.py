@@ -195,8 +195,8 @@ def usually(finding: Finding) -> str:
 def missing(finding: Finding) -> str:
     """`about 41,200 opens not stored`, or for a throughput `about 41,200 fewer opens stored than usual`."""
     what, done = subject(finding), verb(finding.signal.counted)
-    if finding.late > 0 and finding.cleared == "late_data":
-        return f"{count(finding.late)} {what} came after all"
+    if finding.cleared == "late_data":
+        return f"{count(finding.late) if finding.late > 0 else 'all'} {what} came after all"
     if finding.signal.kind == "throughput":
         return f"{about(finding)} fewer {what}{f' {done}' if done else ''} than usual"
     return f"{about(finding)} {what} {f'not {done}' if done else 'missing'}"

@@ -34,6 +34,7 @@ MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
 # Variance of what a flow that passes on owes, in units of chance, beforehand.
 SPREAD, SPREAD_WEIGHT = 0.15, 4.0
+MOST_OF_IT = 0.7
 LIKE_SHORTER = 8.0  # a longer span is believed like the shorter one until it was seen this many times
 MISFIT_MEMORY = 2.0 ** (-1 / 20160)
 WHOLE = 1e-6  # the same of a flow that loses nothing: what is kept has nowhere to wander to
@@ -89,7 +90,7 @@ def judge(
         picture(chart, now, exposure, mean, scatter)
         _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap)
         chart.seen += 1
-        if flow.settled <= SOON and owed_evidence(chart, flow, now, 0) >= BELIEVED:
+        if flow.settled <= SOON and owed_evidence(chart, flow, now, 0)[0] >= BELIEVED:
             return False  # it may still come; until then it teaches nothing
         learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
     if flow.settled <= SOON:
@@ -119,8 +120,11 @@ def _weigh(
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
     if flow.settled <= SOON:
-        chart.total = owed_evidence(chart, flow, now, min(reach + 1, flow.settled + 2))
+        wait = min(reach + 1, flow.settled + 2)
+        chart.total, span = owed_evidence(chart, flow, now, wait)
+        chart.back = wait + span // 2 if chart.total > 0.0 else 0
         return
+    chart.back = 0
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
     weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
     _mix(chart, unsure / (mean * mean) if mean > 0.0 else 0.0)
@@ -382,17 +386,24 @@ def _misfit(flow: Record, i: int, meant: float, usual: float, weight: float) -> 
 
 
 @compiled
-def _kept(chart: Record, flow: Record) -> float:
-    """What comes out in the end, per one that went in."""
+def comes_out(flow: Record) -> float:
+    """What comes out in the end by the curve alone, per one that went in."""
     total = 0.0
     for b in range(LAGS - 1):
         total += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
-    return total * chart.alpha[chart.best] / chart.beta[chart.best]
+    return total
 
 
 @compiled
-def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> float:
-    """Evidence (nats) that something is missing for certain, over the span where it is strongest.
+def _kept(chart: Record, flow: Record) -> float:
+    """What comes out in the end, per one that went in."""
+    return comes_out(flow) * chart.alpha[chart.best] / chart.beta[chart.best]
+
+
+@compiled
+def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> tuple[float, int]:
+    """Evidence (nats) that something is missing for certain, over the span where it is strongest; and the shortest
+    span (intervals) that owes most of it.
 
     The smaller of two: of a Student t, because it is not known by how much the sums scatter; and of a Poisson
     law with the same variance (Bennett 1962), because rare losses come in whole events.
@@ -404,7 +415,8 @@ def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> float:
     if flow.quick == 1:
         usual, weight = min(MISFIT, 0.1 * lost * lost + WHOLE), MISFIT_WEIGHT
     lost = (lost * seen_out + PRIOR_LOSS * PRIOR_LOSS_WEIGHT) / (seen_out + PRIOR_LOSS_WEIGHT)
-    best, shorter, credit = 0.0, SPREAD, SPREAD_WEIGHT if flow.quick == 1 else 0.0
+    best, owes, shorter = 0.0, 0.0, SPREAD
+    credit = SPREAD_WEIGHT if flow.quick == 1 else 0.0
     for i in range(len(SPANS)):
         span = SPANS[i]
         seen = min(flow.spread_n[i] / span, 200.0)
@@ -422,8 +434,13 @@ def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> float:
         student = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
         u = owed / variance
         whole = variance * ((1.0 + u) * math.log(1.0 + u) - u)
-        best = max(best, min(student, whole) - math.log(float(len(SPANS))))
-    return best
+        gain = min(student, whole) - math.log(float(len(SPANS)))
+        if gain > best:
+            best, owes = gain, owed
+    for span in SPANS:
+        if best <= 0.0 or owed_for_certain(flow, number, span, wait) >= MOST_OF_IT * owes:
+            return best, span
+    return best, SPANS[-1]
 
 
 @compiled

@@ -26,10 +26,11 @@ MOST_LIKE = 20.0
 ODD_ALONE = 4.0  # nats that speak for a fault in the interval before the onset
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
+NEAR = 5.0  # half-life, in intervals, of how strong a loss is just now
 FEW = 5.0  # intervals that should do to tell a part of a loss
 CLEAR_CAP = 3.0  # of which one interval gives at most so many: never the first good interval
 MOST_CAP = 30.0
-RECOVERED, EXPIRED = 1, 3
+RECOVERED, LATE, EXPIRED = 1, 2, 3
 PEAK = 6.0  # nats: evidence above it is a peak; below, single rare events make peaks of their own
 MOST_CLUMP = 9.0
 MOST_EXCESS = 8.0  # of one peak: a fault is not to deafen its chart
@@ -289,8 +290,8 @@ def raise_alarm(chart: Record, number: int, up: bool) -> None:
     j = strongest_size(chart)
     first = max(number - RING + 1, chart.first, chart.calm)
     gains = _gains(chart, number, first, up)
-    best = 0
-    for i in range(len(gains)):
+    best = min(chart.back, len(gains) - 1)
+    for i in range(best, len(gains)):
         if gains[i] > gains[best]:
             best = i
     if chart.w[j] > 0.0 and chart.since[j] < first and best >= len(gains) - 2:
@@ -306,6 +307,7 @@ def raise_alarm(chart: Record, number: int, up: bool) -> None:
         _level_before(chart)
         _sums_from_ring(chart, number)
     chart.ratio = chart.rx / chart.rm if chart.rm > 0.0 else 1.0
+    chart.near_x, chart.near_m, chart.worst = chart.rx, chart.rm, 0.0
     lost = chart.rx - chart.rm if up else chart.rm - chart.rx
     if lost < 2.0 * math.sqrt(chart.rv + chart.rm * chart.rm / max(chart.ra, 1.0)):
         chart.raised, chart.phase = 0, 0
@@ -410,8 +412,14 @@ def stand(
     chart.rn += 0.0 if np.isnan(out_of) else out_of
     chart.rv += mean + mean * mean * spread
     fault_m, fault_x = chart.rm - chart.vm, chart.rx - chart.vx
-    if chart.v <= 0.0 and fault_m > 0.0:
-        chart.ratio = fault_x / fault_m
+    keep = forget(NEAR)
+    chart.near_x, chart.near_m = chart.near_x * keep + x, chart.near_m * keep + mean
+    chart.worst = max(chart.worst, chart.rm - chart.rx)
+    if chart.ratio < 1.0:
+        # Of a loss the strongest is remembered: when what was held up comes at once, the mean says nothing.
+        chart.ratio = min(chart.ratio, chart.near_x / max(chart.near_m, 1e-9))
+    elif chart.v <= 0.0 and fault_m > 0.0:
+        chart.ratio = max(fault_x / fault_m, 1.01)
     size = chart.ratio
     still = (
         max(math.sqrt(size), 1.0 + (size - 1.0) * part, 1.2)
@@ -429,10 +437,12 @@ def stand(
         chart.vn += 0.0 if np.isnan(out_of) else out_of
         chart.vv += mean + mean * mean * spread
     chart.phase = 2
-    if chart.v >= ENOUGH:
-        settle(chart, number, RECOVERED, 1.0)
+    if chart.v >= ENOUGH or (number - chart.onset >= lasts and chart.v >= 1.0):
+        sd = math.sqrt(chart.rv + chart.rm * chart.rm / max(chart.ra, 1.0))
+        came = size < 1.0 and chart.rm - chart.rx < min(sd, 0.1 * chart.worst)
+        settle(chart, number, LATE if came else RECOVERED, 1.0)
     elif number - chart.onset >= lasts:
-        settle(chart, number, EXPIRED, size)
+        settle(chart, number, EXPIRED, fault_x / fault_m if fault_m > 0.0 else size)
 
 
 @compiled

@@ -58,6 +58,7 @@ CHART = np.dtype(
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
         ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),
         ("like", F, DAYS_LIKE),  # levels of other days, evidence
+        ("back", I),  # intervals: a fault that is told now began at least so long ago
         ("total", F),  # the evidence of all sizes together
         ("peak", F), ("excess", F), ("peaks", F),  # its peaks while all was well: this one, mean excess, how many
         ("odd", I),  # 1: one odd interval waits to be explained
@@ -65,6 +66,8 @@ CHART = np.dtype(
         # of the usual, counts that came late after all; evidence and sums of being as before
         ("raised", I), ("onset", I), ("onset_low", I), ("onset_high", I), ("ra", F), ("rb", F),
         ("rx", F), ("rm", F), ("rn", F), ("rv", F), ("ratio", F), ("came_late", F), ("strength", F),
+        ("near_x", F), ("near_m", F),  # counted and expected over the last few intervals of a raised chart
+        ("worst", F),  # the most that was missing at any time
         ("v", F), ("v_since", I), ("vx", F), ("vm", F), ("vn", F), ("vv", F),
         ("phase", I),  # in this interval: 0 nothing, 1 raised, 2 standing, 3 cleared
         ("why", I),  # cleared because: 1 recovered, 2 late data, 3 expired

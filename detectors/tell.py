@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from detectors.findings import Cleared, Finding, FindingKind, Phase, Trace
+from detectors.flow import comes_out
+from detectors.judge import LATE, settle
 from detectors.memory import RING, Columns
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, Rows
 
@@ -27,7 +29,6 @@ FINDING: dict[int, FindingKind] = {
     ROLLOUT_FLOW: "rollout",
 }
 WHY: dict[int, Cleared] = {1: "recovered", 2: "late_data", 3: "expired"}
-LATE_DATA = 2
 EXPLAINS = 0.8  # share of the extra errors that a slice must hold to be named
 Z95 = 1.96
 CORRELATED = 30.0  # intervals for which demand strays from its level in one direction
@@ -57,26 +58,30 @@ def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
     raised charts have lost, and into the rings of all. Returns whether any that is raised changed."""
     charts, changed = columns.charts, False
     known = np.flatnonzero(bins.late.interval == index)
+    heard = [_was_judged(charts, bins, int(i), int(bins.start // bins.width + index)) for i in known]
     if len(known):
         _remember_late(charts, plan, bins, known, int(bins.start // bins.width + index))
-    for i in known:
+    for i, judged in zip(known, heard, strict=True):
         number, row = int(bins.late.start[i]) // bins.width, int(bins.late.row[i])
         for c in np.flatnonzero((charts.raised == 1) & (plan.kind != TALLY)):
-            if number < charts.onset[c]:
-                continue
+            if number < charts.onset[c] or (plan.kind[c] == THROUGHPUT and not judged[c]):
+                continue  # where nobody listened, nothing was expected of a throughput either
             counted = _sums(plan.counted, int(c), row)
-            out_of = plan.kind[c] == ERROR and _sums(plan.out_of, int(c), row)
+            out_of = plan.kind[c] in (ERROR, FLOW) and _sums(plan.out_of, int(c), row)
             if counted:
                 charts.rx[c] += bins.late.count[i]
-                charts.came_late[c] += bins.late.count[i]
+                charts.came_late[c] += bins.late.count[i] if judged[c] else 0.0
             if out_of:
                 charts.rn[c] += bins.late.count[i]
-                charts.rm[c] += bins.late.count[i] * charts.ra[c] / charts.rb[c]
+                comes = charts.ra[c] / charts.rb[c]
+                if plan.kind[c] == FLOW:
+                    comes *= comes_out(columns.flows[plan.lag[c]])
+                charts.rm[c] += bins.late.count[i] * comes
             if counted or out_of:
                 changed = True
                 charts.phase[c] = 2
                 if counted and plan.kind[c] in (THROUGHPUT, FLOW):
-                    _close_if_all_came(charts, int(c), int(bins.start // bins.width + index))
+                    _close_if_all_came(columns, plan, int(c), int(bins.start // bins.width + index))
         for c in np.flatnonzero((charts.s_raised == 1) & (charts.s_onset <= number)):
             if _sums(plan.counted, int(c), row) or _sums(plan.out_of, int(c), row):
                 charts.s_lost[c] = max(0.0, charts.s_lost[c] - bins.late.count[i])
@@ -118,12 +123,23 @@ def _sums(rows: Rows, c: int, row: int) -> bool:
     return bool(row in rows.row[rows.members[first] : rows.members[last]])
 
 
-def _close_if_all_came(charts: Any, c: int, now: int) -> None:
+def _was_judged(charts: Any, bins: Bins, i: int, now: int) -> NDArray[np.bool_]:
+    """bool[charts]: was something expected in the interval of late row i? Of what is older than the rings, yes."""
+    number = int(bins.late.start[i]) // bins.width
+    if number <= now - RING:
+        return np.ones(len(charts), dtype=np.bool_)
+    return ~np.isnan(charts.ring_m[:, number % RING])
+
+
+def _close_if_all_came(columns: Columns, plan: Plan, c: int, now: int) -> None:
+    charts = columns.charts
     lost, _, high = _lost(charts, c, -1.0)
     if charts.came_late[c] > 0 and lost <= max(1.0, 0.02 * charts.rm[c], 0.5 * (high - lost)):
-        charts.raised[c], charts.phase[c], charts.why[c] = 0, 3, LATE_DATA
         charts.v_since[c] = now
-        charts.w[c], charts.total[c] = 0.0, 0.0
+        settle(charts[c], now, LATE, 1.0)
+        if plan.kind[c] == FLOW:
+            flow = columns.flows[plan.lag[c]]
+            flow.owed_ring[:] = flow.owed
 
 
 def _lost(charts: Any, c: int, sign: float) -> tuple[float, float, float]:
@@ -147,7 +163,8 @@ def _failed(charts: Any, plan: Plan, c: int, now: int) -> tuple[float, float]:
     e = plan.failures[c]
     if e < 0:
         return 0.0, 0.0
-    if charts.onset[e] > 0 and abs(int(charts.onset[e]) - int(charts.onset[c])) <= ONE_FAULT:
+    goes_on = charts.raised[e] == 1 or charts.v_since[e] > charts.onset[c]
+    if goes_on and charts.onset[e] > 0 and abs(int(charts.onset[e]) - int(charts.onset[c])) <= ONE_FAULT:
         return max(0.0, float(charts.rx[e] - charts.rm[e])), float(charts.rv[e])
     slots = np.arange(max(int(charts.onset[c]), now - RING + 1), now + 1) % RING
     extra = charts.ring_x[e][slots] - charts.ring_m[e][slots]
@@ -185,6 +202,7 @@ def _of_family(
     missing, low, high = _lost(charts, c, sign)
     failed, spread = _failed(charts, plan, c, _number(bins, index))
     low, high = _added(missing, low, high, failed, spread)
+    low, high = float(np.floor(low)), float(np.ceil(high))  # events are whole
     onset = min((charts.onset[d] for d in raised), default=charts.onset[c])
     signal, chart = plan.signals[plan.family[c]], plan.charts[c]
     slice_, share = _slice(charts, plan, family, c, _number(bins, index))
@@ -235,7 +253,7 @@ def _young(chart: Any, seasons: Any, plan: Plan, c: int) -> bool:
         return bool(seasons[plan.season[c]].days < 1)
     if plan.kind[c] == ERROR:
         return bool(chart.onset - chart.first < BEFORE)
-    return bool(chart.seen < 30) and plan.kind[c] == FLOW
+    return bool(plan.kind[c] == FLOW and chart.seen < 30)
 
 
 def _slice(

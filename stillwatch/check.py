@@ -57,7 +57,7 @@ def signal_lines(settings: Settings, table: SeriesTable | None) -> list[str]:
     body = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    return [f"{len(signals)} signals, {whose}:", *body]
+    return [f"{len(signals)} {'signal' if len(signals) == 1 else 'signals'}, {whose}:", *body]
 
 
 def _row(signal: Signal, table: SeriesTable | None) -> list[str]:

@@ -29,6 +29,7 @@ from alerts.incidents import Event
 from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
 from detectors import discover, plan
+from detectors.compiled import is_cached
 from stillwatch import clock, engine, selfwatch
 from stillwatch.config import Settings
 from stillwatch.live import Judgement, Live
@@ -98,6 +99,10 @@ def _plan(settings: Settings, table: SeriesTable) -> plan.Plan:
 def _warm_up(settings: Settings) -> None:
     """The step compiles itself when it is first taken, once on each machine: better now than in a tick."""
     begun = time.monotonic()
+    if not is_cached():
+        log.info(
+            "compiling the detectors, once on this machine; the door opens in about a quarter of a minute"
+        )
     width = settings.interval
     nothing = Bins(0, width, np.array([width]), np.full((1, 0), np.nan), np.ones(1, dtype=np.bool_))
     engine.advance(engine.State.empty(), nothing, (), _plan(settings, SeriesTable()))

@@ -170,17 +170,29 @@ def test_the_card_names_the_member_to_put_back_and_those_to_leave() -> None:
     assert "*Suspect:* `contact-importer` `3.45.0`, almost certainly (97 %)" in card
     assert "deployed 2 min before it began, at 06:31 UTC, by imports-team" in card
     assert "version 3.45.0 fails, the others do not" in card
-    assert (
-        "*To do:* put `contact-importer` back to `3.44.0`; leave `event-parser`, `mail-sender` of this release."
-        in card
-    )
+    to_do = "*To do:* put `contact-importer` back to `3.44.0`; "
+    assert to_do + "nothing points to `event-parser`, `mail-sender` of this release so far." in card
+    event = examples.error_spike()
+    later = everything(said(replace(event, time=event.time + 900))[0])
+    assert to_do + "leave `event-parser`, `mail-sender` of this release." in later
+
+
+def test_a_rollback_that_is_suspected_is_not_taken_back_blindly() -> None:
+    event = examples.error_spike()
+    suspect = event.incident.suspects[0]
+    back = replace(suspect.deployment, kind="rollback", version="3.44.0", previous_version="3.45.0")
+    incident = replace(event.incident, suspects=(replace(suspect, deployment=back),))
+    card = everything(said(replace(event, incident=incident))[0])
+    assert "look at `contact-importer`: going back to `3.44.0` may have brought this about" in card
+    assert "back to `3.45.0`" not in card
 
 
 def test_a_release_that_broke_two_services_is_named_with_both_members_once() -> None:
     card = everything(said(examples.joined())[0])
     assert "*Suspect:* release `release-20220413-0631`, almost certainly (97 %)" in card
     assert (
-        "put `contact-importer` back to `3.44.0`, and put `event-parser` back to `2.12.0`; leave `mail-sender`"
+        "put `contact-importer` back to `3.44.0`, and put `event-parser` back to `2.12.0`; "
+        "nothing points to `mail-sender` of this release so far"
     ) in card
 
 

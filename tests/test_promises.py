@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from world import DAY, START, World, arrivals, passes_on, requests
+from world import DAY, START, World, arrivals, asks, between, passes_on, requests
 
 from alerts import jsonl
 from alerts.incidents import Event
-from collector.bins import Bins
+from collector.bins import Bins, Late, SeriesKey
 from collector.deployments import Deployment
 from detectors.plan import Plan
+from detectors.signals import Term
 from stillwatch.engine import State, advance
 from stillwatch.snapshot import dump, load
 
@@ -228,3 +229,88 @@ def test_the_first_weekend_is_no_loss_and_a_stop_is(weekend: float) -> None:
         opened += [(e.time - START) // 60 - 4 * DAY - 700 for e in events if e.event == "opened"]
     assert len(opened) == 4
     assert all(0 <= minutes <= 4 for minutes in opened)
+
+
+def heard_late(bins: Bins, first: int, last: int) -> Bins:
+    """The same, but nobody listened from `first` to `last`, and all that came meanwhile was heard afterwards."""
+    values, watched = bins.values.copy(), bins.watched.copy()
+    times, rows = np.meshgrid(np.arange(first, last), np.arange(values.shape[1]), indexing="ij")
+    late = Late(
+        np.full(times.size, last), START + 60 * times.ravel(), rows.ravel(), values[first:last].flatten()
+    )
+    values[first:last], watched[first:last] = np.nan, False
+    return replace(bins, values=values, watched=watched, late=late)
+
+
+@pytest.mark.parametrize(("loss", "first", "last"), [(0.1, 15, 18), (0.5, 10, 22), (1.0, 8, 18)])
+def test_what_comes_late_over_a_gap_does_not_end_a_loss(loss: float, first: int, last: int) -> None:
+    start = 3 * DAY + 600
+    world = World(4 * DAY, 11)
+    passes_on(world, "parser", 200, loss, start, 60)
+    bins = heard_late(world.bins(), start + first, start + last)
+    events = advance(State.empty(), bins, [], world.plan())[1]
+    over = [e for e in events if e.event == "resolved"]
+    assert [e.reason for e in over] == ["recovered"]
+    assert over[0].time - START >= 60 * (start + 60)
+    assert over[0].incident.findings[0].lost == pytest.approx(world.lost["parser"], rel=0.1)
+
+
+def test_a_pause_that_is_made_up_for_is_over_and_hides_no_later_loss() -> None:
+    start = 3 * DAY + 600
+    for seed in range(4):
+        world = World(4 * DAY, 20 + seed)
+        passes_on(world, "parser", 80, 0.3, start + 360, 60)
+        out = world.series[SeriesKey("parser", "stored")]
+        out[start + 15] += out[start : start + 15].sum()
+        out[start : start + 15] = 0.0
+        events = advance(State.empty(), world.bins(), [], world.plan())[1]
+        first, second = [e for e in events if e.event == "resolved"]
+        assert (first.reason, second.reason) == ("late_data", "recovered")
+        assert first.time - START <= 60 * (start + 40)
+        assert first.incident.findings[0].lost_low == 0
+        assert second.incident.findings[0].lost == pytest.approx(world.lost["parser"], rel=0.15)
+
+
+def test_every_event_has_a_number_of_its_own_also_when_a_loss_comes_back() -> None:
+    start = 3 * DAY + 600
+    world = World(4 * DAY, 12)
+    passes_on(world, "parser", 200, 0.5, start, 60)
+    bins = world.bins()
+    late = round(world.lost["parser"] * 20 / 60)  # as if all of it had come after all, which then goes on
+    row = world.table().keys.index(SeriesKey("parser", "stored"))
+    at = np.array([start + 20])
+    bins = replace(
+        bins, late=Late(at, START + 60 * (at - 5), np.array([row]), np.array([late], dtype=np.float64))
+    )
+    events = advance(State.empty(), bins, [], world.plan())[1]
+    assert [e.reason for e in events if e.event == "resolved"] == ["late_data", "recovered"]
+    assert len({(e.incident.id, e.number) for e in events}) == len(events)
+
+
+def test_failures_that_were_told_and_are_over_are_not_counted_with_a_later_loss() -> None:
+    start = 3 * DAY + 600
+    world = World(4 * DAY, 13)
+    passes_on(world, "importer", 200, 0.3, start + 17, 30)
+    received = world.series[SeriesKey("importer", "received")]
+    stored = world.series[SeriesKey("importer", "stored")]
+    failed = world.random.binomial(stored.astype(np.int64), np.where(between(world, start, 15), 0.4, 0.001))
+    world.series[SeriesKey("importer", "stored")] = stored - failed
+    world.add("importer", "failed", failed)
+    counted = (Term("importer", "stored"), Term("importer", "failed"))
+    world.signals[0] = replace(world.signals[0], counted=counted)
+    asks(world, "importer", imports=("failed", "received"))
+    assert received.sum() > 0
+    events = advance(State.empty(), world.bins(), [], world.plan())[1]
+    losses = [
+        f for e in events if e.event == "resolved" for f in e.incident.findings if f.kind == "data_loss"
+    ]
+    assert losses[-1].failed < 10
+    assert losses[-1].lost == pytest.approx(world.lost["importer"], rel=0.1)
+
+
+def test_a_state_can_be_saved_while_what_is_young_is_told_of() -> None:
+    world = World(60, 14)
+    passes_on(world, "parser", 300, 1.0, 25, 20)
+    state, events = advance(State.empty(), world.bins().cut(0, 40), [], world.plan())
+    assert any(f.young for e in events for f in e.incident.findings)
+    assert dump(load(dump(state))) == dump(state)

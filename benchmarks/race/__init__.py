@@ -1,0 +1,1 @@
+"""A race on seeded worlds: Stillwatch, the optimum, and what people use instead."""
