@@ -4,7 +4,8 @@ In: a plain function over arrays and numbers. Out: the same function, compiled a
 a cache. Never: anything that the plain function would not do.
 
 The compiler's own cache asks only whether the file of a function has changed, not the files of the functions
-that it calls. So the cache lies in a folder named by a hash of all the files of this room.
+that it calls. So the cache lies in a folder named by a hash of all the files of this room. Nor does it lock:
+two processes that compile at once may write under one name, and the next one would run the wrong code.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from numba import njit
 from numba.core import config
+from numba.core.caching import FunctionCache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,6 +60,43 @@ def is_cached() -> bool:
     return CACHE.exists()
 
 
+_turn = threading.RLock()
+_deep = [0]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While no other thread or process reads or writes the cache."""
+    with _turn:
+        _deep[0] += 1
+        try:
+            if _deep[0] > 1:
+                yield
+                return
+            folder = Path(getattr(config, "CACHE_DIR"))  # noqa: B009  see above
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / "lock").open("w") as lock:
+                flock(lock, LOCK_EX)
+                yield
+        finally:
+            _deep[0] -= 1
+
+
+class _Cache(FunctionCache):
+    """The compiler's cache of one function, used by one at a time."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with _alone():
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with _alone():
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function`; its plain form stays reachable as `.py_func`, which the tests use as a twin."""
-    return cast(Callable[P, R], njit(cache=True)(function))
+    made: Any = njit(function)
+    if made is not function:  # the compiler can be switched off
+        made._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return cast(Callable[P, R], made)

@@ -17,7 +17,7 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import FAST_LEVELS
-from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
+from detectors.judge import BELIEVED, LATE, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import EDGE_WEIGHT, LAGS, LEVELS, RING, SPANS, Floats, Record
 from detectors.memory import SIZES as COUNT
 from detectors.throughput import add_to_day as count_day
@@ -27,6 +27,8 @@ DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
 PART = 0.1  # of a loss: while it goes on, the loss is not over; what went in meanwhile comes late
 CAP = 6.0
+PATIENCE = 60  # seconds for which what is owed may still come, before a longer pause was seen
+HELD = 8.0  # nats that something is held up
 SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
 CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
 READY = 10  # intervals that must have taught the curve before it may judge
@@ -56,10 +58,12 @@ def judge(
     reach: int,
     cap: float,
     lasts: int,
+    patience: int,
 ) -> bool:
     """One interval of a flow: n went in, x came out, NaN = not measured.
 
-    hour: how much of what is due comes at this hour; reach: of the lag, in intervals. Returns whether the
+    hour: how much of what is due comes at this hour; reach: of the lag, in intervals; patience: PATIENCE, in
+    intervals. Returns whether the
     interval may teach what the hour does.
     """
     flow.reach = reach
@@ -84,14 +88,20 @@ def judge(
         stand(chart, now, x, exposure, np.nan, lasts, PART)
         if chart.raised == 0:
             flow.owed_ring[:] = flow.owed  # what the fault owed is told and settled
+            flow.held = 0
+            if chart.why == LATE:
+                flow.pause = max(flow.pause, float(now - chart.onset))
         return False
     owe(flow, now, mean, unsure, mean - x if ready else 0.0)
     if ready:
         picture(chart, now, exposure, mean, scatter)
-        _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap)
+        _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap, patience)
         chart.seen += 1
-        if flow.settled <= SOON and owed_evidence(chart, flow, now, 0)[0] >= BELIEVED:
-            return False  # it may still come; until then it teaches nothing
+        if flow.settled <= SOON:
+            owed, _ = owed_evidence(chart, flow, now, 0)
+            _learn_pause(flow, now, owed)
+            if owed >= BELIEVED:
+                return False  # it may still come; until then it teaches nothing
         learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
     if flow.settled <= SOON:
         chart.best = LEVELS - 1  # what is passed on keeps its share; faster levels follow the lag's noise
@@ -117,10 +127,11 @@ def _weigh(
     unsure: float,
     reach: int,
     cap: float,
+    patience: int,
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
     if flow.settled <= SOON:
-        wait = min(reach + 1, flow.settled + 2)
+        wait = min(reach + 1, flow.settled + 2, max(patience, int(flow.pause) + 1))
         chart.total, span = owed_evidence(chart, flow, now, wait)
         chart.back = wait + span // 2 if chart.total > 0.0 else 0
         return
@@ -128,6 +139,16 @@ def _weigh(
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
     weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
     _mix(chart, unsure / (mean * mean) if mean > 0.0 else 0.0)
+
+
+@compiled
+def _learn_pause(flow: Record, now: int, owed: float) -> None:
+    """How long is what comes out held up at times, and then made up for? owed: evidence (nats) with no wait."""
+    if owed >= HELD:
+        flow.held = now if flow.held == 0 else flow.held
+    elif owed < 1.0 and flow.held > 0:
+        flow.pause = max(flow.pause, float(now - flow.held))
+        flow.held = 0
 
 
 @compiled

@@ -106,6 +106,7 @@ def flow_record(depth: int) -> np.dtype[Any]:
             ("usual", F, LAGS),  # what usually went in, by lag block
             ("reach", I), ("quick", I),  # of the lag, in intervals; 1 if it is passed on rather than converted
             ("settled", I),  # intervals after which all but a hundredth has come out
+            ("held", I), ("pause", F),  # since when something is held up, 0 = nothing; the longest such pause
             ("fits", I),  # intervals that taught the curve
             ("due", F),  # what the curve expects now
             ("young", F), ("edge", F),  # how much of the expected entered just now, and how suddenly

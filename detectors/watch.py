@@ -37,7 +37,7 @@ class Laid(NamedTuple):
 
     alone: charts that stand for their signal, and are listened to for silence. per_budget: intervals in the
     budget's time, per false alert. lasts: see judge.stand. within: intervals, of rollouts that compare flows.
-    quick: flows that pass on. quarters: of an hour, in an interval.
+    quick: flows that pass on. patience: see flow.judge. quarters: of an hour, in an interval.
     """
 
     kind: Wholes
@@ -51,6 +51,7 @@ class Laid(NamedTuple):
     quick: NDArray[np.bool_]
     per_budget: float
     lasts: int
+    patience: int
     quarters: float
 
 
@@ -108,6 +109,7 @@ def _laid(plan: Plan) -> Laid:
         np.array([w <= QUICK for w in within], dtype=np.bool_),
         plan.budget.per / plan.width / plan.budget.false_alerts,
         LASTS // plan.width,
+        -(-flow.PATIENCE // plan.width),
         plan.width / 900.0,
     )  # fmt: skip
 
@@ -185,7 +187,8 @@ def _judge(columns: Columns, laid: Laid, c: int, x: float, n: float, position: f
         hour = 1.0
         if laid.season[c] >= 0:
             hour = flow.hour_factor(columns.seasons[laid.season[c]], position)
-        teaches = flow.judge(chart, flow_of, odds, now, x, n, hour, laid.reach[laid.lag[c]], cap, laid.lasts)
+        reach = laid.reach[laid.lag[c]]
+        teaches = flow.judge(chart, flow_of, odds, now, x, n, hour, reach, cap, laid.lasts, laid.patience)
         if teaches and laid.season[c] >= 0:
             flow.add_to_day(columns.seasons[laid.season[c]], flow_of, x, position, laid.quarters)
     elif kind == ROLLOUT:

@@ -314,3 +314,17 @@ def test_a_state_can_be_saved_while_what_is_young_is_told_of() -> None:
     state, events = advance(State.empty(), world.bins().cut(0, 40), [], world.plan())
     assert any(f.young for e in events for f in e.incident.findings)
     assert dump(load(dump(state))) == dump(state)
+
+
+def test_pauses_that_are_always_made_up_for_are_told_once_at_most() -> None:
+    world = World(4 * DAY, 15)
+    passes_on(world, "parser", 200, 1.0, 3 * DAY + 900, 30)
+    world.signals[0] = replace(world.signals[0], within=300)
+    out = world.series[SeriesKey("parser", "stored")]
+    for start in range(DAY, 3 * DAY + 600, 240):  # every restart takes three minutes
+        out[start + 3] += out[start : start + 3].sum()
+        out[start : start + 3] = 0.0
+    events = advance(State.empty(), world.bins(), [], world.plan())[1]
+    opened = [(e.time - START) // 60 for e in events if e.event == "opened"]
+    assert len(opened) <= 2
+    assert 3 * DAY + 902 <= opened[-1] <= 3 * DAY + 908  # and a stop is seen soon nevertheless
