@@ -28,6 +28,7 @@ SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
 PART = 0.1  # of a loss: while it goes on, the loss is not over; what went in meanwhile comes late
 CAP = 6.0
 PATIENCE = 60  # seconds for which what is owed may still come, before a longer pause was seen
+LARGE = 0.1  # share that is told soon; a small part that is held up for some minutes is common
 HELD = 8.0  # nats that something is held up
 SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
 CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
@@ -98,7 +99,7 @@ def judge(
         _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap, patience)
         chart.seen += 1
         if flow.settled <= SOON:
-            owed, _ = owed_evidence(chart, flow, now, 0)
+            owed, _ = owed_evidence(chart, flow, now, 0, 0.0)
             _learn_pause(flow, now, owed)
             if owed >= BELIEVED:
                 return False  # it may still come; until then it teaches nothing
@@ -131,11 +132,16 @@ def _weigh(
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
     if flow.settled <= SOON:
-        wait = min(reach + 1, flow.settled + 2, max(patience, int(flow.pause) + 1))
-        chart.total, span = owed_evidence(chart, flow, now, wait)
+        wait = min(reach + 1, flow.settled + 2)
+        chart.total, span = owed_evidence(chart, flow, now, wait, 0.0)
+        soon = min(wait, max(patience, int(flow.pause) + 1))
+        if soon < wait:
+            total, large = owed_evidence(chart, flow, now, soon, LARGE)
+            if total > chart.total:
+                chart.total, span, wait = total, large, soon
         chart.back = wait + span // 2 if chart.total > 0.0 else 0
         return
-    chart.back = 0
+    chart.back, chart.steady = 0, 0.0
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
     weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
     _mix(chart, unsure / (mean * mean) if mean > 0.0 else 0.0)
@@ -422,13 +428,13 @@ def _kept(chart: Record, flow: Record) -> float:
 
 
 @compiled
-def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> tuple[float, int]:
+def owed_evidence(chart: Record, flow: Record, number: int, wait: int, least: float) -> tuple[float, int]:
     """Evidence (nats) that something is missing for certain, over the span where it is strongest; and the shortest
     span (intervals) that owes most of it.
 
     The smaller of two: of a Student t, because it is not known by how much the sums scatter; and of a Poisson
     law with the same variance (Bennett 1962), because rare losses come in whole events.
-    wait: intervals after which what went in must have come out.
+    wait: intervals after which what went in must have come out. least: smaller shares are not looked at.
     """
     seen_out = chart.alpha[chart.best]
     lost = max(1.0 - _kept(chart, flow), 0.0)
@@ -450,14 +456,19 @@ def owed_evidence(chart: Record, flow: Record, number: int, wait: int) -> tuple[
         if owed <= 0.0:
             continue
         meant = _over(flow.meant_ring, number - wait, span)
+        if owed < least * meant:
+            continue
         chance = _unit(flow, number - wait, span, flow.reach) * spread
-        variance = max(chance, lost * meant) + _misfit(flow, i, meant, usual, weight)
+        misfit = _misfit(flow, i, meant, usual, weight)
+        variance = max(chance, lost * meant) + misfit
+        chart.astray = misfit / (meant * meant) if meant > 0.0 else chart.astray
         student = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
         u = owed / variance
         whole = variance * ((1.0 + u) * math.log(1.0 + u) - u)
         gain = min(student, whole) - math.log(float(len(SPANS)))
         if gain > best:
             best, owes = gain, owed
+            chart.steady, chart.ends = lost, chance
     for span in SPANS:
         if best <= 0.0 or owed_for_certain(flow, number, span, wait) >= MOST_OF_IT * owes:
             return best, span

@@ -309,7 +309,7 @@ def raise_alarm(chart: Record, number: int, up: bool) -> None:
     chart.ratio = chart.rx / chart.rm if chart.rm > 0.0 else 1.0
     chart.near_x, chart.near_m, chart.worst = chart.rx, chart.rm, 0.0
     lost = chart.rx - chart.rm if up else chart.rm - chart.rx
-    if lost < 2.0 * math.sqrt(chart.rv + chart.rm * chart.rm / max(chart.ra, 1.0)):
+    if lost < 2.0 * _doubt(chart):
         chart.raised, chart.phase = 0, 0
 
 
@@ -379,9 +379,25 @@ def _level_before(chart: Record) -> None:
 
 
 @compiled
+def _noise(chart: Record, mean: float) -> float:
+    """The variance of one interval in a sum over many: of what keeps nearly all, only what it usually loses."""
+    if chart.steady > 0.0:
+        return float(chart.steady * mean)
+    return mean + mean * mean * spread_of(chart, chart.best)
+
+
+@compiled
+def _doubt(chart: Record) -> float:
+    """Standard deviation of what is expected since the onset: by chance, and because the level is not known."""
+    unknown = 1.0 / max(chart.ra, 1.0)
+    if chart.steady > 0.0:
+        unknown = unknown * chart.steady + chart.astray
+    return math.sqrt(chart.rv + chart.rm * chart.rm * unknown)
+
+
+@compiled
 def _sums_from_ring(chart: Record, number: int) -> None:
-    chart.rx, chart.rm, chart.rn, chart.rv = 0.0, 0.0, 0.0, 0.0
-    spread = spread_of(chart, chart.best)
+    chart.rx, chart.rm, chart.rn, chart.rv = 0.0, 0.0, 0.0, chart.ends
     for t in range(chart.onset, number + 1):
         x, exposure, out_of = chart.ring_x[t % RING], chart.ring_e[t % RING], chart.ring_n[t % RING]
         if np.isnan(x) or np.isnan(exposure):
@@ -390,7 +406,7 @@ def _sums_from_ring(chart: Record, number: int) -> None:
         chart.rx += x
         chart.rm += mean
         chart.rn += 0.0 if np.isnan(out_of) else out_of
-        chart.rv += mean + mean * mean * spread
+        chart.rv += _noise(chart, mean)
 
 
 @compiled
@@ -410,7 +426,7 @@ def stand(
     chart.rx += x
     chart.rm += mean
     chart.rn += 0.0 if np.isnan(out_of) else out_of
-    chart.rv += mean + mean * mean * spread
+    chart.rv += _noise(chart, mean)
     fault_m, fault_x = chart.rm - chart.vm, chart.rx - chart.vx
     keep = forget(NEAR)
     chart.near_x, chart.near_m = chart.near_x * keep + x, chart.near_m * keep + mean
@@ -435,11 +451,10 @@ def stand(
         chart.vx += x
         chart.vm += mean
         chart.vn += 0.0 if np.isnan(out_of) else out_of
-        chart.vv += mean + mean * mean * spread
+        chart.vv += _noise(chart, mean)
     chart.phase = 2
     if chart.v >= ENOUGH or (number - chart.onset >= lasts and chart.v >= 1.0):
-        sd = math.sqrt(chart.rv + chart.rm * chart.rm / max(chart.ra, 1.0))
-        came = size < 1.0 and chart.rm - chart.rx < min(sd, 0.1 * chart.worst)
+        came = size < 1.0 and chart.rm - chart.rx < min(max(_doubt(chart), 1.0), 0.1 * chart.worst)
         settle(chart, number, LATE if came else RECOVERED, 1.0)
     elif number - chart.onset >= lasts:
         settle(chart, number, EXPIRED, fault_x / fault_m if fault_m > 0.0 else size)

@@ -58,6 +58,9 @@ CHART = np.dtype(
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
         ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),
         ("like", F, DAYS_LIKE),  # levels of other days, evidence
+        # of a flow that keeps nearly all: the share that it usually loses (0 = another chart), the variance of what
+        # it owes because of what is under way at both ends of a sum, the relative one because its curve is wrong
+        ("steady", F), ("ends", F), ("astray", F),
         ("back", I),  # intervals: a fault that is told now began at least so long ago
         ("total", F),  # the evidence of all sizes together
         ("peak", F), ("excess", F), ("peaks", F),  # its peaks while all was well: this one, mean excess, how many

@@ -151,8 +151,13 @@ def _lost(charts: Any, c: int, sign: float) -> tuple[float, float, float]:
     expected, counted = float(charts.rm[c]), float(charts.rx[c])
     lasts = max(float(charts.v_since[c] - charts.onset[c]), 1.0)
     drift = max(float(charts.num[c, -1] / charts.den[c, -1]), 0.0) * min(1.0, CORRELATED / lasts)
-    sd = math.sqrt(float(charts.rv[c]) + expected * expected * (1.0 / max(float(charts.ra[c]), 1.0) + drift))
+    unknown = 1.0 / max(float(charts.ra[c]), 1.0) + drift
+    if charts.steady[c] > 0.0:  # a flow that keeps nearly all strays by a part of what it usually loses
+        unknown = float(charts.steady[c]) / max(float(charts.ra[c]), 1.0) + float(charts.astray[c])
+    sd = math.sqrt(float(charts.rv[c]) + expected * expected * unknown)
     low, high = expected - Z95 * sd, expected + Z95 * sd + (1.0 if expected < 20.0 else 0.0)
+    if charts.steady[c] > 0.0:  # of what was held up and comes since it is over, half as much may still come
+        low -= 0.5 * max(0.0, float(charts.vx[c] - charts.vm[c]))
     if sign > 0:
         return max(0.0, counted - expected), max(0.0, counted - high), max(0.0, counted - max(low, 0.0))
     return max(0.0, expected - counted), max(0.0, low - counted), max(0.0, high - counted)
