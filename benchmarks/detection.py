@@ -32,7 +32,7 @@ CASES = (
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--worlds", type=int, default=2, help="fleets of each case  [default: 2]")
+    words.add_argument("--worlds", type=int, default=1, help="fleets of each case  [default: 1]")
     words.add_argument("--write", action="store_true", help="make docs/detection-results.md anew")
     words.add_argument("kinds", nargs="*", metavar="WORD", help="kinds of signals to run  [default: all]")
     given = words.parse_args()
