@@ -438,7 +438,7 @@ def stand(
         chart.ratio = max(fault_x / fault_m, 1.01)
     size = chart.ratio
     still = (
-        max(math.sqrt(size), 1.0 + (size - 1.0) * part, 1.2)
+        max(size**0.7, 1.0 + (size - 1.0) * part, 1.2)
         if size > 1.0
         else _still_missing(size, mean, scatter, part)
     )
