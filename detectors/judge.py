@@ -443,6 +443,8 @@ def stand(
         else _still_missing(size, mean, scatter, part)
     )
     gain = -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
+    if chart.steady > 0.0:
+        gain = _made_whole(chart, x, mean, 1.0 - still) - chart.v
     chart.v = max(0.0, chart.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
     if chart.v <= 0.0:
         chart.v_since = number + 1
@@ -458,6 +460,18 @@ def stand(
         settle(chart, number, LATE if came else RECOVERED, 1.0)
     elif number - chart.onset >= lasts:
         settle(chart, number, EXPIRED, fault_x / fault_m if fault_m > 0.0 else size)
+
+
+@compiled
+def _made_whole(chart: Record, x: float, mean: float, part: float) -> float:
+    """Evidence (nats) that nothing is missing since v_since, against a share `part` of what is expected.
+
+    Of a flow that keeps nearly all, by sums, in which the scatter of the lag cancels.
+    """
+    expected, counted = chart.vm + mean, chart.vx + x
+    variance = chart.ends + chart.steady * expected + chart.astray * expected * expected
+    missing = part * expected
+    return missing * (missing - 2.0 * (expected - counted)) / (2.0 * max(variance, 1e-9))
 
 
 @compiled
