@@ -444,7 +444,7 @@ def stand(
     )
     gain = -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
     if chart.steady > 0.0:
-        gain = _made_whole(chart, x, mean, 1.0 - still) - chart.v
+        gain = min(_made_whole(chart, x, mean, 1.0 - still) - chart.v, ENOUGH / FEW)
     chart.v = max(0.0, chart.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
     if chart.v <= 0.0:
         chart.v_since = number + 1
