@@ -16,15 +16,14 @@ from detectors.expect import SLOW_LEVELS
 from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import LEVELS, Floats, Record
 
-UP = 0  # row of Columns.odds
-WANDER_MEMORY = 20160.0  # intervals
+WANDER_MEMORY, WANDER_BEFORE = 20160.0, 7200.0  # intervals; and how many of them the first belief is worth
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
 PART = 0.1  # of a fault: while it goes on, the fault is not over
 CAP = 4.0  # nats that a single interval may add while nobody knows yet how often intervals are just odd
 
 
 @compiled
-def judge(chart: Record, odds: Floats, now: int, x: float, n: float, cap: float, lasts: int) -> None:
+def judge(chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float, lasts: int) -> None:
     """One interval of an error ratio: x of n failed, both measured."""
     if n <= 0.0:
         return  # nobody asked for anything: nothing to be learned
@@ -36,7 +35,8 @@ def judge(chart: Record, odds: Floats, now: int, x: float, n: float, cap: float,
         return
     # Sizes nearer to 1 than twice as far as the share wanders by itself can't be told from that.
     least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))
-    weigh(chart, odds[UP], now, x, n, n, mean, scatter, SIZES, least, cap, 0.0)
+    fleet[1] += 1.0
+    weigh(chart, fleet, now, x, n, n, mean, scatter, SIZES, least, cap, 0.0)
     learn(chart, x, n, n, SIZES, SLOW_LEVELS)
     if chart.total < BELIEVED:
         _learn_wander(chart)
@@ -60,4 +60,4 @@ def _learn_wander(chart: Record) -> None:
     usual = chart.alpha[LEVELS - 1] / chart.beta[LEVELS - 1]
     off = recent / usual - 1.0
     square = max(min(off * off, 4.0) - 1.0 / chart.alpha[0], 0.0)
-    chart.wander += (square - chart.wander) / WANDER_MEMORY
+    chart.wander += (square - chart.wander) / min(chart.seen + WANDER_BEFORE, WANDER_MEMORY)

@@ -23,7 +23,6 @@ from detectors.memory import SIZES as COUNT
 from detectors.throughput import add_to_day as count_day
 from detectors.throughput import shape_at
 
-DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.98, 0.95, 0.9, 0.8, 0.6, 0.3, 0.1, 0.005])
 PART = 0.1  # of a loss: while it goes on, the loss is not over; what went in meanwhile comes late
 CAP = 6.0
@@ -51,7 +50,7 @@ MISFIT_LONG, MISFIT_LONG_WEIGHT = 25e-4, 2880.0  # the same, of flows with a lon
 def judge(
     chart: Record,
     flow: Record,
-    odds: Floats,
+    fleet: Floats,
     now: int,
     x: float,
     n: float,
@@ -96,7 +95,7 @@ def judge(
     owe(flow, now, mean, unsure, mean - x if ready else 0.0)
     if ready:
         picture(chart, now, exposure, mean, scatter)
-        _weigh(chart, flow, odds, now, x, exposure, mean, scatter, unsure, reach, cap, patience)
+        _weigh(chart, flow, fleet, now, x, exposure, mean, scatter, unsure, reach, cap, patience)
         chart.seen += 1
         if flow.settled <= SOON:
             owed, _ = owed_evidence(chart, flow, now, 0, 0.0)
@@ -119,7 +118,7 @@ def judge(
 def _weigh(
     chart: Record,
     flow: Record,
-    odds: Floats,
+    fleet: Floats,
     now: int,
     x: float,
     exposure: float,
@@ -131,6 +130,7 @@ def _weigh(
     patience: int,
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
+    fleet[1] += 1.0
     if flow.settled <= SOON:
         wait = min(reach + 1, flow.settled + 2)
         chart.total, span = owed_evidence(chart, flow, now, wait, 0.0)
@@ -143,7 +143,7 @@ def _weigh(
         return
     chart.back, chart.steady = 0, 0.0
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
-    weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
+    weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
     _mix(chart, unsure / (mean * mean) if mean > 0.0 else 0.0)
 
 
@@ -160,7 +160,7 @@ def _learn_pause(flow: Record, now: int, owed: float) -> None:
 @compiled
 def hour_factor(season: Record, position: float) -> float:
     """How much of what is due comes at this hour, relative to the usual."""
-    return shape_at(season.week, position) if season.days > 0 else 1.0
+    return shape_at(season.week, position, False) if season.days > 0 else 1.0
 
 
 @compiled

@@ -16,13 +16,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, forget, predictive_sd, scatter_weight
 from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, PEAKS_PRIOR, RING, SIZES, Floats, Record
 
-OTHER_DAY = 3.0  # nats: one day in twenty is like another
+OTHER_DAY = 6.0  # nats
 MOST_LIKE = 20.0
+STALE = 0.9  # what is left of its evidence after an interval
+ALIKE = (
+    0.2  # of its size (in logs): a fault that predicts so nearly what no fault predicts has been learned away
+)
+ODD = 10.0  # nats of one interval: by chance alone it gives so many less than once in a hundred thousand
 ODD_ALONE = 4.0  # nats that speak for a fault in the interval before the onset
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
@@ -33,6 +39,9 @@ MOST_CAP = 30.0
 RECOVERED, LATE, EXPIRED = 1, 2, 3
 PEAK = 6.0  # nats: evidence above it is a peak; below, single rare events make peaks of their own
 MOST_CLUMP = 9.0
+PEAKS_BEFORE = 5.0  # peaks as frequent as theory allows at most, that every kind starts with
+SPARE = 2.0  # half of the budget is aimed at: what was counted is uncertain, and traffic changes
+LEAST_ENOUGH = 7.0
 MOST_EXCESS = 8.0  # of one peak: a fault is not to deafen its chart
 
 
@@ -56,9 +65,9 @@ def picture(chart: Record, now: int, exposure: float, mean: float, scatter: floa
 
 
 @compiled
-def cap_of(odds: Floats, least: float) -> float:
-    """What one interval may add, in nats. odds: float64[2], odd and judged intervals of this direction."""
-    rarity = math.log((odds[1] + 1.0) / (odds[0] + 1.0))
+def cap_of(fleet: Floats, least: float) -> float:
+    """What one interval may add, in nats. fleet: row of Columns.fleet."""
+    rarity = math.log((fleet[1] + 1.0) / (fleet[0] + 1.0))
     return min(max(least, rarity), MOST_CAP)
 
 
@@ -71,7 +80,7 @@ def spread_of(chart: Record, level: int) -> float:
 @compiled
 def weigh(
     chart: Record,
-    odds: Floats,
+    fleet: Floats,
     number: int,
     x: float,
     exposure: float,
@@ -102,6 +111,8 @@ def weigh(
         if (other > mean) != (sizes[j] > 1.0):
             gain = min(gain, 0.0)  # its level has strayed so far that it speaks of the opposite
         strongest = max(strongest, gain)
+        if chart.w[j] > 0.0 and abs(math.log(other / mean)) < ALIKE * abs(math.log(sizes[j])):
+            chart.w[j] = STALE * chart.w[j] - 0.05
         if chart.w[j] <= 0.0:
             chart.since[j] = number
             chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j] = 0.0, 0.0, 0.0, 0.0
@@ -112,12 +123,11 @@ def weigh(
         chart.sv[j] += base + base * base * max(scatter, 0.0)
         total += math.exp(min(chart.w[j], 600.0))
     chart.total = math.log(total / sized) if sized > 0 else 0.0
-    odds[1] += 1.0
-    if strongest > 4.0:
+    if strongest > ODD:
         chart.odd = 1
     elif chart.odd == 1 and chart.total < 0.5:
         chart.odd = 0
-        odds[0] += 1.0
+        fleet[0] += 1.0
 
 
 @compiled
@@ -214,14 +224,9 @@ def _choose_level(chart: Record) -> None:
 
 
 @compiled
-def learn_other_days(
-    chart: Record, x: float, today: float, exposures: Floats, scatter: float, keep: float
-) -> None:
-    """The levels under the other days that today may be like learn from every interval. today: expected now."""
+def learn_other_days(chart: Record, x: float, exposures: Floats, scatter: float, keep: float) -> None:
+    """The levels under the other days that today may be like learn from every interval."""
     for i in range(DAYS_LIKE):
-        if chart.ab[i] <= 0.0:
-            chart.aa[i] = chart.alpha[chart.best]
-            chart.ab[i] = chart.aa[i] * exposures[i] / max(today, 1e-9)
         mean = exposures[i] * chart.aa[i] / chart.ab[i]
         sd = predictive_sd(mean, scatter)
         heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0)
@@ -229,22 +234,38 @@ def learn_other_days(
 
 
 @compiled
-def unlike_today(
-    chart: Record, x: float, mean: float, exposures: Floats, soon: float, scatter: float, cap: float
+def compare_days(
+    chart: Record, x: float, mean: float, exposure: float, exposures: Floats, scatter: float, cap: float
+) -> None:
+    """What the other days say of this interval (nats against today, into chart.unlike), and what for so long.
+
+    Each at a level of its own, which is today's as long as nothing speaks for it.
+    """
+    for i in range(DAYS_LIKE):
+        if (
+            chart.like[i] <= 0.0 or chart.ab[i] <= 0.0
+        ):  # as with faults: its level is today's until it is believed
+            chart.aa[i] = chart.alpha[chart.best]
+            chart.ab[i] = chart.aa[i] * exposure / max(mean, 1e-9)
+        gain = evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter)
+        chart.unlike[i] = gain
+        chart.like[i] = min(max(0.0, chart.like[i] + min(max(gain, -2.0 * cap), cap)), MOST_LIKE)
+
+
+@compiled
+def harmless(
+    chart: Record, x: float, mean: float, soon: float, scatter: float, shared: NDArray[np.bool_]
 ) -> float:
     """Evidence (nats, at least 0) that something harmless explains x better than "as usual" does.
 
-    Another day is believed once OTHER_DAY nats speak for it: most days are what the calendar says. soon: the
-    least that is expected within a quarter of an hour; that a step of the profile comes a little early or late
-    needs no belief.
+    shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
+    soon: the least that is expected within a quarter of an hour; that a step of the profile comes a little early
+    or late needs no belief.
     """
     most = max(0.0, evidence(x, mean, soon, scatter))
     for i in range(DAYS_LIKE):
-        if chart.ab[i] > 0.0:
-            gain = evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter)
-            if chart.like[i] >= OTHER_DAY:
-                most = max(most, gain)
-            chart.like[i] = min(max(0.0, chart.like[i] + min(max(gain, -2.0 * cap), cap)), MOST_LIKE)
+        if shared[i]:
+            most = max(most, chart.unlike[i])
     return most
 
 
@@ -261,7 +282,18 @@ def stretched(chart: Record) -> float:
 
 
 @compiled
-def learn_peaks(chart: Record) -> None:
+def enough_of(fleet: Floats, time: float) -> float:
+    """The evidence (nats) that charts of one kind exceed once in SPARE times `time` judged intervals.
+
+    By theory a chart is above PEAK in exp(-PEAK) of its intervals at most (Lorden 1971); mixtures of CUSUMs with
+    levels of their own are so much more rarely, as counted for all charts of the kind together.
+    """
+    rarity = (PEAKS_BEFORE + fleet[2]) / (PEAKS_BEFORE * math.exp(PEAK) + fleet[1])
+    return max(PEAK + math.log(max(time * rarity * SPARE, 1.0)), LEAST_ENOUGH)
+
+
+@compiled
+def learn_peaks(chart: Record, fleet: Floats) -> None:
     """Follow the evidence through its peaks: one ends when the evidence has all but gone, or in an alarm."""
     if chart.raised == 1 and chart.phase != 1:
         return
@@ -270,6 +302,7 @@ def learn_peaks(chart: Record) -> None:
     if chart.peak > 0.0 and (chart.total < 1.0 or chart.raised == 1):
         chart.excess += min(chart.peak - PEAK, MOST_EXCESS)
         chart.peaks += 1.0
+        fleet[2] += 1.0
         chart.peak = 0.0
 
 
@@ -392,6 +425,8 @@ def _doubt(chart: Record) -> float:
     unknown = 1.0 / max(chart.ra, 1.0)
     if chart.steady > 0.0:
         unknown = unknown * chart.steady + chart.astray
+    elif chart.astray > 0.0:
+        unknown = chart.astray
     return math.sqrt(chart.rv + chart.rm * chart.rm * unknown)
 
 
@@ -418,11 +453,16 @@ def stand(
     "As before" is weighed against `part` of the fault that was seen, or more of it where few intervals can't
     tell so little. lasts: intervals after which what persists is the new usual.
     """
-    mean, spread = exposure * chart.ra / chart.rb, spread_of(chart, chart.best)
+    add_up(chart, number, x, exposure, out_of)
+    gain = as_before(chart, x, exposure, out_of, part, 0.0)
+    clear(chart, number, x, exposure, out_of, lasts, gain)
+
+
+@compiled
+def add_up(chart: Record, number: int, x: float, exposure: float, out_of: float) -> None:
+    """Add one interval of a raised chart to what was counted and what was expected since the onset."""
+    mean = exposure * chart.ra / chart.rb
     chart.ring_m[number % RING] = mean
-    scatter = spread + 1.0 / max(chart.ra, LEAST_ALPHA)
-    if not np.isnan(out_of) and out_of > 0.0:
-        scatter -= 1.0 / out_of
     chart.rx += x
     chart.rm += mean
     chart.rn += 0.0 if np.isnan(out_of) else out_of
@@ -436,15 +476,33 @@ def stand(
         chart.ratio = min(chart.ratio, chart.near_x / max(chart.near_m, 1e-9))
     elif chart.v <= 0.0 and fault_m > 0.0:
         chart.ratio = max(fault_x / fault_m, 1.01)
+
+
+@compiled
+def as_before(chart: Record, x: float, exposure: float, out_of: float, part: float, strays: float) -> float:
+    """Evidence (nats) of one interval that it is as before the onset. part: see `stand`; strays: relative variance
+    of what is expected beyond its scatter."""
+    mean = exposure * chart.ra / chart.rb
+    scatter = spread_of(chart, chart.best) + 1.0 / max(chart.ra, LEAST_ALPHA) + strays
+    if not np.isnan(out_of) and out_of > 0.0:
+        scatter -= 1.0 / out_of
     size = chart.ratio
     still = (
         max(size**0.7, 1.0 + (size - 1.0) * part, 1.2)
         if size > 1.0
         else _still_missing(size, mean, scatter, part)
     )
-    gain = -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
     if chart.steady > 0.0:
-        gain = min(_made_whole(chart, x, mean, 1.0 - still) - chart.v, ENOUGH / FEW)
+        return min(_made_whole(chart, x, mean, 1.0 - still) - chart.v, ENOUGH / FEW)
+    return -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
+
+
+@compiled
+def clear(
+    chart: Record, number: int, x: float, exposure: float, out_of: float, lasts: int, gain: float
+) -> None:
+    """Take in the evidence `gain` (nats) that it is as before, and settle what is over."""
+    mean = exposure * chart.ra / chart.rb
     chart.v = max(0.0, chart.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
     if chart.v <= 0.0:
         chart.v_since = number + 1
@@ -456,10 +514,12 @@ def stand(
         chart.vv += _noise(chart, mean)
     chart.phase = 2
     if chart.v >= ENOUGH or (number - chart.onset >= lasts and chart.v >= 1.0):
-        came = size < 1.0 and chart.rm - chart.rx < min(max(_doubt(chart), 1.0), 0.1 * chart.worst)
+        missing = chart.rm - chart.rx
+        came = chart.ratio < 1.0 and missing < min(max(_doubt(chart), 1.0), 0.1 * chart.worst)
         settle(chart, number, LATE if came else RECOVERED, 1.0)
     elif number - chart.onset >= lasts:
-        settle(chart, number, EXPIRED, fault_x / fault_m if fault_m > 0.0 else size)
+        fault_m, fault_x = chart.rm - chart.vm, chart.rx - chart.vx
+        settle(chart, number, EXPIRED, fault_x / fault_m if fault_m > 0.0 else chart.ratio)
 
 
 @compiled

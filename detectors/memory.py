@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import SeriesTable
-from detectors.plan import ERROR, THROUGHPUT, Plan, lay
+from detectors.plan import ERROR, TALLY, THROUGHPUT, Plan, lay
 from detectors.signals import Budget
 
 SIZES = 8  # hypotheses about the size of a fault, per chart
+LAGS_BACK = 8  # at which a throughput's scatter is compared with itself (demand.py)
 LEVELS = 4  # levels with different memories, per chart
 DAYS_LIKE = 3  # other days that today may be like: a Sunday, an hour earlier, an hour later
 RING = 128  # last intervals kept per chart, for pictures and for the range of an onset
@@ -25,11 +26,13 @@ LAGS = 20  # at most this many blocks of a lag curve
 SPANS = np.array([1, 2, 4, 8, 16, 32, 64])  # intervals over which what a flow owes is added up
 QUARTERS = 96  # of an hour, in a day
 WEEK = 7 * QUARTERS
+STEP = 0.25  # in logs, from one quarter of an hour to the next: what is steeper is a step
 PRIOR_DEN = 300.0  # weight of the prior of c, in units of expect.scatter_weight
 PRIOR_SCATTER = 0.01
 EDGE_VARIANCE = 0.1  # of the squared edge of a burst (flow.py), before that is known,
 EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
 WANDER = 0.16  # a share of errors may wander by a quarter, before it is known how much it does
+SLOW_FLOW = TALLY + 1  # their own row of Columns.fleet: campaigns differ by more than chance
 QUICK = 600  # seconds: a flow that reaches no further passes on what it gets; it does not convert it
 PEAKS_PRIOR = 10.0  # how many peaks of a model that holds everybody is credited with (judge.py)
 CLUMPS_WEIGHT = 10.0  # events worth of belief that rare events come one by one
@@ -57,7 +60,7 @@ CHART = np.dtype(
         ("w", F, SIZES), ("since", I, SIZES), ("ja", F, SIZES), ("jb", F, SIZES),
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
         ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),
-        ("like", F, DAYS_LIKE),  # levels of other days, evidence
+        ("like", F, DAYS_LIKE), ("unlike", F, DAYS_LIKE),  # levels of other days, evidence, of this interval
         # of a flow that keeps nearly all: the share that it usually loses (0 = another chart), the variance of what
         # it owes because of what is under way at both ends of a sum, the relative one because its curve is wrong
         ("steady", F), ("ends", F), ("astray", F),
@@ -95,6 +98,12 @@ SEASON = np.dtype(
         ("day_n", F, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
         ("trend", F),  # log level of recent days
         ("days", I),  # how many days were learned
+        # of a throughput (demand.py): the level's two parts with their covariance, when they were brought up to
+        # date, the parts under every size of fault; moments, and what they say
+        ("fast", F), ("slow", F), ("pf", F), ("ps", F), ("pc", F), ("at", I), ("hf", F, SIZES), ("hs", F, SIZES),
+        ("joint", F, LAGS_BACK), ("joint_n", F, LAGS_BACK),
+        ("quick", F), ("fades", F), ("stays", F), ("chance", F),
+        ("stood", I), ("held", F),  # raised: 1 once its onset's fast part is held
     ],
     align=True,
 )  # fmt: skip
@@ -131,13 +140,14 @@ def flow_record(depth: int) -> np.dtype[Any]:
 class Columns(NamedTuple):
     """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs].
 
-    odds: float64[2 directions, (odd intervals, judged intervals)], how often one interval is odd and no fault.
+    fleet: float64[kinds and SLOW_FLOW, (odd intervals that were no fault, judged intervals, peaks of evidence)], of
+    all charts of a kind together.
     """
 
     charts: Any
     flows: Any
     seasons: Any
-    odds: Floats
+    fleet: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,7 @@ def empty(plan: Plan) -> Memory:
         np.zeros(len(plan.charts), dtype=CHART).view(np.recarray),
         np.zeros(len(plan.reach), dtype=flow_record(depth)).view(np.recarray),
         np.zeros(int((plan.season >= 0).sum()), dtype=SEASON).view(np.recarray),
-        np.zeros((2, 2)),
+        np.zeros((SLOW_FLOW + 1, 3)),
     )
     _priors(plan, columns.charts)
     columns.flows.uneven_n[:] = EDGE_WEIGHT
@@ -214,7 +224,7 @@ def fit(memory: Memory, plan: Plan) -> Memory:
     _move(old.charts, new.charts, memory.keys, plan.keys)
     _move(old.flows, new.flows, memory.flow_keys, fresh.flow_keys)
     _move(old.seasons, new.seasons, memory.season_keys, fresh.season_keys)
-    new.odds[:] = old.odds
+    new.fleet[:] = old.fleet
     fresh.last[: len(memory.last)] = memory.last
     return fresh
 
@@ -233,7 +243,7 @@ def _move(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[str, ..
 def dump(memory: Memory) -> bytes:
     """The memory as bytes, exactly."""
     buffer = io.BytesIO()
-    charts, flows, seasons, odds = memory.columns
+    charts, flows, seasons, fleet = memory.columns
     np.savez(
         buffer,
         keys=np.array(memory.keys, dtype=np.str_),
@@ -243,7 +253,7 @@ def dump(memory: Memory) -> bytes:
         charts=np.asarray(charts),
         flows=np.asarray(flows),
         seasons=np.asarray(seasons),
-        odds=odds,
+        fleet=fleet,
     )
     return buffer.getvalue()
 
@@ -254,7 +264,7 @@ def load(raw: bytes) -> Memory:
         charts, flows, seasons = (stored[name].view(np.recarray) for name in ("charts", "flows", "seasons"))
         if charts.dtype != CHART:
             raise ValueError("these are the records of another version")
-        columns = Columns(charts, flows, seasons, stored["odds"])
+        columns = Columns(charts, flows, seasons, stored["fleet"])
         keys, flow_keys, season_keys = (
             tuple(str(k) for k in stored[name]) for name in ("keys", "flow_keys", "season_keys")
         )

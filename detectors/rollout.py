@@ -16,7 +16,6 @@ from detectors.compiled import compiled
 from detectors.judge import picture, weigh
 from detectors.memory import RING, Floats, Record
 
-UP = 0  # row of Columns.odds
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
 CAP = 4.0
 
@@ -40,7 +39,7 @@ def missing_for_certain(chart: Record, number: int, came_out: float, went_in: fl
 
 @compiled
 def judge(
-    chart: Record, odds: Floats, now: int, served: float, old_harm: float, old_served: float, cap: float
+    chart: Record, fleet: Floats, now: int, served: float, old_harm: float, old_served: float, cap: float
 ) -> None:
     """One interval of a version: chart.harm of `served` against what the versions before it did."""
     if old_served <= 0.0 or np.isnan(served) or np.isnan(chart.harm) or served <= 0.0:
@@ -59,7 +58,8 @@ def judge(
         chart.phase = 2
         return
     if both > 0.0:
-        weigh(chart, odds[UP], now, chart.harm, share, both, share, -1.0 / both, SIZES, 0.0, cap, 0.0)
+        fleet[1] += 1.0
+        weigh(chart, fleet, now, chart.harm, share, both, share, -1.0 / both, SIZES, 0.0, cap, 0.0)
     chart.seen += 1
 
 

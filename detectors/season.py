@@ -17,12 +17,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.memory import QUARTERS, WEEK, Floats
+from detectors.memory import QUARTERS, STEP, WEEK, Floats
 
 QUARTER = 900  # seconds
 KNOTS = 24
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
 LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
+STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
+BLURS = 4  # quarters on either side of a step that the smooth shape blurs
+BURST_UP, AROUND = (
+    0.1,
+    17,
+)  # how far above the quarters around it one may pull, in logs; how many are around it
 MOST_UP, MOST_DOWN = 0.3, 0.6  # how far one day may pull a known quarter, in logs: bursts less than lulls
 
 
@@ -68,15 +74,15 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> Floats:
         log_mean = np.log((seasons.day_x + 0.5) / measured)
     log_mean[~enough] = np.nan
     for s in np.flatnonzero(whole):
-        _take_day(seasons, int(s), weekday, log_mean[s])
+        _take_day(seasons, int(s), weekday, log_mean[s], bool(flows[s]))
     seasons.day_x[:], seasons.day_n[:] = 0.0, 0.0
     changed = np.flatnonzero(whole)
     if len(changed):
-        _smooth(seasons, changed)
+        _smooth(seasons, changed, ~flows)
     return seasons.week - before
 
 
-def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats) -> None:
+def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats, is_flow: bool) -> None:
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
     known, shape = seasons.taught[s, weekday], seasons.week[s, at]
     level = float(np.nanmedian(log_mean - shape)) if seasons.days[s] else float(np.nanmedian(log_mean))
@@ -89,9 +95,23 @@ def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats) -> None:
     off = log_mean - seasons.trend[s] - seasons.cells[s, at]
     if known:
         off = np.clip(off, -MOST_DOWN, MOST_UP)
-    seasons.cells[s, at] += _fill(off) * max(1.0 / (known + 1.0), 0.25)
+    off = _fill(off)
+    if not is_flow:  # which brings what was sent, whenever that was
+        off = _without_bursts(off, seasons.day_x[s])
+    seasons.cells[s, at] += off * max(1.0 / (known + 1.0), 0.25)
     seasons.taught[s, weekday] = known + 1.0
     seasons.days[s] += 1
+
+
+def _without_bursts(day: Floats, counts: Floats) -> Floats:
+    """float64[QUARTERS]: a campaign of an hour is not to be expected at that hour of every week."""
+    return np.minimum(day, _around(day) + BURST_UP + 2.0 / np.sqrt(_around(counts) + 0.5))
+
+
+def _around(day: Floats) -> Floats:
+    """float64[QUARTERS]: the median of the quarters around each."""
+    wide = np.pad(day, AROUND // 2, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(wide, AROUND), axis=1))
 
 
 def _fill(day: Floats) -> Floats:
@@ -121,8 +141,11 @@ def _design() -> Floats:
     return np.hstack(parts)
 
 
-def _smooth(seasons: Any, changed: NDArray[np.int64]) -> None:
-    """Refit the shape of the changed profiles: those taught on equal days share one factorisation."""
+def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool_]) -> None:
+    """Refit the shape of the changed profiles: those taught on equal days share one factorisation.
+
+    has_steps: bool[seasons], whose steps are kept.
+    """
     from sklearn.linear_model import Ridge
 
     design = _design()
@@ -133,4 +156,18 @@ def _smooth(seasons: Any, changed: NDArray[np.int64]) -> None:
         fitted = Ridge(alpha=0.02, fit_intercept=True).fit(
             design, seasons.cells[rows].T, sample_weight=weights
         )
-        seasons.week[rows] = fitted.predict(design).T.reshape(len(rows), WEEK)
+        smooth = fitted.predict(design).T.reshape(len(rows), WEEK)
+        seasons.week[rows] = smooth + has_steps[rows, None] * _steps(seasons.cells[rows], smooth)
+
+
+def _steps(cells: Floats, smooth: Floats) -> Floats:
+    """float64[seasons, WEEK]: what the smooth shape is off by around quarters that jump (a job that starts by the
+    clock, opening hours); elsewhere 0."""
+    off = cells - smooth
+    wide = np.cumsum(np.pad(np.abs(off), ((0, 0), (HOURS_AROUND + 1, HOURS_AROUND)), mode="wrap"), axis=1)
+    scatter = (wide[:, 2 * HOURS_AROUND + 1 :] - wide[:, : -2 * HOURS_AROUND - 1]) / (2 * HOURS_AROUND + 1)
+    jumps = np.abs(np.roll(cells, -1, axis=1) - cells) > np.maximum(STEP, STEP_OFF * scatter)
+    near = np.zeros_like(jumps)
+    for k in range(-BLURS + 1, BLURS + 1):
+        near |= np.roll(jumps, k, axis=1)
+    return np.where(near, off, 0.0)

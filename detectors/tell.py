@@ -151,7 +151,7 @@ def _lost(charts: Any, c: int, sign: float) -> tuple[float, float, float]:
     expected, counted = float(charts.rm[c]), float(charts.rx[c])
     lasts = max(float(charts.v_since[c] - charts.onset[c]), 1.0)
     drift = max(float(charts.num[c, -1] / charts.den[c, -1]), 0.0) * min(1.0, CORRELATED / lasts)
-    unknown = 1.0 / max(float(charts.ra[c]), 1.0) + drift
+    unknown = float(charts.astray[c]) or 1.0 / max(float(charts.ra[c]), 1.0) + drift
     if charts.steady[c] > 0.0:  # a flow that keeps nearly all strays by a part of what it usually loses
         unknown = float(charts.steady[c]) / max(float(charts.ra[c]), 1.0) + float(charts.astray[c])
     sd = math.sqrt(float(charts.rv[c]) + expected * expected * unknown)

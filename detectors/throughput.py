@@ -11,24 +11,26 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
+from detectors import demand
 from detectors.compiled import compiled
-from detectors.expect import FAST_LEVELS, forget, predictive_sd
+from detectors.expect import forget, predictive_sd
 from detectors.judge import (
     BELIEVED,
-    learn,
+    add_up,
+    as_before,
+    clear,
+    compare_days,
+    harmless,
     learn_other_days,
     mean_of,
     picture,
     scatter_of,
-    spread_of,
-    stand,
-    unlike_today,
     weigh,
 )
-from detectors.memory import DAYS_LIKE, LEVELS, QUARTERS, WEEK, Floats, Record
+from detectors.memory import DAYS_LIKE, QUARTERS, RING, STEP, WEEK, Floats, Record
 
-DOWN = 1  # row of Columns.odds
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 PART = 0.5  # of a loss: while it goes on, the loss is not over; demand strays by less
 CAP = 6.0
@@ -37,71 +39,131 @@ CAP = 6.0
 SD_NO_WEEK = 1.6
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 360  # intervals after which a burst is the new usual
+OTHER_DAYS = 60.0  # half-life, in intervals, of the levels under other days
+STEP_SD = 3.0  # what the profile falls by in a quarter of an hour, to be a step
+LASTING = 10.0  # intervals in which it must show whether it is as before
 WARM_UP = 5  # intervals before anything is expected
 
 
 @compiled
-def shape_at(week: Floats, position: float) -> float:
-    """The profile at a position in quarters of an hour since Monday 00:00, between quarters linearly."""
+def shape_at(week: Floats, position: float, has_steps: bool) -> float:
+    """The profile at a position in quarters of an hour since Monday 00:00: between their middles linearly, but for
+    steps, which come with the clock."""
     whole = int(np.floor(position))
     part = position - whole
     a, b = week[whole % WEEK], week[(whole + 1) % WEEK]
+    if has_steps and abs(b - a) > STEP:
+        return float(np.exp(a if part < 0.5 else b))
     return float(np.exp(a + (b - a) * part))
+
+
+@compiled
+def expect(
+    chart: Record, season: Record, now: int, x: float, position: float, quarters: float, cap: float
+) -> None:
+    """What one measured interval should bring, and by how much better other days explain it.
+
+    position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval.
+    """
+    exposure = shape_at(season.week, position, True) if season.days > 0 else 1.0
+    if season.joint_n[0] <= 0.0:
+        demand.forget_scatter(season)
+        demand.place(season, math.log(max(x, 0.5) / exposure), 1.0)
+    if chart.raised == 1:
+        if season.stood == 0:
+            demand.hold(chart, season, now)
+        exposure *= math.exp(-season.held * (1.0 - math.exp(-float(now - chart.onset) / season.fades)))
+        picture(chart, now, exposure, exposure * chart.ra / chart.rb, scatter_of(chart))
+        return
+    if season.stood == 1:
+        demand.restart(chart, season)
+    demand.predict(chart, season, now, quarters)
+    mean, scatter = mean_of(chart, exposure), scatter_of(chart)
+    picture(chart, now, exposure, mean, scatter)
+    chart.ring_n[now % RING] = season.fast
+    if season.days >= 2:
+        others = _other_days(season, position)
+        compare_days(chart, x, mean, exposure, others, scatter, cap)
+        learn_other_days(chart, x, others, scatter, forget(OTHER_DAYS))
+
+
+@compiled
+def _other_days(season: Record, position: float) -> Floats:
+    """float64[DAYS_LIKE]: what the profile says of a Sunday, of an hour earlier, of an hour later."""
+    others = np.ones(DAYS_LIKE)
+    others[0] = shape_at(season.week, (position + 0.5) % QUARTERS - 0.5 + 6.0 * QUARTERS, True)
+    others[1] = shape_at(season.week, (position - 4.0) % WEEK, True)
+    others[2] = shape_at(season.week, (position + 4.0) % WEEK, True)
+    return others
 
 
 @compiled
 def judge(
     chart: Record,
     season: Record,
-    odds: Floats,
+    fleet: Floats,
     now: int,
     x: float,
     position: float,
     quarters: float,
     cap: float,
     lasts: int,
+    shared: NDArray[np.bool_],
 ) -> None:
-    """One measured interval of a throughput. position: middle of the interval in the week, see season.py;
-    quarters: of an hour, in an interval."""
-    others = np.ones(DAYS_LIKE)
-    exposure = 1.0
-    if season.days > 0:
-        exposure = shape_at(season.week, position)
-        others[0] = shape_at(season.week, position % QUARTERS + 6.0 * QUARTERS)
-        others[1] = shape_at(season.week, (position - 4.0) % WEEK)
-        others[2] = shape_at(season.week, (position + 4.0) % WEEK)
-    mean, scatter = mean_of(chart, exposure), scatter_of(chart)
-    picture(chart, now, exposure, mean, scatter)
+    """One measured interval of a throughput, after `expect`. shared: see judge.harmless."""
+    slot = now % RING
+    exposure, mean, scatter = chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot]
     if chart.total < BELIEVED or season.days < 7:
         # A profile that is still young has nothing to protect, and would never learn the nights that it misjudges.
         add_to_day(season, x, 1.0, position, quarters)
     if chart.raised == 1:
-        stand(chart, now, x, exposure, np.nan, lasts, PART)
+        _stand(chart, season, now, x, exposure, quarters, lasts)
         return
     if chart.seen >= WARM_UP:
-        young = SD_NO_WEEK if season.days < 7 else 0.0
-        least = 2.0 * max(young, math.sqrt(spread_of(chart, LEVELS - 1)))
+        knows_week = season.days >= 7
+        # Sizes nearer to 1 than demand strays for hours can't be told from that.
+        least = math.sqrt(season.stays) if knows_week else 2.0 * SD_NO_WEEK
         unlike = 0.0
         if season.days >= 2:
             soon = mean * _least_around(season.week, position) / exposure
-            unlike = unlike_today(chart, x, mean, others, soon, scatter, cap)
-        weigh(chart, odds[DOWN], now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)
+            if math.log(mean / soon) < STEP_SD * math.sqrt(season.quick + season.stays):
+                soon = mean  # a slope, and no step: demand strays by more than that
+            unlike = harmless(chart, x, mean, soon, scatter, shared)
+        if knows_week:
+            fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
+        weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)
     chart.seen += 1
     burst = chart.seen > 30 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
     chart.hot = chart.hot + 1 if burst else 0
     if burst and chart.hot < BURST_LASTS:
         return
-    learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
-    if season.days >= 2:
-        learn_other_days(chart, x, mean, others, scatter, forget(FAST_LEVELS[chart.best]))
+    demand.learn(chart, season, x, exposure, SIZES)
+    if chart.total < BELIEVED and chart.seen > 5:
+        demand.learn_scatter(chart, season, now, x, exposure)
+
+
+@compiled
+def _stand(
+    chart: Record, season: Record, now: int, x: float, usual: float, quarters: float, lasts: int
+) -> None:
+    """One interval of a raised throughput. Over is what jumps back, or what is as it was before."""
+    add_up(chart, now, x, usual, np.nan)
+    chart.astray = demand.strays(season, float(now + 1 - chart.onset), quarters)
+    lasting = min(2.0 * season.fades, LASTING) * season.quick
+    single = 1.0 / max(usual * chart.ra / chart.rb, 1e-3) + season.chance + season.quick
+    gain = as_before(chart, x, usual, np.nan, PART, season.quick + season.stays) * single / (single + lasting)
+    jump = demand.jumped_back(chart, season, now, x, usual, quarters)
+    clear(chart, now, x, usual, np.nan, lasts, max(gain, jump))
+    if chart.raised == 0:
+        demand.restart(chart, season)
 
 
 @compiled
 def _least_around(week: Floats, position: float) -> float:
     """The lowest that the profile is within a quarter of an hour: when exactly a step comes is not known."""
-    least = shape_at(week, position)
+    least = shape_at(week, position, True)
     for k in range(-2, 3):
-        least = min(least, shape_at(week, (position + 0.5 * k) % WEEK))
+        least = min(least, shape_at(week, (position + 0.5 * k) % WEEK, True))
     return least
 
 

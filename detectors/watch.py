@@ -18,32 +18,48 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from collector.deployments import Deployment
-from detectors import error_ratio, flow, rollout, throughput
+from detectors import demand, error_ratio, flow, rollout, throughput
 from detectors.compiled import compiled
 from detectors.findings import Finding
-from detectors.judge import EXPIRED, cap_of, learn_peaks, raise_alarm, settle, stretched
-from detectors.memory import QUICK, RING, WEEK, Columns, Floats, Memory, Wholes, forget_scatter, start_level
+from detectors.judge import EXPIRED, OTHER_DAY, cap_of, enough_of, learn_peaks, raise_alarm, settle, stretched
+from detectors.memory import (
+    DAYS_LIKE,
+    QUICK,
+    RING,
+    SLOW_FLOW,
+    WEEK,
+    Columns,
+    Floats,
+    Memory,
+    Wholes,
+    forget_scatter,
+    start_level,
+)
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
 from detectors.prior import EASED, EASED_JOINING, releases, suspicious
 from detectors.season import end_day, local_days, week_positions
 from detectors.silence import listen
 from detectors.tell import take_late, tell
 
+OTHER_DAY_SHARE = 0.3  # of the throughputs: a holiday is one for many of them, a loss is not
+FIRST_DAY = 0.04  # variance of the log level, by one day's profile
 LASTS = 86400  # seconds after which what persists is the new usual
 
 
 class Laid(NamedTuple):
     """The numbers of a plan that the compiled loop needs.
 
-    alone: charts that stand for their signal, and are listened to for silence. per_budget: intervals in the
-    budget's time, per false alert. lasts: see judge.stand. within: intervals, of rollouts that compare flows.
-    quick: flows that pass on. patience: see flow.judge. quarters: of an hour, in an interval.
+    pool: row of Columns.fleet. alone: charts that stand for their signal, and are listened to for silence.
+    per_budget: intervals in the budget's time, per false alert. lasts: see judge.stand. within: intervals, of
+    rollouts that compare flows. quick: flows that pass on. patience: see flow.judge. quarters: of an hour, in an
+    interval.
     """
 
     kind: Wholes
     family: Wholes
     season: Wholes
     lag: Wholes
+    pool: Wholes
     explained_by: Wholes
     reach: Wholes
     alone: NDArray[np.bool_]
@@ -101,9 +117,11 @@ def watch(
 
 def _laid(plan: Plan) -> Laid:
     within = [plan.signals[c.family].within for c in plan.charts]
+    pool = plan.kind.copy()
+    pool[(plan.kind == FLOW) & (np.array(within) > QUICK)] = SLOW_FLOW
     alone = [not c.slice and not c.version for c in plan.charts]
     return Laid(
-        plan.kind, plan.family, plan.season, plan.lag, plan.explained_by, plan.reach,
+        plan.kind, plan.family, plan.season, plan.lag, pool, plan.explained_by, plan.reach,
         np.array(alone, dtype=np.bool_),
         np.array([min(-(-w // plan.width) + 1, RING - 1) for w in within], dtype=np.int64),
         np.array([w <= QUICK for w in within], dtype=np.bool_),
@@ -124,12 +142,19 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
         chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         if season.days == 1 and not chart.raised:
             start_level(chart, math.exp(season.trend))
+            demand.place(season, season.trend, FIRST_DAY)
         else:
             jump = math.exp(float(moved[plan.season[c], whole]))
             chart.beta *= jump
             chart.jb *= jump
             chart.rb *= jump
+            season.slow -= math.log(jump)
+            season.hs -= math.log(jump)
         if season.days in (1, 7):
+            if plan.kind[c] == THROUGHPUT:
+                demand.doubt_scatter(season)
+                season.ps = FIRST_DAY
+                chart.alpha[1] = chart.beta[1] = 0.0
             forget_scatter(chart)  # it was that of a chart that knew no day, or no week
         chart.ab[:] = 0.0
 
@@ -154,8 +179,9 @@ def run(
         for c in range(len(laid.kind)):
             columns.charts[c].phase, columns.charts[c].s_phase = 0, 0
         if watched[t]:
+            shared = _other_days(columns, laid, x[t], positions[t], number + t)
             for c in range(len(laid.kind)):
-                _judge(columns, laid, c, x[t, c], n[t, c], positions[t], number + t)
+                _judge(columns, laid, c, x[t, c], n[t, c], positions[t], number + t, shared)
             _judge_rollouts(columns, laid, n[t], number + t)
             if _decide(columns, laid, release, number + t):
                 return t + 1, True
@@ -165,12 +191,46 @@ def run(
 
 
 @compiled
-def _judge(columns: Columns, laid: Laid, c: int, x: float, n: float, position: float, now: int) -> None:
+def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: int) -> NDArray[np.bool_]:
+    """bool[DAYS_LIKE]: other days that so many throughputs speak for that it is the calendar, and not a loss."""
+    speak, all_of_them = np.zeros(DAYS_LIKE), 0.0
+    for c in range(len(laid.kind)):
+        if laid.kind[c] != THROUGHPUT:
+            continue
+        chart, slot = columns.charts[c], now % RING
+        chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
+        if np.isnan(x[c]):
+            continue
+        cap = cap_of(columns.fleet[laid.pool[c]], throughput.CAP)
+        season = columns.seasons[laid.season[c]]
+        throughput.expect(chart, season, now, x[c], position, laid.quarters, cap)
+        if season.days >= 2:
+            all_of_them += 1.0
+            for i in range(DAYS_LIKE):
+                if chart.like[i] >= OTHER_DAY:
+                    speak[i] += 1.0
+    return speak >= max(OTHER_DAY_SHARE * all_of_them, 1.0)
+
+
+@compiled
+def _judge(
+    columns: Columns,
+    laid: Laid,
+    c: int,
+    x: float,
+    n: float,
+    position: float,
+    now: int,
+    shared: NDArray[np.bool_],
+) -> None:
     """Everything about one chart in one interval, up to the decision to raise."""
-    chart, kind, odds = columns.charts[c], laid.kind[c], columns.odds
+    chart, kind = columns.charts[c], laid.kind[c]
+    fleet = columns.fleet[laid.pool[c]]
     slot = now % RING
-    chart.ring_x[slot], chart.ring_n[slot] = x, n
-    chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
+    chart.ring_x[slot] = x
+    if kind != THROUGHPUT:  # which were told already what to expect
+        chart.ring_n[slot] = n
+        chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
     shown = n if kind in (FLOW, ROLLOUT_FLOW, TALLY) else x
     measured = not np.isnan(x) and (kind == THROUGHPUT or not np.isnan(n))
     if chart.first < 0:
@@ -183,12 +243,12 @@ def _judge(columns: Columns, laid: Laid, c: int, x: float, n: float, position: f
     if kind == FLOW:
         flow_of = columns.flows[laid.lag[c]]
         flow_of.quick = 1 if laid.quick[c] else 0
-        cap = cap_of(odds[flow.DOWN], flow.CAP)
+        cap = cap_of(fleet, flow.CAP)
         hour = 1.0
         if laid.season[c] >= 0:
             hour = flow.hour_factor(columns.seasons[laid.season[c]], position)
         reach = laid.reach[laid.lag[c]]
-        teaches = flow.judge(chart, flow_of, odds, now, x, n, hour, reach, cap, laid.lasts, laid.patience)
+        teaches = flow.judge(chart, flow_of, fleet, now, x, n, hour, reach, cap, laid.lasts, laid.patience)
         if teaches and laid.season[c] >= 0:
             flow.add_to_day(columns.seasons[laid.season[c]], flow_of, x, position, laid.quarters)
     elif kind == ROLLOUT:
@@ -198,29 +258,28 @@ def _judge(columns: Columns, laid: Laid, c: int, x: float, n: float, position: f
     elif not measured and chart.raised == 1 and now - chart.onset >= laid.lasts:
         settle(chart, now, EXPIRED, 1.0)
     elif measured and kind == ERROR:
-        cap = cap_of(odds[error_ratio.UP], error_ratio.CAP)
-        error_ratio.judge(chart, odds, now, x, n, cap, laid.lasts)
+        cap = cap_of(fleet, error_ratio.CAP)
+        error_ratio.judge(chart, fleet, now, x, n, cap, laid.lasts)
     elif measured and kind == THROUGHPUT:
         season = columns.seasons[laid.season[c]]
-        cap = cap_of(odds[throughput.DOWN], throughput.CAP)
-        throughput.judge(chart, season, odds, now, x, position, laid.quarters, cap, laid.lasts)
+        cap = cap_of(fleet, throughput.CAP)
+        throughput.judge(chart, season, fleet, now, x, position, laid.quarters, cap, laid.lasts, shared)
 
 
 @compiled
 def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
     """Hold every version that came later against those that were there before it."""
-    cap = cap_of(columns.odds[rollout.UP], rollout.CAP)
     for c in range(len(laid.kind)):
         chart = columns.charts[c]
         if (laid.kind[c] != ROLLOUT and laid.kind[c] != ROLLOUT_FLOW) or chart.first < 0:
             continue
-        old_harm, old_served = 0.0, 0.0
+        old_harm, old_served, fleet = 0.0, 0.0, columns.fleet[laid.pool[c]]
         for d in range(len(laid.kind)):
             other = columns.charts[d]
             if laid.family[d] == laid.family[c] and 0 <= other.first < chart.first:
                 old_harm += 0.0 if np.isnan(other.harm) else other.harm
                 old_served += 0.0 if np.isnan(n[d]) else n[d]
-        rollout.judge(chart, columns.odds, now, n[c], old_harm, old_served, cap)
+        rollout.judge(chart, fleet, now, n[c], old_harm, old_served, cap_of(fleet, rollout.CAP))
 
 
 @compiled
@@ -235,24 +294,30 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
     for c in range(len(laid.kind)):
         if columns.charts[c].first >= 0 and laid.kind[c] != TALLY:
             begun += 1.0
-    enough = math.log(max(begun * laid.per_budget, 2.0))
+    enough = np.zeros(len(columns.fleet))
+    for k in range(len(enough)):
+        enough[k] = enough_of(columns.fleet[k], begun * laid.per_budget)
     again = True
     while again:
         again = False
         for c in range(len(laid.kind)):
             chart = columns.charts[c]
-            if chart.raised == 1 or chart.phase != 0 or stretched(chart) < enough - EASED_JOINING:
+            if (
+                chart.raised == 1
+                or chart.phase != 0
+                or stretched(chart) < enough[laid.pool[c]] - EASED_JOINING
+            ):
                 continue
             eased = 0.0
             if release[c] >= 0:
                 eased = EASED_JOINING if _is_blamed(columns, release, release[c]) else EASED
-            if stretched(chart) >= enough - eased and _may_raise(columns, laid, c):
+            if stretched(chart) >= enough[laid.pool[c]] - eased and _may_raise(columns, laid, c):
                 raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
                 again = again or chart.raised == 1
     news = False
     for c in range(len(laid.kind)):
         chart = columns.charts[c]
-        learn_peaks(chart)
+        learn_peaks(chart, columns.fleet[laid.pool[c]])
         news = news or chart.phase > 0 or chart.s_phase > 0
     return news
 

@@ -77,6 +77,38 @@ def _autoregressive(world: World, sd: float, tau: float) -> NDArray[np.float64]:
     return np.asarray(out)
 
 
+def restless(
+    world: World, rate: float, habit: str, holiday: int = -1, clocks: bool = False
+) -> NDArray[np.float64]:
+    """Expected events a minute of a service with its own shape, and a habit: "growth" of 1 % a day, "bursts" of
+    up to an hour, new "level"s, "gamma" scatter of 14 % from minute to minute, or "plain".
+
+    holiday: a day that is like a Sunday. clocks: local time is that of Berlin, where clocks go forward on 27 March.
+    """
+    random, minute = world.random, np.arange(world.length)
+    local = minute + (np.where(minute >= 27 * DAY - 22 * 60, 120, 60) if clocks else 0)
+    wave = np.exp(
+        random.uniform(0.5, 1.5) * np.sin(2 * np.pi * (local % DAY / DAY - random.uniform(0.25, 0.35)))
+    )
+    weekend = random.uniform(0.4, 0.9)
+    calm = np.where(((local // DAY) % 7 >= 5) | (local // DAY == holiday), weekend, 1.0)
+    noise = _autoregressive(world, 0.02, 2880) + _autoregressive(world, 0.05, 15)
+    usual = np.asarray(rate * wave * calm * np.exp(noise))
+    if habit == "growth":
+        usual *= np.exp(0.01 * minute / DAY)
+    if habit == "bursts":
+        for day in range(world.length // DAY):
+            if random.random() < 0.6:
+                start = day * DAY + random.integers(420, 1200)
+                usual[start : start + random.integers(10, 60)] *= random.uniform(1.5, 5)
+    if habit == "level":
+        for _ in range(3):
+            usual[random.integers(8 * DAY, world.length) :] *= random.choice([1.15, 1.3, 0.95])
+    if habit == "gamma":
+        usual *= random.gamma(50, 1 / 50, world.length)
+    return usual
+
+
 def between(world: World, start: int, minutes: int) -> NDArray[np.bool_]:
     """bool[length]: the minutes in which a fault lasts."""
     minute = np.arange(world.length)

@@ -1,0 +1,262 @@
+"""How demand wanders around its profile: a fast part that returns, a slow part that stays. Pure.
+
+In: counts and exposures of one throughput. Out: the level that is expected now, under "no fault" and under every
+size of fault, and how far it may be off. Never: learning before judging.
+
+log level = fast + slow. fast: first-order autoregression with variance `quick` that fades in `fades` intervals;
+slow: a random walk with variance `stays` in SLOW_TAU. Both are followed by a Kalman filter on x / mean - 1, whose
+observation varies by 1/mean + c. Every size of fault has its own account of both, taken from "no fault" whenever
+its evidence returns to 0. The three variances and `fades` are moments: the covariance of x / mean - 1 with itself
+LAGS intervals ago (weights as in expect.scatter_weight), fitted by q exp(-lag / fades) + s.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from detectors.compiled import compiled
+from detectors.expect import LEAST_ALPHA, evidence, forget, predictive_sd, scatter_weight
+from detectors.judge import RECOVERED
+from detectors.memory import LAGS_BACK, LEVELS, RING, SIZES, Floats, Record
+
+BACK = np.array([0, 1, 2, 4, 8, 16, 32, 64])  # intervals, LAGS_BACK of them
+FADES = np.array([3.0, 6.0, 10.0, 15.0, 24.0, 40.0, 64.0])
+MEMORY = 2.0 ** (-1 / 10080)
+BASE = 1440.0  # half-life, in intervals, of the level that the moments are taken around
+SLOW_TAU, MOST_SLOW = 12.0, 720.0  # hours; intervals
+PRIOR_QUICK, PRIOR_FADES, PRIOR_STAYS, PRIOR_CHANCE = 0.0025, 15.0, 0.0009, 0.0005
+PRIOR_WEIGHT = 9000.0
+MOST_OFF = 3.0  # standard deviations that one interval may teach
+UNKNOWN_DAY = 2e-4  # variance of the walk, per interval of a minute, while no day is known
+UNKNOWN_WEEK = 2e-5
+
+
+@compiled
+def forget_scatter(season: Record) -> None:
+    """Back to what is believed of the scatter beforehand."""
+    for i in range(LAGS_BACK):
+        value = PRIOR_STAYS + PRIOR_QUICK * math.exp(-BACK[i] / PRIOR_FADES)
+        season.joint_n[i] = PRIOR_WEIGHT
+        season.joint[i] = PRIOR_WEIGHT * (value + (PRIOR_CHANCE if i == 0 else 0.0))
+    season.quick, season.fades = PRIOR_QUICK, PRIOR_FADES
+    season.stays, season.chance = PRIOR_STAYS, PRIOR_CHANCE
+
+
+@compiled
+def doubt_scatter(season: Record) -> None:
+    """A new profile: what scatters from interval to interval stays known, what strays for hours does not."""
+    slowest = season.joint[LAGS_BACK - 1] / season.joint_n[LAGS_BACK - 1]
+    for i in range(LAGS_BACK):
+        value = PRIOR_STAYS + max(season.joint[i] / season.joint_n[i] - slowest, 0.0)
+        season.joint_n[i] = PRIOR_WEIGHT
+        season.joint[i] = PRIOR_WEIGHT * value
+    _fit(season)
+
+
+@compiled
+def place(season: Record, level: float, variance: float) -> None:
+    """Begin at this level (log), known to within `variance`, under no fault and under every one."""
+    season.fast, season.slow = 0.0, level
+    season.pf, season.ps, season.pc = season.quick, variance, 0.0
+    season.hf[:], season.hs[:] = 0.0, level
+
+
+@compiled
+def slow_tau(quarters: float) -> float:
+    """In how many intervals the slow part strays by its standard deviation. Of short intervals no more than the
+    covariances can tell apart."""
+    return min(SLOW_TAU * 4.0 / quarters, MOST_SLOW)
+
+
+@compiled
+def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
+    """Bring the accounts to interval `now`; the level and its weight stand in alpha, beta, ja, jb afterwards."""
+    steps = max(float(now - season.at), 1.0) if season.at > 0 else 1.0
+    season.at = now
+    keep = math.exp(-steps / season.fades)
+    walk = 2.0 * season.stays / slow_tau(quarters)
+    if season.days < 1:
+        walk = max(walk, UNKNOWN_DAY * 15.0 * quarters)
+    elif season.days < 7:
+        walk = max(walk, UNKNOWN_WEEK * 15.0 * quarters)
+    season.fast *= keep
+    season.pf = keep * keep * season.pf + season.quick * (1.0 - keep * keep)
+    season.ps = min(season.ps + walk * steps, 4.0)
+    season.pc *= keep
+    total = max(season.pf + season.ps + 2.0 * season.pc, 1e-7)
+    _say(chart, season, total)
+    for j in range(SIZES):
+        season.hf[j] *= keep
+        chart.ja[j] = 1.0 / total
+        chart.jb[j] = chart.ja[j] / math.exp(season.hf[j] + season.hs[j])
+
+
+@compiled
+def _say(chart: Record, season: Record, total: float) -> None:
+    level = math.exp(season.fast + season.slow)
+    for b in (0, LEVELS - 1):
+        chart.alpha[b] = 1.0 / total
+        chart.beta[b] = chart.alpha[b] / level
+        chart.den[b] = 1.0
+    chart.num[0] = season.chance
+    chart.num[LEVELS - 1] = season.chance + season.quick + season.stays
+    chart.best = 0
+
+
+@compiled
+def hold(chart: Record, season: Record, now: int) -> None:
+    """A fault was raised: from here on the account is that of the level under a fault of this size."""
+    season.stood = 1
+    held = chart.ring_n[chart.onset % RING] if now - chart.onset < RING else 0.0
+    season.held = 0.0 if np.isnan(held) else held
+    season.slow = math.log(chart.ra / chart.rb) - season.held
+    season.fast = season.held * math.exp(-float(now - chart.onset) / season.fades)
+    season.at = now - 1
+    season.hf[:], season.hs[:] = season.fast, season.slow
+
+
+@compiled
+def strays(season: Record, lasts: float, quarters: float) -> float:
+    """Relative variance of the mean of what is expected over `lasts` intervals after the onset.
+
+    Of an autoregression known at its start to within pf, of a walk known to within ps, of chance.
+    """
+    tau = season.fades
+    decay = tau / lasts * (1.0 - math.exp(-lasts / tau))
+    free = season.quick * max(2.0 * tau / lasts * (1.0 - decay) - decay * decay, 0.0)
+    walk = season.stays * min(2.0 * lasts / 3.0 / slow_tau(quarters), 1.0)
+    return float(season.pf * decay * decay + free + season.ps + walk)
+
+
+@compiled
+def jumped_back(chart: Record, season: Record, now: int, x: float, exposure: float, quarters: float) -> float:
+    """Evidence (nats) that all of it comes again, against a fault that goes on: both follow the level."""
+    predict(chart, season, now, quarters)
+    total = season.pf + season.ps + 2.0 * season.pc
+    size = max(chart.ratio, 0.005)
+    if chart.v <= 0.0:
+        season.hf[0], season.hs[0] = season.fast, season.slow
+    whole = exposure * math.exp(season.hf[0] + season.hs[0])
+    faulty = exposure * size * math.exp(season.fast + season.slow)
+    gain = evidence(x, faulty, whole, total + season.chance)
+    kf, ks = season.pf + season.pc, season.ps + season.pc
+    off = _off(season, x, whole, total)
+    season.hf[0] += off * kf
+    season.hs[0] += off * ks
+    _correct(season, _off(season, x, faulty, total), faulty)
+    return float(gain)
+
+
+@compiled
+def restart(chart: Record, season: Record) -> None:
+    """A fault is over: begin anew at the level at which it comes again, or at which it is the new usual."""
+    if chart.why == RECOVERED:
+        season.fast, season.slow = season.hf[0], season.hs[0]
+    else:
+        season.slow, season.fast = math.log(chart.alpha[0] / chart.beta[0]), 0.0
+    season.stood, season.held, season.pf, season.pc = 0, 0.0, season.quick, 0.0
+    season.ps = max(season.ps, season.stays)
+    season.hf[:], season.hs[:] = season.fast, season.slow
+
+
+@compiled
+def learn(chart: Record, season: Record, x: float, exposure: float, sizes: Floats) -> None:
+    """Let one judged interval teach the accounts."""
+    total = season.pf + season.ps + 2.0 * season.pc
+    for j in range(SIZES):
+        if chart.w[j] <= 0.0:
+            continue
+        mean = exposure * math.exp(season.hf[j] + season.hs[j]) * sizes[j]
+        off = _off(season, x, mean, total)
+        season.hf[j] += off * (season.pf + season.pc)
+        season.hs[j] += off * (season.ps + season.pc)
+    mean = exposure * math.exp(season.fast + season.slow)
+    _correct(season, _off(season, x, mean, total), mean)
+    for j in range(SIZES):
+        if chart.w[j] <= 0.0:
+            season.hf[j], season.hs[j] = season.fast, season.slow
+
+
+@compiled
+def _correct(season: Record, off: float, mean: float) -> None:
+    """Kalman's correction of both parts and of their covariance. off: see _off."""
+    kf, ks = season.pf + season.pc, season.ps + season.pc
+    season.fast += off * kf
+    season.slow += off * ks
+    all_of_it = kf + ks + 1.0 / max(mean, 1e-3) + season.chance
+    season.pf, season.ps = season.pf - kf * kf / all_of_it, season.ps - ks * ks / all_of_it
+    season.pc -= kf * ks / all_of_it
+
+
+@compiled
+def _off(season: Record, x: float, mean: float, total: float) -> float:
+    """By how much x is off its mean, no more than MOST_OFF standard deviations, over its variance."""
+    mean = max(mean, 1e-3)
+    variance = total + 1.0 / mean + season.chance
+    most = MOST_OFF * math.sqrt(variance)
+    return min(max(x / mean - 1.0, -most), 0.5 * most) / variance
+
+
+@compiled
+def learn_scatter(chart: Record, season: Record, now: int, x: float, exposure: float) -> None:
+    """Let a quiet interval teach the moments."""
+    if chart.alpha[1] <= 0.0 or chart.beta[1] <= 0.0:
+        chart.alpha[1], chart.beta[1] = LEAST_ALPHA, LEAST_ALPHA / math.exp(season.slow)
+    base = chart.alpha[1] / chart.beta[1]
+    mean = exposure * base
+    sd = predictive_sd(mean, season.chance + season.quick + season.stays)
+    here = _clipped(x, mean, sd) / max(mean, 1e-9)
+    weight = scatter_weight(mean)
+    for i in range(LAGS_BACK):
+        slot = (now - BACK[i]) % RING
+        past, of = chart.ring_x[slot], chart.ring_e[slot] * base
+        if np.isnan(past) or np.isnan(of) or of <= 0.0 or now - BACK[i] < chart.first:
+            continue
+        there = _clipped(past, of, predictive_sd(of, season.chance + season.quick + season.stays)) / of
+        product = here * there - (1.0 / mean if i == 0 else 0.0)
+        season.joint[i] = season.joint[i] * MEMORY + weight * product
+        season.joint_n[i] = season.joint_n[i] * MEMORY + weight
+    keep = forget(BASE)
+    heard = mean + min(max(x - mean, -4.0 * sd - 1.0), 4.0 * sd + 2.0)
+    w = 1.0 / (1.0 + (season.chance + season.quick * season.fades) * mean)
+    chart.alpha[1] = chart.alpha[1] * keep + w * heard
+    chart.beta[1] = chart.beta[1] * keep + w * exposure
+    if chart.seen % 60 == 59:
+        _fit(season)
+
+
+@compiled
+def _clipped(x: float, mean: float, sd: float) -> float:
+    """x - mean; what lies above is no further off than what may lie below."""
+    return min(max(x - mean, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
+
+
+@compiled
+def _fit(season: Record) -> None:
+    """The variances and `fades` that come nearest to the covariances."""
+    best = 1e300
+    for i in range(len(FADES)):
+        s1, sa, saa, sy, say = 0.0, 0.0, 0.0, 0.0, 0.0
+        for k in range(1, LAGS_BACK):
+            y, a = season.joint[k] / season.joint_n[k], math.exp(-BACK[k] / FADES[i])
+            s1 += 1.0
+            sa += a
+            saa += a * a
+            sy += y
+            say += a * y
+        det = s1 * saa - sa * sa
+        quick = max((s1 * say - sa * sy) / det, 0.0)
+        stays = (sy - quick * sa) / s1
+        if stays < 0.0:
+            stays = 0.0
+            quick = max(say / saa, 0.0)
+        wrong = 0.0
+        for k in range(1, LAGS_BACK):
+            y, a = season.joint[k] / season.joint_n[k], math.exp(-BACK[k] / FADES[i])
+            wrong += (y - quick * a - stays) ** 2
+        if wrong < best:
+            best = wrong
+            season.quick, season.stays, season.fades = max(quick, 1e-6), max(stays, 1e-4), FADES[i]
+    season.chance = max(season.joint[0] / season.joint_n[0] - season.quick - season.stays, 1e-5)
