@@ -30,7 +30,7 @@ from collector.points import Readings
 
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
-DOORS = "POST /v1/metrics (OTLP), POST /deployments, GET /healthz"
+DOORS = "POST /v1/metrics (OTLP), POST /deployments, GET /gate, GET /healthz"
 _RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 
 
@@ -49,6 +49,7 @@ class Door:
     metrics: takes Readings; returns once they cannot be lost, with how many were refused by reason
         (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; may raise Busy.
     clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503.
+    gate: the verdict on a candidate, from the parameters of the address, as JSON; ValueError for a bad question.
     token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
     body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
     patience: seconds in which a body must have come.
@@ -58,6 +59,7 @@ class Door:
     deployments: Callable[[Sequence[Deployment]], None]
     clock: Callable[[], float]
     health: Callable[[], Mapping[str, object]]
+    gate: Callable[[Mapping[str, str]], Mapping[str, object]] | None = None
     token: str = ""
     body: int = 16 * 1024 * 1024
     at_once: int = 32
@@ -75,7 +77,7 @@ class _Refused(Exception):  # noqa: N818
 
 
 def app(door: Door) -> Starlette:
-    """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /healthz.
+    """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /gate, GET /healthz.
 
     Answers: 200; 400 with a reason; 401 without the token; 408 too slow; 413 too large; 415 neither
     protobuf nor JSON, or packed otherwise than by gzip; 503 with Retry-After when too much is going on.
@@ -104,10 +106,26 @@ def app(door: Door) -> Starlette:
         answer = await run_in_threadpool(door.health)
         return JSONResponse(dict(answer), 503 if answer.get("ok") is False else 200)
 
+    async def gate(request: Request) -> Response:
+        if not _may_enter(request, door.token):
+            return JSONResponse({"error": "expected Authorization: Bearer with the token"}, 401)
+        if door.gate is None:
+            return JSONResponse({"error": "nothing is compared here"}, 404)
+        if room.locked():
+            return JSONResponse({"error": "too many requests at once"}, 503, {"Retry-After": "1"})
+        async with room:
+            try:
+                return JSONResponse(dict(await run_in_threadpool(door.gate, dict(request.query_params))))
+            except ValueError as error:
+                return JSONResponse({"error": str(error)}, 400)
+            except Busy as busy:
+                return JSONResponse({"error": "not now"}, 503, {"Retry-After": str(busy.retry_after)})
+
     answers = Starlette(
         routes=[
             Route("/v1/metrics", metrics, methods=["POST"]),
             Route("/deployments", deployments, methods=["POST"]),
+            Route("/gate", gate, methods=["GET"]),
             Route("/healthz", health, methods=["GET"]),
         ],
         exception_handlers={404: _elsewhere, 405: _elsewhere},

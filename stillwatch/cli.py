@@ -18,11 +18,13 @@ import click
 if TYPE_CHECKING:
     from collector.dataset import Dataset
     from stillwatch.config import Settings
+    from stillwatch.gate import Question
 
 ROOMS = ("collector", "detectors", "alerts")
 CONFIG = "stillwatch.yaml"
 TOKEN = "STILLWATCH_TOKEN"  # noqa: S105  (the name of a variable)
 BAD = 2  # exit status: bad input or usage
+NOT_YET = 3  # exit status of gate: not enough evidence
 TROUBLE = 1  # exit status: all is written well, and still it cannot be done now
 
 config_option = click.option(
@@ -44,6 +46,33 @@ class Moment(click.ParamType[int]):
             return int(moments.seconds(str(value)))
         except ValueError as error:
             self.fail(f"found {str(value)[:80]!r}, expected {error}", param, ctx)
+
+
+class Part(click.ParamType[float]):
+    """A share: 5%, or 0.05."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        try:
+            return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+        except ValueError:
+            self.fail(f"found {text[:40]!r}, expected a share such as 5% or 0.05", param, ctx)
+
+
+class Duration(click.ParamType[int]):
+    """A duration such as 30m, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from stillwatch.config_schema import seconds
+
+        try:
+            return seconds(str(value))
+        except ValueError as error:
+            self.fail(f"found {str(value)[:40]!r}, expected {error}", param, ctx)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -199,10 +228,7 @@ def deployed(
     from collector.deployments import Deployment
     from stillwatch import deployed as pipeline
 
-    if url is None:
-        listen = _settings(config or _if_there(Path(CONFIG)), secrets=False).listen
-        host = f"[{listen.host}]" if ":" in listen.host else listen.host
-        url = f"http://{host}:{listen.port}"
+    url = url or _daemon(config)
     one = Deployment(
         release,
         at or 0,
@@ -221,6 +247,88 @@ def deployed(
     except pipeline.NotTold as reason:
         return _say(str(reason), TROUBLE)
     return 0
+
+
+@cli.command()
+@click.argument("service")
+@click.option("--candidate", required=True, metavar="VERSION", help="The new version.")
+@click.option("--baseline", required=True, metavar="VERSION", help="The one beside which it serves.")
+@click.option(
+    "--wait", "patience", type=Duration(), default=None, help="Look again until it is known, so long."
+)
+@click.option(
+    "--margin", type=Part(), default="100%", show_default=True,
+    help="How much higher the candidate's odds of failing may be, to be as good.",
+)  # fmt: skip
+@click.option(
+    "--tolerance",
+    type=Part(),
+    default="0.1%",
+    show_default=True,
+    help="A share of failures that never matters.",
+)
+@click.option("--risk", type=Part(), default="1%", show_default=True, help="Probability of a wrong verdict.")
+@click.option(
+    "--from", "start", type=Moment(), metavar="TIME", help="Count from then on.  [default: two days]"
+)
+@click.option(
+    "--url", help="Where the daemon listens.  [default: as in the settings, else http://127.0.0.1:4318]"
+)
+@config_option
+@click.option(
+    "--token-env",
+    default=TOKEN,
+    show_default=True,
+    help="Variable that holds the daemon's token, if it wants one.",
+)
+@click.option("--dataset", type=click.Path(path_type=Path), help="Ask this dataset instead of a daemon.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def gate(
+    service: str, candidate: str, baseline: str, patience: int | None, margin: float, tolerance: float, risk: float,
+    start: int | None, url: str | None, config: Path | None, token_env: str, dataset: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """While two versions of SERVICE serve side by side: does the new one fail or lose more?
+
+    Look as often as you like: the risk holds for all looks together. Exit status: 0 promote, 1 roll back,
+    3 not enough evidence yet (or nobody could be asked).
+
+    \b
+    Example: stillwatch gate image-resizer --candidate 4.2.1 --baseline 4.2.0 --wait 30m
+    """
+    import json
+
+    from stillwatch import clock
+    from stillwatch import gate as gates
+
+    since = start if start is not None else (0 if dataset else clock.now() - 2 * 86400)
+    asked = gates.Question(service, candidate, baseline, since, margin, tolerance, risk)
+    try:
+        gates.check(asked)
+    except ValueError as error:
+        return _say(str(error), BAD)
+    if dataset is not None:
+        told = _gate_of(dataset, config, asked)
+    else:
+        at, token = url or _daemon(config), os.environ.get(token_env, "").strip()
+        try:
+            told = gates.wait_for(
+                lambda: gates.ask(at, token, asked), patience or 0, lambda line: click.echo(line, err=True)
+            )
+        except gates.NoAnswer as reason:
+            return _say(f"no verdict: {reason}", NOT_YET)
+    for line in [json.dumps(told, indent=2)] if as_json else gates.lines(told):
+        click.echo(line)
+    return gates.status(told)
+
+
+def _gate_of(dataset: Path, config: Path | None, asked: Question) -> dict[str, Any]:
+    from collector import dataset as datasets
+    from stillwatch.backtest import plan_of
+    from stillwatch.gate import answer
+
+    settings = _settings(config or _if_there(dataset / CONFIG), secrets=False)
+    read = datasets.read(dataset, settings.interval, settings.grace, asked.since or None)
+    return answer(asked, read.bins, plan_of(settings, read.table))
 
 
 @cli.command()
@@ -293,6 +401,13 @@ def _settings(file: Path | None, secrets: bool = True, live: bool = False) -> Se
 
     environ = os.environ if secrets else None
     return config.secrets_from(environ or {}) if file is None else config.load(file, environ, live)
+
+
+def _daemon(config: Path | None) -> str:
+    """Where the daemon of these settings listens."""
+    listen = _settings(config or _if_there(Path(CONFIG)), secrets=False).listen
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return f"http://{host}:{listen.port}"
 
 
 def _say(line: str, status: int) -> int:

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -30,7 +30,7 @@ from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
 from detectors import discover, plan
 from detectors.compiled import is_cached
-from stillwatch import clock, engine, selfwatch
+from stillwatch import clock, engine, gate, selfwatch
 from stillwatch.config import Settings
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
@@ -39,6 +39,7 @@ from stillwatch.tables import StoreTrouble
 
 log = logging.getLogger(__name__)
 
+LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
 TERMINAL = "terminal"  # the channel where there is no other
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
@@ -66,7 +67,7 @@ def run(settings: Settings) -> int:
             return 1
         stack.enter_context(_signals(stopping))
         courier = Courier(Mailbox(store), place, stopping)
-        door = _door(settings, live, courier)
+        door = _door(settings, store, live, courier)
         with _ticking(live), _serving(door, listener) as server:
             log.info(
                 "watching (%s), listening on %s:%s, telling %s",
@@ -156,7 +157,16 @@ class Courier:
                 self._trouble = str(trouble)
 
 
-def _door(settings: Settings, live: Live, courier: Courier) -> Door:
+def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Mapping[str, object]:
+    asked = gate.question(written)
+    try:
+        table, bins, _ = store.export(max(asked.since, clock.now() - LONGEST_GATE))
+    except StoreTrouble:  # nothing was recorded since
+        return gate.answer(asked, None, _plan(settings, SeriesTable()))
+    return gate.answer(asked, bins, _plan(settings, table))
+
+
+def _door(settings: Settings, store: Store, live: Live, courier: Courier) -> Door:
     def health() -> dict[str, object]:
         told = live.health(clock.now())
         try:
@@ -169,6 +179,7 @@ def _door(settings: Settings, live: Live, courier: Courier) -> Door:
         deployments=lambda told: live.deployments(told, clock.now()),
         clock=clock.now,
         health=health,
+        gate=partial(_verdict, settings, store),
         token=settings.listen.token,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -140,12 +141,12 @@ def daemon(tmp_path: Path, make: Callable[..., Daemon]) -> Daemon:
 class Service:
     """A process that counts, as OpenTelemetry's own SDK has it."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, version: str = "1") -> None:
         self._exporter = OTLPMetricExporter(
             endpoint=f"{daemon.url}/v1/metrics", headers={"Authorization": "Bearer let-me-in"}, timeout=5
         )
         reader = PeriodicExportingMetricReader(self._exporter, export_interval_millis=3_600_000)
-        resource = Resource.create({"service.name": "importer", "service.version": "1"})
+        resource = Resource.create({"service.name": "importer", "service.version": version})
         self._provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("imports")
         self.started = meter.create_counter("started")
@@ -330,3 +331,47 @@ def test_slack_is_away_and_the_message_comes_when_it_is_back(
         daemon.start()
         eventually(lambda: len(slack.channel("C0ALERTS").messages) >= 1)
         assert daemon.end() == 0
+
+
+def test_a_pipeline_asks_which_of_two_versions_is_worse(daemon: Daemon, tmp_path: Path) -> None:
+    """Two processes of the real SDK side by side; the command asks the daemon by HTTP."""
+    daemon.start()
+
+    def gate(*more: str, token: str = "let-me-in") -> subprocess.CompletedProcess[str]:
+        command = "from stillwatch.cli import main; main()"
+        asked = ["gate", "importer", "--candidate", "2", "--baseline", "1", "--url", daemon.url, *more]
+        environ = daemon.environ | {"STILLWATCH_TOKEN": token}
+        return subprocess.run(
+            [sys.executable, "-c", command, *asked],
+            capture_output=True, text=True, env=environ, cwd=tmp_path, check=False, timeout=90,
+        )  # fmt: skip
+
+    early = gate()
+    assert (early.returncode, early.stderr) == (3, "")
+    assert "no signal of it has counts of both versions" in early.stdout
+    stranger = gate(token="guessed")
+    assert stranger.returncode == 3
+    assert "wants another token" in stranger.stderr
+    old, new = Service(daemon, "1"), Service(daemon, "2")
+    for service in (old, new):  # a counter is born with its first event
+        service.started.add(1)
+        service.failed.add(1)
+        service.export()
+    for _ in range(6):
+        time.sleep(2.5)
+        for service, failed in ((old, 1), (new, 40)):
+            service.started.add(400)
+            service.failed.add(failed)
+            service.export()
+    said = gate("--wait", "1m")
+    assert said.returncode == 1, said.stdout + said.stderr
+    assert "importer 2 beside 1: bad; roll it back" in said.stdout
+    assert re.search(r"imports: bad; \d+ of [\d,]+ failed", said.stdout)
+    assert gate("--margin", "no").returncode == 2
+    wrong = httpx2.get(
+        f"{daemon.url}/gate", params={"service": "a", "candidate": "b"},
+        headers={"Authorization": "Bearer let-me-in"}, trust_env=False,
+    )  # fmt: skip
+    assert (wrong.status_code, wrong.json()) == (400, {"error": "expected baseline"})
+    old.close()
+    new.close()

@@ -30,6 +30,7 @@ TIMED = {  # outside of the clock's file, who may name a clock or chance, and wh
     "stillwatch/clock.py",  # the one clock
     "stillwatch/backtest.py",  # how long a replay took
     "stillwatch/daemon.py",  # sleeps until it is told to stop
+    "stillwatch/gate.py",  # looks again and again
     "stillwatch/demo/people.py",  # what people in the demo do, from a seed
     "stillwatch/demo/town.py",
 }
