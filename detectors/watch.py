@@ -81,7 +81,7 @@ def watch(
     `memory` must fit the plan (memory.fit) and is changed in place: whoever needs the old one keeps a copy.
     An interval has news when something was raised, is standing or was cleared in it.
     """
-    columns, laid = memory.columns, _laid(plan)
+    columns, laid = memory.columns, laid_out(plan)
     number = bins.start // bins.width
     x, n = gather(
         bins.values, plan.counted, plan.out_of, plan.row_service, plan.services, memory.last, number
@@ -115,7 +115,7 @@ def watch(
             yield at - 1, tell(columns, plan, bins, at - 1)
 
 
-def _laid(plan: Plan) -> Laid:
+def laid_out(plan: Plan) -> Laid:
     within = [plan.signals[c.family].within for c in plan.charts]
     pool = plan.kind.copy()
     pool[(plan.kind == FLOW) & (np.array(within) > QUICK)] = SLOW_FLOW
@@ -283,13 +283,8 @@ def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
 
 
 @compiled
-def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
-    """Raise what has enough evidence; say whether this interval has news at all.
-
-    Enough is the log of the mean time between false alarms of one chart that the budget allows: a mixture of
-    CUSUMs crosses it less often than that. release: whoever is raised makes its release the more suspicious, in
-    the same interval.
-    """
+def enough_for(columns: Columns, laid: Laid) -> Floats:
+    """float64[rows of Columns.fleet]: the evidence (nats) that is enough to tell, by the budget."""
     begun = 1.0
     for c in range(len(laid.kind)):
         if columns.charts[c].first >= 0 and laid.kind[c] != TALLY:
@@ -297,6 +292,18 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
     enough = np.zeros(len(columns.fleet))
     for k in range(len(enough)):
         enough[k] = enough_of(columns.fleet[k], begun * laid.per_budget)
+    return enough
+
+
+@compiled
+def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
+    """Raise what has enough evidence; say whether this interval has news at all.
+
+    Enough is the log of the mean time between false alarms of one chart that the budget allows: a mixture of
+    CUSUMs crosses it less often than that. release: whoever is raised makes its release the more suspicious, in
+    the same interval.
+    """
+    enough = enough_for(columns, laid)
     again = True
     while again:
         again = False
@@ -311,7 +318,7 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
             eased = 0.0
             if release[c] >= 0:
                 eased = EASED_JOINING if _is_blamed(columns, release, release[c]) else EASED
-            if stretched(chart) >= enough[laid.pool[c]] - eased and _may_raise(columns, laid, c):
+            if stretched(chart) >= enough[laid.pool[c]] - eased and not is_explained(columns, laid, c):
                 raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
                 again = again or chart.raised == 1
     news = False
@@ -351,11 +358,15 @@ def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
 
 
 @compiled
-def _may_raise(columns: Columns, laid: Laid, c: int) -> bool:
+def is_explained(columns: Columns, laid: Laid, c: int) -> bool:
     """A count that follows what goes into a flow is no loss while the flow sees nothing missing."""
     f = laid.explained_by[c]
-    if f < 0:
-        return True
-    if not flow.is_ready(columns.flows[laid.lag[f]], laid.reach[laid.lag[f]]):
-        return True
-    return columns.charts[f].total >= 1.0 or columns.charts[f].raised == 1
+    if f < 0 or not flow.is_ready(columns.flows[laid.lag[f]], laid.reach[laid.lag[f]]):
+        return False
+    return bool(columns.charts[f].total < 1.0 and columns.charts[f].raised == 0)
+
+
+def sizes_of(kind: int) -> Floats:
+    """The sizes of fault that a kind of chart is asked about."""
+    rows = {ERROR: error_ratio.SIZES, THROUGHPUT: throughput.SIZES, FLOW: flow.SIZES}
+    return rows.get(kind, rollout.SIZES)

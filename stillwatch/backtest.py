@@ -48,6 +48,7 @@ class Replay:
     events: tuple[Event, ...]
     plan: Plan
     seconds: float
+    state: State
     unmeasured: tuple[str, ...] = ()
 
 
@@ -77,7 +78,7 @@ def replay(
         events += news
         progress(last - first)
     taken = perf_counter() - began
-    return Replay(tuple(events), plan, taken, _unmeasured(state, plan, dataset.table))
+    return Replay(tuple(events), plan, taken, state, _unmeasured(state, plan, dataset.table))
 
 
 def _unmeasured(state: State, plan: Plan, table: SeriesTable) -> tuple[str, ...]:

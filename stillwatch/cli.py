@@ -351,6 +351,61 @@ def demo(interval: int, slack_channel: str, keep: bool) -> int:
 
 
 @cli.command()
+@click.argument("service")
+@click.option("--at", type=Moment(), required=True, metavar="TIME", help="The moment in question.")
+@config_option
+@click.option("--dataset", type=click.Path(path_type=Path), help="Recorded counts instead of the daemon's.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def explain(service: str, at: int, config: Path | None, dataset: Path | None, as_json: bool) -> int:
+    """Why was, or was not, something of SERVICE told at a moment: what was counted and expected, the evidence, and
+    what held it back. Judges the recorded history again up to then.
+
+    \b
+    Example: stillwatch explain image-resizer --at 2022-04-13T08:05:30Z --dataset sample_data/release_day
+    """
+    import json
+
+    from tqdm import tqdm
+
+    from stillwatch import explained
+
+    try:
+        settings, read = _recorded(config, dataset)
+        with tqdm(total=len(read.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
+            told = explained.explained(read, settings, service, at, bar.update)
+    except ValueError as reason:
+        return _say(str(reason), BAD)
+    for line in [json.dumps(told, indent=2)] if as_json else explained.lines(told):
+        click.echo(line)
+    return 0
+
+
+def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Dataset]:
+    """Settings, and what was recorded in a dataset or the daemon's database. Raises ValueError: nothing was."""
+    from collector import dataset as datasets
+
+    if dataset is not None:
+        settings = _settings(config or _if_there(dataset / CONFIG), secrets=False)
+        return settings, datasets.read(dataset, settings.interval, settings.grace)
+    from stillwatch.store import Store
+    from stillwatch.tables import StoreTrouble
+
+    settings = _settings(config or _if_there(Path(CONFIG)), secrets=False)
+    database = Path(settings.database)
+    if not database.exists():
+        raise ValueError(f"{database}: no such database; name the daemon's in `database`, or give --dataset")
+    try:
+        store = Store(database)
+        try:
+            table, bins, deployments = store.export()
+        finally:
+            store.close()
+    except StoreTrouble as trouble:
+        raise ValueError(str(trouble)) from None
+    return settings, datasets.Dataset(table, bins, deployments, ())
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @config_option
 @click.option("--from", "start", type=Moment(), metavar="TIME", help="From this time on.")

@@ -1,0 +1,151 @@
+"""Why a signal was, or was not, told of at a moment: what was expected, what speaks for a fault, what held it back.
+Pure.
+
+In: the memory right after the interval in question, and the plan. Out: an Explained for every chart of a service.
+Never: a second opinion: all numbers are those by which it was judged.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from detectors.error_ratio import CAP as ERROR_CAP
+from detectors.flow import CAP as FLOW_CAP
+from detectors.flow import SOON
+from detectors.judge import OTHER_DAY, cap_of, stretched, strongest_size
+from detectors.learning import WORDS, Learning, learning
+from detectors.memory import DAYS_LIKE, RING, Columns, Wholes
+from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan
+from detectors.prior import EASED, EASED_JOINING
+from detectors.tell import Z95
+from detectors.watch import enough_for, is_explained, laid_out, sizes_of
+
+DAYS = ("a Sunday", "an hour earlier", "an hour later")
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One signal, or a slice or version of it. state: "quiet", "told", "silent".
+
+    observed, expected, low..high: of the interval, counts with a 95 % band; NaN = not measured, nothing expected.
+    out_of: the total, of shares. evidence: nats; enough: what the budget asks; eased: by how much less just now.
+    size: the fault that is most likely, as a factor on what is expected, since `since` (epoch seconds); NaN without
+    evidence. held_back: reasons, in words.
+    """
+
+    signal: str
+    part: str
+    state: str
+    observed: float
+    expected: float
+    low: float
+    high: float
+    out_of: float
+    evidence: float
+    enough: float
+    eased: float
+    size: float
+    since: int
+    held_back: tuple[str, ...]
+
+
+def explain(
+    columns: Columns, plan: Plan, number: int, watched: bool, release: Wholes, service: str
+) -> list[Explained]:
+    """Of interval `number` (since the epoch), the last that `columns` have seen. release: see prior.releases."""
+    laid = laid_out(plan)
+    enough = enough_for(columns, laid)
+    known = learning(columns, plan)
+    found = []
+    for c, chart in enumerate(plan.charts):
+        signal = plan.signals[chart.family]
+        one = columns.charts[c]
+        gone = chart.kind in (ROLLOUT, ROLLOUT_FLOW) and np.isnan(one.ring_n[number % RING])
+        if signal.service != service or chart.kind == TALLY or gone:
+            continue
+        slot = number % RING
+        observed, mean, scatter = one.ring_x[slot], one.ring_m[slot], one.ring_a[slot]
+        sd = math.sqrt(max(mean + mean * mean * scatter, 0.0)) if not np.isnan(mean) else np.nan
+        blamed = any(release[d] == release[c] and columns.charts[d].raised for d in range(len(release)))
+        eased = 0.0 if release[c] < 0 else EASED_JOINING if blamed else EASED
+        size, since = _fault(columns, plan, c)
+        state = "told" if one.raised else "silent" if one.s_raised else "quiet"
+        part = ", ".join(f"{k}={v}" for k, v in chart.slice) or (
+            f"version {chart.version}" if chart.version else ""
+        )
+        reasons = _reasons(columns, plan, c, watched, observed, Learning(known[chart.family]))
+        found.append(
+            Explained(
+                signal=signal.name,
+                part=part,
+                state=state,
+                observed=float(observed),
+                expected=float(mean),
+                low=max(float(mean - Z95 * sd), 0.0),
+                high=float(mean + Z95 * sd),
+                out_of=float(one.ring_n[slot]) if plan.kind[c] in (ERROR, ROLLOUT) else np.nan,
+                evidence=float(one.strength if one.raised else stretched(one)),
+                enough=float(enough[laid.pool[c]]),
+                eased=eased,
+                size=size,
+                since=since * plan.width,
+                held_back=tuple(reasons) if state == "quiet" else (),
+            )
+        )
+    return found
+
+
+def _fault(columns: Columns, plan: Plan, c: int) -> tuple[float, int]:
+    """(factor, number of its first interval) of the fault that the evidence speaks for, or that was told."""
+    one = columns.charts[c]
+    if one.raised:
+        return float(one.ratio), int(one.onset)
+    flow = columns.flows[plan.lag[c]] if plan.kind[c] == FLOW else None
+    if one.total <= 0.0 or (flow is not None and flow.settled <= SOON):  # what is owed has no sizes
+        return np.nan, 0
+    best = strongest_size(one)
+    return (
+        (float(sizes_of(int(plan.kind[c]))[best]), int(one.since[best])) if one.w[best] > 0.0 else (np.nan, 0)
+    )
+
+
+def _reasons(
+    columns: Columns, plan: Plan, c: int, watched: bool, observed: float, known: Learning
+) -> list[str]:
+    one, kind = columns.charts[c], plan.kind[c]
+    found: list[str] = []
+    if not watched:
+        return ["nobody listened in this interval"]
+    if np.isnan(observed):
+        found.append("it was not measured in this interval")
+    if known is not Learning.READY:
+        found.append(WORDS[known])
+    if kind in (ROLLOUT, ROLLOUT_FLOW) and one.run > 0:
+        return ["no other version serves beside it"]
+    if one.total <= 0.0:
+        return [*found, "nothing speaks for a fault"]
+    if stretched(one) < one.total - 0.05:
+        found.append(
+            f"its evidence often peaks for nothing: {one.total:.1f} nats count as {stretched(one):.1f}"
+        )
+    found += _limits(columns, plan, c, one)
+    if kind == THROUGHPUT:
+        days = [DAYS[i] for i in range(DAYS_LIKE) if one.like[i] >= OTHER_DAY]
+        found += [f"it looks like {day}" for day in days]
+    if is_explained(columns, laid_out(plan), c):
+        found.append("what goes into its flow comes out as usual: less was sent, nothing is missing")
+    return found
+
+
+def _limits(columns: Columns, plan: Plan, c: int, one: Any) -> list[str]:
+    kind, fleet = plan.kind[c], columns.fleet[laid_out(plan).pool[c]]
+    if kind in (ROLLOUT, ROLLOUT_FLOW):
+        return []
+    cap = cap_of(fleet, ERROR_CAP if kind == ERROR else FLOW_CAP)
+    if one.odd:
+        return [f"one odd interval may add {cap:.1f} nats at most: so rarely are intervals odd for nothing"]
+    return []

@@ -1,0 +1,97 @@
+"""Why was, or was not, something told at a moment: the history up to it, judged again.
+
+In: recorded counts, settings, a service, a moment. Out: lines for a person, or plain values.
+Never: another judgement than the daemon's: it is the same step over the same counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from alerts.wording import clock, percent
+from collector.dataset import Dataset
+from collector.errors import printable
+from collector.moments import rfc3339
+from detectors.explain import Explained, explain
+from detectors.prior import releases, suspicious
+from stillwatch.backtest import replay
+from stillwatch.config import Settings
+
+
+def explained(
+    dataset: Dataset, settings: Settings, service: str, at: int, progress: Callable[[int], object]
+) -> dict[str, Any]:
+    """Every signal of `service` in the interval that holds `at` (epoch seconds). progress: see backtest.replay.
+
+    Raises ValueError where nothing was recorded then, or the service has no signal.
+    """
+    bins = dataset.bins
+    index = (at - bins.start) // bins.width
+    if not 0 <= index < len(bins):
+        recorded = f"{rfc3339(bins.start)} to {rfc3339(bins.end)}"
+        raise ValueError(f"--at: found {rfc3339(at)}, expected a time in what was recorded: {recorded}")
+    done = replay(replace(dataset, bins=bins.cut(0, index + 1)), settings, progress)
+    services = sorted({s.service for s in done.plan.signals})
+    if service not in services:
+        raise ValueError(
+            f"{service}: no such service has a signal; expected {', '.join(services) or 'none yet'}"
+        )
+    last = bins.cut(index, index + 1)
+    known = [d for d in dataset.deployments if d.known <= int(last.closed[0])]
+    release = releases(suspicious(done.plan, last, known), 0, len(done.plan.charts))
+    number = last.start // last.width
+    found = explain(done.state.memory.columns, done.plan, number, bool(last.watched[0]), release, service)
+    return {
+        "service": service,
+        "from": last.start,
+        "to": last.end,
+        "known_at": int(last.closed[0]),
+        "signals": [{k: _plain(v) for k, v in asdict(one).items()} for one in found],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    """For a terminal."""
+    said = [f"{told['service']}, {rfc3339(told['from'])} to {rfc3339(told['to'])}"]
+    for one in told["signals"]:
+        whole: dict[str, Any] = {k: math.nan if v is None else v for k, v in one.items()}
+        said += _signal(Explained(**whole), told["to"])
+    return [printable(line) for line in said]
+
+
+def _signal(one: Explained, now: int) -> list[str]:
+    name = f"{one.signal} ({one.part})" if one.part else one.signal
+    said = [f"  {name}: {one.state}", f"    {_counted(one)}"]
+    if math.isfinite(one.size):
+        said.append(f"    most likely: {_fault(one)}, since {clock(one.since, now)}")
+    if one.state == "quiet":
+        less = f" less {one.eased:g} just after a deployment" if one.eased else ""
+        said.append(f"    evidence: {one.evidence:.1f} nats of {one.enough:.1f}{less} that the budget asks")
+        said += [f"    held back: {reason}" for reason in one.held_back]
+    else:
+        said.append(f"    told with {one.evidence:.1f} nats of evidence")
+    return said
+
+
+def _counted(one: Explained) -> str:
+    if math.isnan(one.observed):
+        return "not measured"
+    of = f" of {one.out_of:,.0f}" if math.isfinite(one.out_of) else ""
+    if math.isnan(one.expected):
+        return f"counted {one.observed:,.0f}{of}; nothing is expected yet"
+    return f"counted {one.observed:,.0f}{of}, expected {_few(one.expected)} ({_few(one.low)} to {_few(one.high)})"
+
+
+def _few(value: float) -> str:
+    return f"{value:,.0f}" if value >= 20 else f"{value:.2g}"
+
+
+def _fault(one: Explained) -> str:
+    return f"{one.size:.3g} times as many fail" if one.size > 1.0 else f"{percent(1.0 - one.size)} lost"
