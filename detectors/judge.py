@@ -254,17 +254,24 @@ def compare_days(
 
 @compiled
 def harmless(
-    chart: Record, x: float, mean: float, soon: float, scatter: float, shared: NDArray[np.bool_]
+    chart: Record,
+    x: float,
+    mean: float,
+    soon: float,
+    scatter: float,
+    shared: NDArray[np.bool_],
+    young: bool,
 ) -> float:
     """Evidence (nats, at least 0) that something harmless explains x better than "as usual" does.
 
     shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
+    young: of a profile that has seen no day twice, its own word is enough.
     soon: the least that is expected within a quarter of an hour; that a step of the profile comes a little early
     or late needs no belief.
     """
     most = max(0.0, evidence(x, mean, soon, scatter))
     for i in range(DAYS_LIKE):
-        if shared[i]:
+        if shared[i] or (young and chart.like[i] >= OTHER_DAY):
             most = max(most, chart.unlike[i])
     return most
 

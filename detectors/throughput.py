@@ -128,7 +128,7 @@ def judge(
             soon = mean * _least_around(season.week, position) / exposure
             if math.log(mean / soon) < STEP_SD * math.sqrt(season.quick + season.stays):
                 soon = mean  # a slope, and no step: demand strays by more than that
-            unlike = harmless(chart, x, mean, soon, scatter, shared)
+            unlike = harmless(chart, x, mean, soon, scatter, shared, season.days < 14)
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
         weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)

@@ -41,7 +41,10 @@ from detectors.season import end_day, local_days, week_positions
 from detectors.silence import listen
 from detectors.tell import take_late, tell
 
-OTHER_DAY_SHARE = 0.3  # of the throughputs: a holiday is one for many of them, a loss is not
+OTHER_DAY_SHARE, OTHER_DAY_LEAST = (
+    0.3,
+    2.0,
+)  # of the throughputs: a holiday is one for many of them, a loss is not
 FIRST_DAY = 0.04  # variance of the log level, by one day's profile
 LASTS = 86400  # seconds after which what persists is the new usual
 
@@ -209,7 +212,7 @@ def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: i
             for i in range(DAYS_LIKE):
                 if chart.like[i] >= OTHER_DAY:
                     speak[i] += 1.0
-    return speak >= max(OTHER_DAY_SHARE * all_of_them, 1.0)
+    return speak >= max(OTHER_DAY_SHARE * all_of_them, OTHER_DAY_LEAST)
 
 
 @compiled
