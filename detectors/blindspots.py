@@ -60,7 +60,7 @@ def blindspots(
         if signal.kind != "rollout" and ready[family] == Learning.READY:
             budget = replace(plan.budget)
             alone = lay([signal], table, plan.width, budget, plan.timezone)
-            mine = fit(memory, alone)
+            mine = _alone(memory, alone)
             begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
             # Alone it would have the whole budget; it has its part of it.
             part = (1.0 + begun) / (1.0 + started.sum())
@@ -68,6 +68,19 @@ def blindspots(
             found += _hours(mine, alone, bins, within)
         progress(1)
     return found
+
+
+def _alone(memory: Memory, plan: Plan) -> Memory:
+    """What is remembered of the one signal of `plan`; a flow with all of its past, also if that is longer than it
+    would be alone."""
+    mine = fit(memory, plan)
+    rows = [memory.flow_keys.index(key) for key in mine.flow_keys]
+    return replace(mine, columns=mine.columns._replace(flows=memory.columns.flows[rows]))
+
+
+def _copy(memory: Memory) -> Memory:
+    charts, flows, seasons, fleet = memory.columns
+    return replace(memory, columns=Columns(charts.copy(), flows.copy(), seasons.copy(), fleet.copy()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,7 @@ def _traffic(plan: Plan, bins: Bins) -> Floats:
 
 def _quiet(memory: Memory, plan: Plan, start: int, total: float, lasts: int) -> _Hour | None:
     """Play a quiet lead up to `start`; None where nothing is expected at that hour. lasts: intervals to come."""
-    mine = fit(memory, plan)
+    mine = _copy(memory)
     chart, kind = mine.columns.charts[0], int(plan.kind[0])
     if chart.raised or (kind != THROUGHPUT and not total > 0.0):
         return None
@@ -180,7 +193,7 @@ def _smallest(hour: _Hour, usual: float, rises: bool, allowed: int) -> float | N
     least, most = (usual * 1.05, min(usual * MOST_RISE, 1.0)) if rises else (SMALLEST, 1.0)
 
     def told(size: float) -> bool:
-        mine = fit(hour.memory, hour.plan)
+        mine = _copy(hour.memory)
         counted = hour.out_of * size if rises else hour.counted * (1.0 - size)
         part = slice(0, allowed)
         return bool(

@@ -380,6 +380,35 @@ def explain(service: str, at: int, config: Path | None, dataset: Path | None, as
     return 0
 
 
+@cli.command()
+@config_option
+@click.option("--dataset", type=click.Path(path_type=Path), help="Recorded counts instead of the daemon's.")
+@click.option("--hours", is_flag=True, help="Every hour, not only the best and the worst of each signal.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def blindspots(config: Path | None, dataset: Path | None, hours: bool, as_json: bool) -> int:
+    """What would not be seen: for each signal and hour, the smallest loss or rise that is told within 5, 15 and 60
+    minutes. Faults are played to a copy of the model as it is after the recorded history.
+
+    \b
+    Example: stillwatch blindspots --dataset sample_data/quiet_month
+    """
+    import json
+
+    from tqdm import tqdm
+
+    from stillwatch import blind
+
+    try:
+        settings, read = _recorded(config, dataset)
+    except ValueError as reason:
+        return _say(str(reason), BAD)
+    with tqdm(total=len(read.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
+        told = blind.blind(read, settings, bar.update)
+    for line in [json.dumps(told, indent=2)] if as_json else blind.lines(told, hours):
+        click.echo(line)
+    return 0
+
+
 def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Dataset]:
     """Settings, and what was recorded in a dataset or the daemon's database. Raises ValueError: nothing was."""
     from collector import dataset as datasets
