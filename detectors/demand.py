@@ -17,14 +17,14 @@ import math
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, evidence, forget, predictive_sd, scatter_weight
+from detectors.expect import LEAST_ALPHA, evidence, predictive_sd, scatter_weight
 from detectors.judge import RECOVERED
 from detectors.memory import LAGS_BACK, LEVELS, RING, SIZES, Floats, Record
 
 BACK = np.array([0, 1, 2, 4, 8, 16, 32, 64])  # intervals, LAGS_BACK of them
 FADES = np.array([3.0, 6.0, 10.0, 15.0, 24.0, 40.0, 64.0])
 MEMORY = 2.0 ** (-1 / 10080)
-BASE = 1440.0  # half-life, in intervals, of the level that the moments are taken around
+BASE = 2.0 ** (-1 / 1440)  # what an interval leaves of the level that the moments are taken around
 SLOW_TAU, MOST_SLOW = 12.0, 720.0  # hours; intervals
 PRIOR_QUICK, PRIOR_FADES, PRIOR_STAYS, PRIOR_CHANCE = 0.0025, 15.0, 0.0009, 0.0005
 PRIOR_WEIGHT = 9000.0
@@ -218,11 +218,10 @@ def learn_scatter(chart: Record, season: Record, now: int, x: float, exposure: f
         product = here * there - (1.0 / mean if i == 0 else 0.0)
         season.joint[i] = season.joint[i] * MEMORY + weight * product
         season.joint_n[i] = season.joint_n[i] * MEMORY + weight
-    keep = forget(BASE)
     heard = mean + min(max(x - mean, -4.0 * sd - 1.0), 4.0 * sd + 2.0)
     w = 1.0 / (1.0 + (season.chance + season.quick * season.fades) * mean)
-    chart.alpha[1] = chart.alpha[1] * keep + w * heard
-    chart.beta[1] = chart.beta[1] * keep + w * exposure
+    chart.alpha[1] = chart.alpha[1] * BASE + w * heard
+    chart.beta[1] = chart.beta[1] * BASE + w * exposure
     if chart.seen % 60 == 59:
         _fit(season)
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.expect import SLOW_LEVELS
+from detectors.expect import SLOW_KEEPS
 from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import LEVELS, Floats, Record
 
@@ -37,7 +37,7 @@ def judge(chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float
     least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))
     fleet[1] += 1.0
     weigh(chart, fleet, now, x, n, n, mean, scatter, SIZES, least, cap, 0.0)
-    learn(chart, x, n, n, SIZES, SLOW_LEVELS)
+    learn(chart, x, n, n, SIZES, SLOW_KEEPS)
     if chart.total < BELIEVED:
         _learn_wander(chart)
     chart.seen += 1

@@ -22,6 +22,10 @@ from detectors.compiled import compiled
 # Half-lives in intervals. Several levels are kept; the one that has predicted best is believed.
 FAST_LEVELS = np.array([10.0, 40.0, 160.0, 960.0])  # throughput, flow: demand drifts
 SLOW_LEVELS = np.array([120.0, 720.0, 2880.0, 10080.0])  # shares of errors hardly drift
+FAST_KEEPS, SLOW_KEEPS = (
+    2.0 ** (-1.0 / FAST_LEVELS),
+    2.0 ** (-1.0 / SLOW_LEVELS),
+)  # what an interval leaves of it
 LEAST_ALPHA = 0.1  # a level never forgets more than this: the mean is kept, its weight is not
 SCATTER_MEMORY = 2.0 ** (-1 / 4320)
 
@@ -49,12 +53,6 @@ def scatter_weight(mean: float) -> float:
     """How much an interval with this mean says about c, in units where a busy interval counts 25."""
     square = mean * mean
     return square / (1.0 + square / 25.0)
-
-
-@compiled
-def forget(half_life: float) -> float:
-    """The factor that halves a weight in `half_life` intervals."""
-    return 2.0 ** (-1.0 / half_life)
 
 
 @compiled

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.expect import FAST_LEVELS
+from detectors.expect import FAST_KEEPS
 from detectors.judge import BELIEVED, LATE, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import EDGE_WEIGHT, LAGS, LEVELS, RING, SPANS, Floats, Record
 from detectors.memory import SIZES as COUNT
@@ -102,7 +102,7 @@ def judge(
             _learn_pause(flow, now, owed)
             if owed >= BELIEVED:
                 return False  # it may still come; until then it teaches nothing
-        learn(chart, x, exposure, np.nan, SIZES, FAST_LEVELS)
+        learn(chart, x, exposure, np.nan, SIZES, FAST_KEEPS)
     if flow.settled <= SOON:
         chart.best = LEVELS - 1  # what is passed on keeps its share; faster levels follow the lag's noise
     if chart.total >= BELIEVED:

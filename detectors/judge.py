@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, forget, predictive_sd, scatter_weight
+from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, predictive_sd, scatter_weight
 from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, PEAKS_PRIOR, RING, SIZES, Floats, Record
 
 OTHER_DAY = 6.0  # nats
@@ -32,7 +32,7 @@ ODD = 10.0  # nats of one interval: by chance alone it gives so many less than o
 ODD_ALONE = 4.0  # nats that speak for a fault in the interval before the onset
 BELIEVED = 3.0  # nats from which an interval no longer teaches
 ENOUGH = 6.0  # nats that it is as before, to clear
-NEAR = 5.0  # half-life, in intervals, of how strong a loss is just now
+NEAR = 2.0 ** (-1 / 5)  # what an interval leaves of how strong a loss is just now
 FEW = 5.0  # intervals that should do to tell a part of a loss
 CLEAR_CAP = 3.0  # of which one interval gives at most so many: never the first good interval
 MOST_CAP = 30.0
@@ -98,6 +98,12 @@ def weigh(
     below 1: what is left). least_log: smaller sizes than this (in logs) can't be told from drift. out_of: trials
     (errors), else NaN. unlike: see unlike_today.
     """
+    if _says_nothing(chart, x, mean, sizes):
+        chart.total = 0.0
+        if chart.odd == 1:
+            chart.odd = 0
+            fleet[0] += 1.0
+        return
     total, sized, strongest = 0.0, 0, 0.0
     clump = 1.0 + chart.clumps / chart.clumps_n
     for j in range(SIZES):
@@ -131,6 +137,18 @@ def weigh(
 
 
 @compiled
+def _says_nothing(chart: Record, x: float, mean: float, sizes: Floats) -> bool:
+    """A screen that misses nothing: without evidence so far, a count on the harmless side of its mean adds none.
+
+    The log likelihood ratio of another mean is linear in x, rises towards that mean, and is minus a
+    Kullback-Leibler divergence at x = mean.
+    """
+    if (x > mean) if sizes[0] > 1.0 else (x < mean):
+        return False
+    return bool(chart.w.max() <= 0.0)
+
+
+@compiled
 def _with_fault(base: float, size: float, out_of: float) -> float:
     """The mean under a fault of this size: a factor on the count, or on the odds where it is part of trials."""
     if np.isnan(out_of) or out_of <= 0.0:
@@ -159,7 +177,7 @@ def learn(
     exposure: float,
     out_of: float,
     sizes: Floats,
-    half_lives: Floats,
+    keeps: Floats,
 ) -> None:
     """Let one judged interval teach the levels and the scatter."""
     best = chart.best
@@ -176,8 +194,8 @@ def learn(
             g = scatter_weight(mean)
             chart.num[b] = chart.num[b] * SCATTER_MEMORY + g * (off * off - mean) / (mean * mean)
             chart.den[b] = chart.den[b] * SCATTER_MEMORY + g
-        _teach(chart.alpha, chart.beta, b, heard, exposure, c_b * mean, forget(half_lives[b]))
-    keep = forget(half_lives[best])
+        _teach(chart.alpha, chart.beta, b, heard, exposure, c_b * mean, keeps[b])
+    keep = keeps[best]
     for j in range(SIZES):
         if chart.w[j] <= 0.0:
             chart.ja[j], chart.jb[j] = chart.alpha[best], chart.beta[best]
@@ -475,7 +493,7 @@ def add_up(chart: Record, number: int, x: float, exposure: float, out_of: float)
     chart.rn += 0.0 if np.isnan(out_of) else out_of
     chart.rv += _noise(chart, mean)
     fault_m, fault_x = chart.rm - chart.vm, chart.rx - chart.vx
-    keep = forget(NEAR)
+    keep = NEAR
     chart.near_x, chart.near_m = chart.near_x * keep + x, chart.near_m * keep + mean
     chart.worst = max(chart.worst, chart.rm - chart.rx)
     if chart.ratio < 1.0:

@@ -21,6 +21,7 @@ from detectors.memory import QUARTERS, STEP, WEEK, Floats
 
 QUARTER = 900  # seconds
 KNOTS = 24
+SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
 LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
 STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
@@ -146,18 +147,31 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
 
     has_steps: bool[seasons], whose steps are kept.
     """
-    from sklearn.linear_model import Ridge
-
-    design = _design()
-    patterns, which = np.unique(seasons.taught[changed], axis=0, return_inverse=True)
+    patterns, which = np.unique(np.minimum(seasons.taught[changed], SETTLED), axis=0, return_inverse=True)
     for i, taught in enumerate(patterns):
         rows = changed[which == i]
-        weights = np.repeat(np.minimum(taught, 4.0), QUARTERS)
-        fitted = Ridge(alpha=0.02, fit_intercept=True).fit(
-            design, seasons.cells[rows].T, sample_weight=weights
-        )
-        smooth = fitted.predict(design).T.reshape(len(rows), WEEK)
+        known = tuple(taught.tolist())
+        cells = seasons.cells[rows]
+        smooth = cells @ _smoother() if min(known) >= SETTLED else _fitted(known, cells)
         seasons.week[rows] = smooth + has_steps[rows, None] * _steps(seasons.cells[rows], smooth)
+
+
+@lru_cache(maxsize=1)
+def _smoother() -> Floats:
+    """float64[WEEK, WEEK]: cells @ this is the smooth shape once all days are known well.
+
+    The fit is linear in the cells, so that one fit to every single cell serves for ever.
+    """
+    return _fitted((SETTLED,) * 7, np.eye(WEEK))
+
+
+def _fitted(taught: tuple[float, ...], cells: Floats) -> Floats:
+    """float64[n, WEEK]: the smooth shape of n profiles whose days were taught so often each."""
+    from sklearn.linear_model import Ridge
+
+    design, weights = _design(), np.repeat(taught, QUARTERS)
+    fitted = Ridge(alpha=0.02, fit_intercept=True).fit(design, cells.T, sample_weight=weights)
+    return np.asarray(fitted.predict(design)).T.reshape(len(cells), WEEK)
 
 
 def _steps(cells: Floats, smooth: Floats) -> Floats:

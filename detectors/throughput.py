@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detectors import demand
 from detectors.compiled import compiled
-from detectors.expect import forget, predictive_sd
+from detectors.expect import predictive_sd
 from detectors.judge import (
     BELIEVED,
     add_up,
@@ -39,7 +39,7 @@ CAP = 6.0
 SD_NO_WEEK = 1.6
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 360  # intervals after which a burst is the new usual
-OTHER_DAYS = 60.0  # half-life, in intervals, of the levels under other days
+OTHER_DAYS = 2.0 ** (-1 / 60)  # what an interval leaves of the levels under other days
 STEP_SD = 3.0  # what the profile falls by in a quarter of an hour, to be a step
 LASTING = 10.0  # intervals in which it must show whether it is as before
 WARM_UP = 5  # intervals before anything is expected
@@ -84,7 +84,7 @@ def expect(
     if season.days >= 2:
         others = _other_days(season, position)
         compare_days(chart, x, mean, exposure, others, scatter, cap)
-        learn_other_days(chart, x, others, scatter, forget(OTHER_DAYS))
+        learn_other_days(chart, x, others, scatter, OTHER_DAYS)
 
 
 @compiled
