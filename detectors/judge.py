@@ -98,12 +98,9 @@ def weigh(
     below 1: what is left). least_log: smaller sizes than this (in logs) can't be told from drift. out_of: trials
     (errors), else NaN. unlike: see unlike_today.
     """
-    if _says_nothing(chart, x, mean, sizes):
-        chart.total = 0.0
-        if chart.odd == 1:
-            chart.odd = 0
-            fleet[0] += 1.0
-        return
+    # A screen that misses nothing: the log likelihood ratio of another mean is linear in x, rises towards that
+    # mean, and is minus a Kullback-Leibler divergence at x = mean: on the harmless side, no evidence stays none.
+    harmless_side = x <= mean if sizes[0] > 1.0 else x >= mean
     total, sized, strongest = 0.0, 0, 0.0
     clump = 1.0 + chart.clumps / chart.clumps_n
     for j in range(SIZES):
@@ -111,6 +108,9 @@ def weigh(
             chart.w[j] = 0.0
             continue
         sized += 1
+        if harmless_side and chart.w[j] <= 0.0:
+            total += 1.0
+            continue
         base = exposure * chart.ja[j] / chart.jb[j]
         other = _with_fault(base, sizes[j], out_of)
         gain = evidence(x, mean, other, scatter) / clump - unlike
@@ -134,18 +134,6 @@ def weigh(
     elif chart.odd == 1 and chart.total < 0.5:
         chart.odd = 0
         fleet[0] += 1.0
-
-
-@compiled
-def _says_nothing(chart: Record, x: float, mean: float, sizes: Floats) -> bool:
-    """A screen that misses nothing: without evidence so far, a count on the harmless side of its mean adds none.
-
-    The log likelihood ratio of another mean is linear in x, rises towards that mean, and is minus a
-    Kullback-Leibler divergence at x = mean.
-    """
-    if (x > mean) if sizes[0] > 1.0 else (x < mean):
-        return False
-    return bool(chart.w.max() <= 0.0)
 
 
 @compiled
