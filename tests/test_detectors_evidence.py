@@ -196,3 +196,17 @@ def test_three_quiet_worlds_open_next_to_nothing() -> None:
         events = advance(State.empty(), world.bins(), [], world.plan())[1]
         opened += sum(e.event == "opened" for e in events)
     assert opened <= 2
+
+
+@given(
+    mean=st.floats(0.01, 1e5),
+    size=st.one_of(st.floats(0.005, 0.99), st.floats(1.01, 300.0)),
+    part=st.floats(0.0, 1.0),
+    scatter=st.floats(0.0, 1.0),
+)
+def test_on_the_harmless_side_of_the_mean_there_is_never_evidence(
+    mean: float, size: float, part: float, scatter: float
+) -> None:
+    """What the screen in `weigh` leaves out."""
+    x = mean * part if size > 1.0 else mean * (1.0 + 5.0 * part)
+    assert evidence(x, mean, mean * size, scatter) <= 1e-9 * (1.0 + mean)
