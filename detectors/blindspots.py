@@ -58,13 +58,13 @@ def blindspots(
     found = []
     for family, signal in enumerate(plan.signals):
         if signal.kind != "rollout" and ready[family] == Learning.READY:
-            budget = replace(plan.budget)
-            alone = lay([signal], table, plan.width, budget, plan.timezone)
+            alone = lay([signal], table, plan.width, plan.budget, plan.timezone)
             mine = _alone(memory, alone)
             begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
             # Alone it would have the whole budget; it has its part of it.
             part = (1.0 + begun) / (1.0 + started.sum())
-            alone = replace(alone, budget=replace(budget, false_alerts=budget.false_alerts * float(part)))
+            budget = replace(plan.budget, false_alerts=plan.budget.false_alerts * float(part))
+            alone = replace(alone, budget=budget)
             found += _hours(mine, alone, bins, within)
         progress(1)
     return found

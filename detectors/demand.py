@@ -6,8 +6,7 @@ size of fault, and how far it may be off. Never: learning before judging.
 log level = fast + slow. fast: first-order autoregression with variance `quick` that fades in `fades` intervals;
 slow: a random walk with variance `stays` in SLOW_TAU. Both are followed by a Kalman filter on x / mean - 1, whose
 observation varies by 1/mean + c. Every size of fault has its own account of both, taken from "no fault" whenever
-its evidence returns to 0. The three variances and `fades` are moments: the covariance of x / mean - 1 with itself
-LAGS intervals ago (weights as in expect.scatter_weight), fitted by q exp(-lag / fades) + s.
+its evidence returns to 0. The variances and `fades` come from scatter.py.
 """
 
 from __future__ import annotations
@@ -17,42 +16,17 @@ import math
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, evidence, predictive_sd, scatter_weight
+from detectors.expect import evidence
 from detectors.judge import RECOVERED
-from detectors.memory import LAGS_BACK, LEVELS, RING, SIZES, Floats, Record
+from detectors.memory import LEVELS, RING, SIZES, Floats, Record
 
-BACK = np.array([0, 1, 2, 4, 8, 16, 32, 64])  # intervals, LAGS_BACK of them
-FADES = np.array([3.0, 6.0, 10.0, 15.0, 24.0, 40.0, 64.0])
-MEMORY = 2.0 ** (-1 / 10080)
-BASE = 2.0 ** (-1 / 1440)  # what an interval leaves of the level that the moments are taken around
 SLOW_TAU, MOST_SLOW = 12.0, 720.0  # hours; intervals
-PRIOR_QUICK, PRIOR_FADES, PRIOR_STAYS, PRIOR_CHANCE = 0.0025, 15.0, 0.0009, 0.0005
-PRIOR_WEIGHT = 9000.0
-MOST_OFF = 3.0  # standard deviations that one interval may teach
+MOST_DOWN, MOST_UP = (
+    3.0,
+    1.5,
+)  # standard deviations that one interval may teach: a burst is not to raise the level
 UNKNOWN_DAY = 2e-4  # variance of the walk, per interval of a minute, while no day is known
 UNKNOWN_WEEK = 2e-5
-
-
-@compiled
-def forget_scatter(season: Record) -> None:
-    """Back to what is believed of the scatter beforehand."""
-    for i in range(LAGS_BACK):
-        value = PRIOR_STAYS + PRIOR_QUICK * math.exp(-BACK[i] / PRIOR_FADES)
-        season.joint_n[i] = PRIOR_WEIGHT
-        season.joint[i] = PRIOR_WEIGHT * (value + (PRIOR_CHANCE if i == 0 else 0.0))
-    season.quick, season.fades = PRIOR_QUICK, PRIOR_FADES
-    season.stays, season.chance = PRIOR_STAYS, PRIOR_CHANCE
-
-
-@compiled
-def doubt_scatter(season: Record) -> None:
-    """A new profile: what scatters from interval to interval stays known, what strays for hours does not."""
-    slowest = season.joint[LAGS_BACK - 1] / season.joint_n[LAGS_BACK - 1]
-    for i in range(LAGS_BACK):
-        value = PRIOR_STAYS + max(season.joint[i] / season.joint_n[i] - slowest, 0.0)
-        season.joint_n[i] = PRIOR_WEIGHT
-        season.joint[i] = PRIOR_WEIGHT * value
-    _fit(season)
 
 
 @compiled
@@ -192,70 +166,8 @@ def _correct(season: Record, off: float, mean: float) -> None:
 
 @compiled
 def _off(season: Record, x: float, mean: float, total: float) -> float:
-    """By how much x is off its mean, no more than MOST_OFF standard deviations, over its variance."""
+    """By how much x is off its mean (at most MOST_UP, MOST_DOWN standard deviations), over its variance."""
     mean = max(mean, 1e-3)
     variance = total + 1.0 / mean + season.chance
-    most = MOST_OFF * math.sqrt(variance)
-    return min(max(x / mean - 1.0, -most), 0.5 * most) / variance
-
-
-@compiled
-def learn_scatter(chart: Record, season: Record, now: int, x: float, exposure: float) -> None:
-    """Let a quiet interval teach the moments."""
-    if chart.alpha[1] <= 0.0 or chart.beta[1] <= 0.0:
-        chart.alpha[1], chart.beta[1] = LEAST_ALPHA, LEAST_ALPHA / math.exp(season.slow)
-    base = chart.alpha[1] / chart.beta[1]
-    mean = exposure * base
-    sd = predictive_sd(mean, season.chance + season.quick + season.stays)
-    here = _clipped(x, mean, sd) / max(mean, 1e-9)
-    weight = scatter_weight(mean)
-    for i in range(LAGS_BACK):
-        slot = (now - BACK[i]) % RING
-        past, of = chart.ring_x[slot], chart.ring_e[slot] * base
-        if np.isnan(past) or np.isnan(of) or of <= 0.0 or now - BACK[i] < chart.first:
-            continue
-        there = _clipped(past, of, predictive_sd(of, season.chance + season.quick + season.stays)) / of
-        product = here * there - (1.0 / mean if i == 0 else 0.0)
-        season.joint[i] = season.joint[i] * MEMORY + weight * product
-        season.joint_n[i] = season.joint_n[i] * MEMORY + weight
-    heard = mean + min(max(x - mean, -4.0 * sd - 1.0), 4.0 * sd + 2.0)
-    w = 1.0 / (1.0 + (season.chance + season.quick * season.fades) * mean)
-    chart.alpha[1] = chart.alpha[1] * BASE + w * heard
-    chart.beta[1] = chart.beta[1] * BASE + w * exposure
-    if chart.seen % 60 == 59:
-        _fit(season)
-
-
-@compiled
-def _clipped(x: float, mean: float, sd: float) -> float:
-    """x - mean; what lies above is no further off than what may lie below."""
-    return min(max(x - mean, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
-
-
-@compiled
-def _fit(season: Record) -> None:
-    """The variances and `fades` that come nearest to the covariances."""
-    best = 1e300
-    for i in range(len(FADES)):
-        s1, sa, saa, sy, say = 0.0, 0.0, 0.0, 0.0, 0.0
-        for k in range(1, LAGS_BACK):
-            y, a = season.joint[k] / season.joint_n[k], math.exp(-BACK[k] / FADES[i])
-            s1 += 1.0
-            sa += a
-            saa += a * a
-            sy += y
-            say += a * y
-        det = s1 * saa - sa * sa
-        quick = max((s1 * say - sa * sy) / det, 0.0)
-        stays = (sy - quick * sa) / s1
-        if stays < 0.0:
-            stays = 0.0
-            quick = max(say / saa, 0.0)
-        wrong = 0.0
-        for k in range(1, LAGS_BACK):
-            y, a = season.joint[k] / season.joint_n[k], math.exp(-BACK[k] / FADES[i])
-            wrong += (y - quick * a - stays) ** 2
-        if wrong < best:
-            best = wrong
-            season.quick, season.stays, season.fades = max(quick, 1e-6), max(stays, 1e-4), FADES[i]
-    season.chance = max(season.joint[0] / season.joint_n[0] - season.quick - season.stays, 1e-5)
+    sd = math.sqrt(variance)
+    return min(max(x / mean - 1.0, -MOST_DOWN * sd), MOST_UP * sd) / variance

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from detectors.error_ratio import CAP as ERROR_CAP
 from detectors.flow import CAP as FLOW_CAP
 from detectors.flow import SOON
-from detectors.judge import OTHER_DAY, cap_of, stretched, strongest_size
+from detectors.judge import OTHER_DAY, cap_of, stretched
 from detectors.learning import WORDS, Learning, learning
 from detectors.memory import DAYS_LIKE, RING, Columns, Wholes
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan
 from detectors.prior import EASED, EASED_JOINING
 from detectors.tell import Z95
-from detectors.watch import enough_for, is_explained, laid_out, sizes_of
+from detectors.watch import Laid, enough_for, is_explained, laid_out, sizes_of
 
+NEARLY = 3.0  # nats
 DAYS = ("a Sunday", "an hour earlier", "an hour later")
 
 
@@ -70,14 +70,14 @@ def explain(
         slot = number % RING
         observed, mean, scatter = one.ring_x[slot], one.ring_m[slot], one.ring_a[slot]
         sd = math.sqrt(max(mean + mean * mean * scatter, 0.0)) if not np.isnan(mean) else np.nan
-        blamed = any(release[d] == release[c] and columns.charts[d].raised for d in range(len(release)))
-        eased = 0.0 if release[c] < 0 else EASED_JOINING if blamed else EASED
-        size, since = _fault(columns, plan, c)
+        eased = _eased(columns, release, c)
+        factor = max(float(observed), 0.25) / float(mean) if mean > 0.0 else 1.0
+        size, since = _fault(columns, plan, c, factor)
         state = "told" if one.raised else "silent" if one.s_raised else "quiet"
         part = ", ".join(f"{k}={v}" for k, v in chart.slice) or (
             f"version {chart.version}" if chart.version else ""
         )
-        reasons = _reasons(columns, plan, c, watched, observed, Learning(known[chart.family]))
+        reasons = _reasons(columns, plan, laid, c, watched, observed, Learning(known[chart.family]))
         found.append(
             Explained(
                 signal=signal.name,
@@ -99,22 +99,35 @@ def explain(
     return found
 
 
-def _fault(columns: Columns, plan: Plan, c: int) -> tuple[float, int]:
-    """(factor, number of its first interval) of the fault that the evidence speaks for, or that was told."""
+def _eased(columns: Columns, release: Wholes, c: int) -> float:
+    """By how much less is enough just now: see prior.py."""
+    if release[c] < 0:
+        return 0.0
+    members = np.flatnonzero(release == release[c])
+    return EASED_JOINING if columns.charts.raised[members].any() else EASED
+
+
+def _fault(columns: Columns, plan: Plan, c: int, factor: float) -> tuple[float, int]:
+    """(factor, number of its first interval) of the fault that the evidence speaks for, or that was told.
+
+    factor: this interval's count by what was expected.
+    """
     one = columns.charts[c]
     if one.raised:
         return float(one.ratio), int(one.onset)
     flow = columns.flows[plan.lag[c]] if plan.kind[c] == FLOW else None
-    if one.total <= 0.0 or (flow is not None and flow.settled <= SOON):  # what is owed has no sizes
+    owed = flow is not None and flow.settled <= SOON  # what is owed has no sizes
+    # One odd interval gives the same to sizes of very different kinds: of those, the latest and the nearest to it.
+    near = np.flatnonzero((one.w > 0.0) & (one.w >= one.w.max() - NEARLY))
+    if owed or one.total <= 0.0 or len(near) == 0:
         return np.nan, 0
-    best = strongest_size(one)
-    return (
-        (float(sizes_of(int(plan.kind[c]))[best]), int(one.since[best])) if one.w[best] > 0.0 else (np.nan, 0)
-    )
+    sizes = sizes_of(int(plan.kind[c]))
+    best = max(near, key=lambda j: (one.since[j], -abs(np.log(sizes[j] / factor))))
+    return float(sizes[best]), int(one.since[best])
 
 
 def _reasons(
-    columns: Columns, plan: Plan, c: int, watched: bool, observed: float, known: Learning
+    columns: Columns, plan: Plan, laid: Laid, c: int, watched: bool, observed: float, known: Learning
 ) -> list[str]:
     one, kind = columns.charts[c], plan.kind[c]
     found: list[str] = []
@@ -132,20 +145,20 @@ def _reasons(
         found.append(
             f"its evidence often peaks for nothing: {one.total:.1f} nats count as {stretched(one):.1f}"
         )
-    found += _limits(columns, plan, c, one)
+    found += _limits(columns, plan, laid, c)
     if kind == THROUGHPUT:
         days = [DAYS[i] for i in range(DAYS_LIKE) if one.like[i] >= OTHER_DAY]
         found += [f"it looks like {day}" for day in days]
-    if is_explained(columns, laid_out(plan), c):
+    if is_explained(columns, laid, c):
         found.append("what goes into its flow comes out as usual: less was sent, nothing is missing")
     return found
 
 
-def _limits(columns: Columns, plan: Plan, c: int, one: Any) -> list[str]:
-    kind, fleet = plan.kind[c], columns.fleet[laid_out(plan).pool[c]]
+def _limits(columns: Columns, plan: Plan, laid: Laid, c: int) -> list[str]:
+    kind, fleet = plan.kind[c], columns.fleet[laid.pool[c]]
     if kind in (ROLLOUT, ROLLOUT_FLOW):
         return []
     cap = cap_of(fleet, ERROR_CAP if kind == ERROR else FLOW_CAP)
-    if one.odd:
+    if columns.charts[c].odd:
         return [f"one odd interval may add {cap:.1f} nats at most: so rarely are intervals odd for nothing"]
     return []

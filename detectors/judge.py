@@ -96,7 +96,7 @@ def weigh(
 
     mean: expected without a fault; sizes: float64[SIZES], the fault in parts of the usual (above 1: errors,
     below 1: what is left). least_log: smaller sizes than this (in logs) can't be told from drift. out_of: trials
-    (errors), else NaN. unlike: see unlike_today.
+    (errors), else NaN. unlike: see harmless.
     """
     # A screen that misses nothing: the log likelihood ratio of another mean is linear in x, rises towards that
     # mean, and is minus a Kullback-Leibler divergence at x = mean: on the harmless side, no evidence stays none.

@@ -81,7 +81,7 @@ CHART = np.dtype(
         # interval usually brings, and the same as above
         ("run", I), ("longest", F), ("rate", F),
         ("s_raised", I), ("s_onset", I), ("s_lost", F), ("s_back", I), ("s_phase", I),
-        # the last RING intervals: counted, exposure, expected, A, out_of
+        # the last RING intervals: counted, exposure, expected, A, out_of (throughput: fast part of its level)
         ("ring_x", F, RING), ("ring_e", F, RING), ("ring_m", F, RING), ("ring_a", F, RING), ("ring_n", F, RING),
         # rollouts (rollout.py): this interval's harm; running totals of those that compare flows
         ("harm", F), ("went_in", F), ("came_out", F), ("missing", F),

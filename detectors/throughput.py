@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import demand
+from detectors import scatter as scatters
 from detectors.compiled import compiled
 from detectors.expect import predictive_sd
 from detectors.judge import (
@@ -67,7 +68,7 @@ def expect(
     """
     exposure = shape_at(season.week, position, True) if season.days > 0 else 1.0
     if season.joint_n[0] <= 0.0:
-        demand.forget_scatter(season)
+        scatters.forget(season)
         demand.place(season, math.log(max(x, 0.5) / exposure), 1.0)
     if chart.raised == 1:
         if season.stood == 0:
@@ -125,9 +126,11 @@ def judge(
         least = math.sqrt(season.stays) if knows_week else 2.0 * SD_NO_WEEK
         unlike = 0.0
         if season.days >= 2:
-            soon = mean * _least_around(season.week, position) / exposure
-            if math.log(mean / soon) < STEP_SD * math.sqrt(season.quick + season.stays):
-                soon = mean  # a slope, and no step: demand strays by more than that
+            soon = mean
+            if x < mean:  # only then can it explain anything
+                least_soon = mean * _least_around(season.week, position) / exposure
+                if math.log(mean / least_soon) >= STEP_SD * math.sqrt(season.quick + season.stays):
+                    soon = least_soon  # else it is a slope, and no step: demand strays by more than that
             unlike = harmless(chart, x, mean, soon, scatter, shared, season.days < 14)
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
@@ -139,7 +142,7 @@ def judge(
         return
     demand.learn(chart, season, x, exposure, SIZES)
     if chart.total < BELIEVED and chart.seen > 5:
-        demand.learn_scatter(chart, season, now, x, exposure)
+        scatters.learn(chart, season, now, x, exposure)
 
 
 @compiled

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from collector.deployments import Deployment
-from detectors import demand, error_ratio, flow, rollout, throughput
+from detectors import demand, error_ratio, flow, rollout, scatter, throughput
 from detectors.compiled import compiled
 from detectors.findings import Finding
 from detectors.judge import EXPIRED, OTHER_DAY, cap_of, enough_of, learn_peaks, raise_alarm, settle, stretched
@@ -155,7 +155,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
             season.hs -= math.log(jump)
         if season.days in (1, 7):
             if plan.kind[c] == THROUGHPUT:
-                demand.doubt_scatter(season)
+                scatter.doubt(season)
                 season.ps = FIRST_DAY
                 chart.alpha[1] = chart.beta[1] = 0.0
             forget_scatter(chart)  # it was that of a chart that knew no day, or no week

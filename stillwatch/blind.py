@@ -22,10 +22,18 @@ from stillwatch.config import Settings
 WITHIN = (300, 900, 3600)  # seconds
 
 
-def blind(dataset: Dataset, settings: Settings, progress: Callable[[int], object]) -> dict[str, Any]:
-    """Judge the history, then ask what would be seen in the day after it. progress: see backtest.replay."""
+def blind(
+    dataset: Dataset,
+    settings: Settings,
+    progress: Callable[[int], object],
+    played: Callable[[int], object],
+) -> dict[str, Any]:
+    """Judge the history, then ask what would be seen in the day after it.
+
+    progress: see backtest.replay; played: is told of each signal to which faults were played.
+    """
     done = replay(dataset, settings, progress)
-    found = blindspots(done.state.memory, done.plan, dataset.table, dataset.bins, WITHIN)
+    found = blindspots(done.state.memory, done.plan, dataset.table, dataset.bins, WITHIN, played)
     known = learning(done.state.memory.columns, done.plan)
     waiting = [
         {"service": s.service, "signal": s.name, "waits": WORDS[Learning(known[i])]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,6 +31,15 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"Settings.  [default: {CONFIG} in this folder, if there is one]",
+)
+url_option = click.option(
+    "--url", help="Where the daemon listens.  [default: as in the settings, else http://127.0.0.1:4318]"
+)
+token_option = click.option(
+    "--token-env",
+    default=TOKEN,
+    show_default=True,
+    help="Variable that holds the daemon's token, if it wants one.",
 )
 
 
@@ -187,16 +196,9 @@ def run(config: Path | None) -> int:
 @cli.command()
 @click.argument("service")
 @click.argument("version")
-@click.option(
-    "--url", help="Where the daemon listens.  [default: as in the settings, else http://127.0.0.1:4318]"
-)
+@url_option
 @config_option
-@click.option(
-    "--token-env",
-    default=TOKEN,
-    show_default=True,
-    help="Variable that holds the daemon's token, if it wants one.",
-)
+@token_option
 @click.option("--id", "release", default="", help="Name of the release; services shipped together share it.")
 @click.option(
     "--time",
@@ -227,6 +229,7 @@ def deployed(
     """
     from collector.deployments import Deployment
     from stillwatch import deployed as pipeline
+    from stillwatch.caller import NoAnswer
 
     url = url or _daemon(config)
     one = Deployment(
@@ -244,7 +247,7 @@ def deployed(
     )
     try:
         click.echo(pipeline.tell(url, os.environ.get(token_env, "").strip(), one))
-    except pipeline.NotTold as reason:
+    except NoAnswer as reason:
         return _say(str(reason), TROUBLE)
     return 0
 
@@ -271,16 +274,9 @@ def deployed(
 @click.option(
     "--from", "start", type=Moment(), metavar="TIME", help="Count from then on.  [default: two days]"
 )
-@click.option(
-    "--url", help="Where the daemon listens.  [default: as in the settings, else http://127.0.0.1:4318]"
-)
+@url_option
 @config_option
-@click.option(
-    "--token-env",
-    default=TOKEN,
-    show_default=True,
-    help="Variable that holds the daemon's token, if it wants one.",
-)
+@token_option
 @click.option("--dataset", type=click.Path(path_type=Path), help="Ask this dataset instead of a daemon.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def gate(
@@ -299,6 +295,7 @@ def gate(
 
     from stillwatch import clock
     from stillwatch import gate as gates
+    from stillwatch.caller import NoAnswer
 
     since = start if start is not None else (0 if dataset else clock.now() - 2 * 86400)
     asked = gates.Question(service, candidate, baseline, since, margin, tolerance, risk)
@@ -306,6 +303,7 @@ def gate(
         gates.check(asked)
     except ValueError as error:
         return _say(str(error), BAD)
+    told: Mapping[str, Any]
     if dataset is not None:
         told = _gate_of(dataset, config, asked)
     else:
@@ -314,7 +312,7 @@ def gate(
             told = gates.wait_for(
                 lambda: gates.ask(at, token, asked), patience or 0, lambda line: click.echo(line, err=True)
             )
-        except gates.NoAnswer as reason:
+        except NoAnswer as reason:
             return _say(f"no verdict: {reason}", NOT_YET)
     for line in [json.dumps(told, indent=2)] if as_json else gates.lines(told):
         click.echo(line)
@@ -402,8 +400,12 @@ def blindspots(config: Path | None, dataset: Path | None, hours: bool, as_json: 
         settings, read = _recorded(config, dataset)
     except ValueError as reason:
         return _say(str(reason), BAD)
-    with tqdm(total=len(read.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
-        told = blind.blind(read, settings, bar.update)
+    look: dict[str, Any] = {"file": sys.stderr, "leave": False, "disable": None}
+    with (
+        tqdm(total=len(read.bins), unit=" intervals", **look) as bar,
+        tqdm(unit=" signals played to", **look) as signals,
+    ):
+        told = blind.blind(read, settings, bar.update, signals.update)
     for line in [json.dumps(told, indent=2)] if as_json else blind.lines(told, hours):
         click.echo(line)
     return 0

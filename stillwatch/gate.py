@@ -6,25 +6,21 @@ lines, and as an exit status. Never: "roll back" because nobody could be asked: 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from collector.bins import Bins
 from detectors.plan import Plan
 from detectors.side_by_side import Asked, Verdict, compare, overall
+from stillwatch.caller import NoAnswer, call
 
+USUAL = Asked()
 PATIENCE = 30.0  # seconds
 PAUSE = 15.0  # seconds between two looks
 STATUS = {Verdict.AS_GOOD: 0, Verdict.BAD: 1, Verdict.NOT_YET: 3}
 DONE = {Verdict.AS_GOOD: "promote it", Verdict.BAD: "roll it back", Verdict.NOT_YET: "wait"}
-
-
-class NoAnswer(Exception):  # noqa: N818
-    """The daemon could not be asked; the text is one line that says what to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +31,9 @@ class Question:
     candidate: str
     baseline: str
     since: int
-    margin: float = 1.0
-    tolerance: float = 0.001
-    risk: float = 0.01
+    margin: float = USUAL.margin
+    tolerance: float = USUAL.tolerance
+    risk: float = USUAL.risk
 
 
 def question(written: Mapping[str, str]) -> Question:
@@ -80,35 +76,17 @@ def answer(asked: Question, bins: Bins | None, plan: Plan) -> dict[str, Any]:
     }
 
 
-def ask(url: str, token: str, asked: Question) -> dict[str, Any]:
+def ask(url: str, token: str, asked: Question) -> Mapping[str, Any]:
     """The answer of the daemon at `url`. Raises NoAnswer."""
-    import httpx2
-
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise NoAnswer(f"{url!r} is no address of a daemon; expected for example http://127.0.0.1:4318")
-    to_ourselves = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        with httpx2.Client(timeout=PATIENCE, trust_env=not to_ourselves) as client:
-            got = client.get(f"{url.rstrip('/')}/gate", params=asdict(asked), headers=headers)
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        raise NoAnswer(f"nobody answers at {url} ({error}); check that `stillwatch run` is up") from None
-    if got.status_code == 401:
-        raise NoAnswer(f"{url} wants another token; check the variable that `listen: token_env` names")
-    try:
-        told = json.loads(got.text)
-        if got.status_code == 200:
-            return dict(told)
-        reason = str(told["error"])
-    except (ValueError, KeyError, TypeError):
-        reason = ""
-    raise NoAnswer(f"{url} answered {got.status_code}: {reason[:200] or 'is that the daemon of Stillwatch?'}")
+    got = call("GET", url, "/gate", token, PATIENCE, params=asdict(asked))
+    if got.status == 200 and "verdict" in got.told:
+        return got.told
+    raise NoAnswer(f"{url} answered {got.status}: {got.error[:200] or 'is that the daemon of Stillwatch?'}")
 
 
 def wait_for(
-    look: Callable[[], dict[str, Any]], patience: int, say: Callable[[str], object]
-) -> dict[str, Any]:
+    look: Callable[[], Mapping[str, Any]], patience: int, say: Callable[[str], object]
+) -> Mapping[str, Any]:
     """Look until there is a verdict, or for `patience` seconds. say: is told when the first look was not enough."""
     until = time.monotonic() + patience
     told = look()

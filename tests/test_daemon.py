@@ -23,7 +23,8 @@ from slack_server import SlackServer, cut, hang
 
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
-from stillwatch.deployed import NotTold, tell
+from stillwatch.caller import NoAnswer
+from stillwatch.deployed import tell
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Closing, Store
 
@@ -241,15 +242,15 @@ def test_a_deployment_is_told_once_and_a_wrong_address_token_or_field_says_what_
     store.close()
     assert [(d.id, d.version, d.author) for d in kept] == [("r1", "2", "Ümit")]
     assert abs(kept[0].time - time.time()) < 60
-    with pytest.raises(NotTold, match="another token"):
+    with pytest.raises(NoAnswer, match="another token"):
         tell(daemon.url, "secret-of-mine", release)
-    with pytest.raises(NotTold, match=r"did not take it: .*version"):
+    with pytest.raises(NoAnswer, match=r"did not take it: .*version"):
         tell(daemon.url, "let-me-in", Deployment("r1", 0, "importer", ""))
-    with pytest.raises(NotTold, match="is that the daemon"):
+    with pytest.raises(NoAnswer, match="is that the daemon"):
         tell(f"{daemon.url}/else", "let-me-in", release)
-    with pytest.raises(NotTold, match=r"nobody answers at .*`stillwatch run`"):
+    with pytest.raises(NoAnswer, match=r"nobody answers at .*`stillwatch run`"):
         tell(f"http://127.0.0.1:{free_port()}", "let-me-in", release)
-    with pytest.raises(NotTold, match="no address"):
+    with pytest.raises(NoAnswer, match="no address"):
         tell("localhost:4318", "let-me-in", release)
 
 

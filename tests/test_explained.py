@@ -102,3 +102,10 @@ def test_without_a_database_it_says_what_to_do(
     monkeypatch.chdir(tmp_path)
     assert _run(["explain", "api", "--at", "2022-03-01T00:00Z"]) == 2
     assert "or give --dataset" in capsys.readouterr().err
+
+
+def test_the_most_likely_fault_is_near_what_was_counted(recorded: Dataset) -> None:
+    """Of 100 some 5 fail where one in 200 did: ten times as many, as of this minute."""
+    likely = next(line for line in ask(recorded, "api", FAULT) if "most likely" in line)
+    assert 3 <= float(likely.split()[2]) <= 30
+    assert likely.endswith("10:00")
