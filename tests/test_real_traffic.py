@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alerts.incidents import Event
 from collector import dataset
+from collector.bins import Bins
 from collector.dataset import Dataset
 from collector.moments import seconds
 from stillwatch.backtest import Replay, plan_of, replay
@@ -20,6 +22,9 @@ from stillwatch.config import Settings, load
 from stillwatch.engine import State, advance
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
+
+
+LEARNED = 3 * 7 * 288  # intervals of the record that are judged before a fault
 
 
 def settings(name: str) -> Settings:
@@ -50,24 +55,46 @@ def test_33_weeks_of_real_calls_are_quiet() -> None:
     assert sum(event.event == "opened" for event in calls_as_they_were().events) <= 3
 
 
+def some_morning(seed: int) -> int:
+    """The index of an interval of a morning between 08:00 and 12:00 in the last four weeks."""
+    bins = calls().bins
+    random, day = np.random.default_rng(seed), 86400 // bins.width
+    # The record begins on a Monday at 07:00.
+    first = int(7 * random.integers(29, 33) + random.integers(0, 5)) * day + int(random.integers(12, 60))
+    return first if bins.watched[first] else first - 7 * day
+
+
+def first_words(bins: Bins, first: int, lost: float, intervals: int) -> list[Event]:
+    """What is told of a loss that begins with the interval `first`: each call is kept by chance, exactly."""
+    plan = plan_of(settings("real_calls"), calls().table)
+    state, _ = advance(State.empty(), bins.cut(first - LEARNED, first), (), plan)
+    block = bins.cut(first, first + intervals)
+    kept = np.random.default_rng(first).binomial(block.values.astype(np.int64), 1.0 - lost)
+    return advance(state, replace(block, values=kept.astype(np.float64)), (), plan)[1]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_stop_of_real_calls_is_told_within_ten_minutes(seed: int) -> None:
-    bins, set_ = calls().bins, settings("real_calls")
-    random = np.random.default_rng(seed)
-    day = 86400 // bins.width
-    # Any morning of the last four weeks, from 08:00 to 12:00: the record begins on a Monday at 07:00.
-    day_of_week = int(random.integers(0, 5))
-    first = (7 * int(random.integers(29, 33)) + day_of_week) * day + int(random.integers(12, 60))
-    if not bins.watched[first]:
-        first -= 7 * day
-    plan = plan_of(set_, calls().table)
-    state, _ = advance(State.empty(), bins.cut(0, first), (), plan)
-    block = bins.cut(first, first + 2)
-    _, events = advance(state, replace(block, values=np.zeros_like(block.values)), (), plan)
-    assert [event.event for event in events] == ["opened"]
-    (finding,) = events[0].incident.findings
-    assert finding.kind == "data_loss"
-    assert abs(finding.onset - block.start) <= bins.width
+    bins, first = calls().bins, some_morning(seed)
+    (event,) = first_words(bins, first, 1.0, 2)
+    (finding,) = event.incident.findings
+    assert (event.event, finding.kind) == ("opened", "data_loss")
+    assert abs(finding.onset - bins.cut(first, first + 1).start) <= bins.width
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_half_of_real_calls_lost_is_told_within_a_quarter_of_an_hour(seed: int) -> None:
+    """Where the hours from evening to morning are measured too: here, some calls are invented for them."""
+    bins = calls().bins
+    nights = np.random.default_rng(0).poisson(20, bins.values.shape)
+    around = replace(
+        bins,
+        values=np.where(np.isnan(bins.values), nights, bins.values),
+        watched=np.ones_like(bins.watched),
+    )
+    first = some_morning(seed)
+    opened = [e for e in first_words(around, first, 0.5, 3) if e.event == "opened"]
+    assert [f.kind for e in opened for f in e.incident.findings] == ["data_loss"]
 
 
 def test_the_flights_that_the_storm_of_february_2013_cancelled_are_told_at_each_airport() -> None:
