@@ -65,9 +65,13 @@ def svg(incident: Incident) -> str:
 
     Raises ValueError where no finding has a trace.
     """
-    figure = _figure(incident)
+    return page_svg(_figure(incident), incident.id)
+
+
+def page_svg(figure: Figure, salt: str) -> str:
+    """A figure as an `<svg>` element for a page. salt: a name of its own among the pictures of the page."""
     picture = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": incident.id, "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
         figure.savefig(picture, format="svg", metadata={"Date": None, "Creator": None, "Format": None})
     text = picture.getvalue()
     text = text[text.index("<svg") :]
@@ -130,8 +134,8 @@ def _head(finding: Finding) -> tuple[list[str], str]:
     parts = [fit(finding.signal.service, 34), when(finding, finding.at), usually(finding)]
     if len(parts[0]) < 24:
         parts += details(finding)
-    title = textwrap.wrap(_drawable(said), LINE, max_lines=2, placeholder=" …")
-    return title, _drawable(" · ".join(part for part in parts if part))
+    title = textwrap.wrap(drawable(said), LINE, max_lines=2, placeholder=" …")
+    return title, drawable(" · ".join(part for part in parts if part))
 
 
 def _titles(figure: Figure, sheet: _Sheet, top: float, whole: float) -> None:
@@ -177,7 +181,7 @@ def _draw(axes: Axes, sheet: _Sheet) -> None:
     if all(left > LETTER * len(shown.unit) for _, left, _ in _spans(shown)):
         # The row of the labels has room for what is counted.
         _write(
-            axes, 0, 1 + 0.1 / sheet.tall, _drawable(shown.unit), transform=axes.transAxes, fontsize=LABEL - 1,
+            axes, 0, 1 + 0.1 / sheet.tall, drawable(shown.unit), transform=axes.transAxes, fontsize=LABEL - 1,
             color=COLOURS["quiet"], va="center",
         )  # fmt: skip
     _usual(axes, shown)
@@ -232,7 +236,7 @@ def _mark(axes: Axes, shown: Panel, mark: Mark, high: float) -> None:
     )  # fmt: skip
     left = shown.part(mark.time) > 0.5
     axes.annotate(
-        _drawable(mark.text), (mark.time, high), xycoords=axes.get_xaxis_transform(),
+        drawable(mark.text), (mark.time, high), xycoords=axes.get_xaxis_transform(),
         xytext=(-5 if left else 5, 0), textcoords="offset points", ha="right" if left else "left", va="center",
         fontsize=LABEL, fontfamily=FONT, color=colour, annotation_clip=False, parse_math=False,
     )  # fmt: skip
@@ -261,6 +265,6 @@ def _glyphs() -> frozenset[int]:
     return frozenset(get_font(findfont(FontProperties(family=FONT))).get_charmap())
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """Characters that the font lacks would be boxes, and a warning each."""
     return "".join(one if ord(one) in _glyphs() else "?" for one in text)

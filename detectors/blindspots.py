@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -24,8 +25,10 @@ from detectors.watch import Laid, laid_out, run
 HOURS = 24
 LEAD = 60  # quiet intervals before each fault
 MOST_RISE = 1000.0  # times the usual share
-STEPS = 12  # halvings of the range of sizes, in logs
+SIZES = 256  # steps between the smallest and the largest size, in logs: 2 to 3 % each
 SMALLEST = 0.005  # of a loss that anybody asks about
+YOUNG = 86400  # seconds of history until which nothing is known of other hours
+RECENT = 60  # intervals that say how much comes to a young signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +51,59 @@ def blindspots(
     bins: Bins,
     within: Sequence[int],
     progress: Callable[[int], object] = lambda done: None,
+    every: int = 1,
 ) -> list[Blindspot]:
-    """For every signal that judges already, the hours after `bins`. within: seconds allowed, ascending.
+    """For every signal, hours of the day after `bins`. within: seconds allowed, ascending.
 
-    progress: is told of each signal that is done. Rollouts have no usual and are left out.
-    """  # fmt: skip
-    ready = learning(memory.columns, plan)
-    started = (memory.columns.charts.first >= 0) & (plan.kind != TALLY)
+    progress: is told of each signal that is done. every: so many hours lie between two that are asked about. Of a
+    young signal there is one entry, from the end of `bins` on. Left out are rollouts, which have no usual, what is
+    told of just now, and what can't expect anything yet.
+    """
     found = []
-    for family, signal in enumerate(plan.signals):
-        if signal.kind != "rollout" and ready[family] == Learning.READY:
-            alone = lay([signal], table, plan.width, plan.budget, plan.timezone)
-            mine = _alone(memory, alone)
-            begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
-            # Alone it would have the whole budget; it has its part of it.
-            part = (1.0 + begun) / (1.0 + started.sum())
-            budget = replace(plan.budget, false_alerts=plan.budget.false_alerts * float(part))
-            alone = replace(alone, budget=budget)
-            found += _hours(mine, alone, bins, within)
+    for family in range(len(plan.signals)):
+        one = _family(memory, plan, table, family)
+        if one is not None and _is_young(*one, int(bins.end)):
+            found += _from_now(*one, int(bins.end), within)
+        elif one is not None:
+            found += _hours(*one, bins, within, every)
         progress(1)
     return found
+
+
+def seen_by_young(
+    memory: Memory, plan: Plan, table: SeriesTable, end: int, within: Sequence[int], most: int
+) -> dict[int, Blindspot]:
+    """By signal of the plan: what each young one would see of a fault that begins at `end` (epoch seconds).
+
+    most: so many of them are asked, the first ones.
+    """
+    found: dict[int, Blindspot] = {}
+    for family in range(len(plan.signals)):
+        one = _family(memory, plan, table, family) if len(found) < most else None
+        if one is not None and _is_young(*one, end):
+            for spot in _from_now(*one, end, within):
+                found[family] = spot
+    return found
+
+
+def _family(memory: Memory, plan: Plan, table: SeriesTable, family: int) -> tuple[Memory, Plan] | None:
+    """What is remembered of one signal, and a plan for it alone; None where it is a rollout, or knows nothing."""
+    signal = plan.signals[family]
+    known = int(learning(memory.columns, plan)[family])
+    if signal.kind == "rollout" or known in (Learning.NOTHING, Learning.LAG):
+        return None
+    alone = lay([signal], table, plan.width, plan.budget, plan.timezone)
+    mine = _alone(memory, alone)
+    started = ((memory.columns.charts.first >= 0) & (plan.kind != TALLY)).sum()
+    begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
+    # Alone it would have the whole budget; it has its part of it.
+    part = (1.0 + begun) / (1.0 + started)
+    budget = replace(plan.budget, false_alerts=plan.budget.false_alerts * float(part))
+    return mine, replace(alone, budget=budget)
+
+
+def _is_young(memory: Memory, plan: Plan, end: int) -> bool:
+    return end // plan.width - int(memory.columns.charts.first[0]) < YOUNG // plan.width
 
 
 def _alone(memory: Memory, plan: Plan) -> Memory:
@@ -96,20 +132,35 @@ class _Hour:
     out_of: Floats
 
 
-def _hours(memory: Memory, plan: Plan, bins: Bins, within: Sequence[int]) -> list[Blindspot]:
+def _hours(memory: Memory, plan: Plan, bins: Bins, within: Sequence[int], every: int) -> list[Blindspot]:
     traffic = _traffic(plan, bins)
+    lead = LEAD if int(plan.kind[0]) != FLOW else RING + int(plan.reach[plan.lag[0]])
     found = []
-    for hour in range(HOURS):
+    for hour in range(every // 2, HOURS, every):
         start = -(-int(bins.end) // 3600) * 3600 + 3600 * hour
-        one = _quiet(memory, plan, start, traffic[(start // 3600) % 24], -(-max(within) // plan.width))
-        if one is None:
-            continue
-        signal, rises = plan.signals[0], plan.kind[0] == ERROR
-        usual = float(np.mean(one.counted / one.out_of if rises else one.counted))
-        smallest = tuple(_smallest(one, usual, rises, max(w // plan.width, 1)) for w in within)
-        what = "error share" if rises else "loss"
-        found.append(Blindspot(signal.service, signal.name, what, start, usual, smallest))
+        found += _spot(memory, plan, start, traffic[(start // 3600) % 24], lead, within)
     return found
+
+
+def _from_now(memory: Memory, plan: Plan, end: int, within: Sequence[int]) -> list[Blindspot]:
+    """Without a quiet lead: for a young signal that would be a good part of its history."""
+    recent = memory.columns.charts.ring_n[0][np.arange(end // plan.width - RECENT, end // plan.width) % RING]
+    total = float(np.nanmean(recent)) if np.isfinite(recent).any() else np.nan
+    return _spot(memory, plan, end, total, 0, within)
+
+
+def _spot(
+    memory: Memory, plan: Plan, start: int, total: float, lead: int, within: Sequence[int]
+) -> list[Blindspot]:
+    one = _quiet(memory, plan, start, total, lead, -(-max(within) // plan.width))
+    if one is None:
+        return []
+    signal, rises = plan.signals[0], plan.kind[0] == ERROR
+    usual = float(np.mean(one.counted / one.out_of if rises else one.counted))
+    smallest = _smallest(one, usual, rises, [max(w // plan.width, 1) for w in within])
+    return [
+        Blindspot(signal.service, signal.name, "error share" if rises else "loss", start, usual, smallest)
+    ]
 
 
 def _traffic(plan: Plan, bins: Bins) -> Floats:
@@ -129,13 +180,12 @@ def _traffic(plan: Plan, bins: Bins) -> Floats:
     return found
 
 
-def _quiet(memory: Memory, plan: Plan, start: int, total: float, lasts: int) -> _Hour | None:
-    """Play a quiet lead up to `start`; None where nothing is expected at that hour. lasts: intervals to come."""
+def _quiet(memory: Memory, plan: Plan, start: int, total: float, lead: int, lasts: int) -> _Hour | None:
+    """Play a quiet lead up to `start`; None where nothing is expected at that hour. lead, lasts: intervals."""
     mine = _copy(memory)
     chart, kind = mine.columns.charts[0], int(plan.kind[0])
     if chart.raised or (kind != THROUGHPUT and not total > 0.0):
         return None
-    lead = LEAD if kind != FLOW else RING + int(plan.reach[plan.lag[0]])
     times = start + plan.width * np.arange(-lead, lasts + 1, dtype=np.int64)
     positions = week_positions(times[:-1], plan.width, plan.timezone)
     counted, out_of = _expected(mine.columns, plan, positions, total)
@@ -188,30 +238,28 @@ def _play(
     return 0
 
 
-def _smallest(hour: _Hour, usual: float, rises: bool, allowed: int) -> float | None:
-    """The smallest size that is told within `allowed` intervals, by halving the range of sizes in logs."""
+def _smallest(hour: _Hour, usual: float, rises: bool, allowed: Sequence[int]) -> tuple[float | None, ...]:
+    """For each number of intervals allowed, ascending, the smallest size that is told within it."""
     least, most = (usual * 1.05, min(usual * MOST_RISE, 1.0)) if rises else (SMALLEST, 1.0)
+    sizes = np.geomspace(least, most, SIZES + 1)
 
-    def told(size: float) -> bool:
-        mine = _copy(hour.memory)
-        counted = hour.out_of * size if rises else hour.counted * (1.0 - size)
-        part = slice(0, allowed)
-        return bool(
-            _play(
-                mine.columns,
-                hour.laid,
-                counted[part],
-                hour.out_of[part],
-                hour.positions[part],
-                hour.number,
-                True,
-            )
-        )
+    @cache
+    def delay(step: int) -> int:
+        """Intervals until a fault of this size is told, more than are allowed if it is not."""
+        counted = hour.out_of * sizes[step] if rises else hour.counted * (1.0 - sizes[step])
+        columns = _copy(hour.memory).columns
+        took = _play(columns, hour.laid, counted, hour.out_of, hour.positions, hour.number, stop=True)
+        return took or len(counted) + 1
 
-    if not told(most):
-        return None
-    low, high = np.log(least), np.log(most)
-    for _ in range(STEPS):
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if told(float(np.exp(middle))) else (middle, high)
-    return float(np.exp(high))
+    found: list[float | None] = []
+    high = SIZES
+    for intervals in allowed:
+        if delay(high) > intervals:
+            found.append(None)
+            continue
+        low = 0
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if delay(middle) <= intervals else (middle, high)
+        found.append(float(sizes[high]))
+    return tuple(found)

@@ -136,12 +136,14 @@ def _backtest(name: str, dataset: Dataset, settings: Settings, out: Path, as_jso
     from tqdm import tqdm
 
     from stillwatch import backtest as backtests
+    from stillwatch import blind, replaying
 
     with tqdm(total=len(dataset.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
-        done = backtests.replay(dataset, settings, bar.update)
+        done = replaying.replay(dataset, settings, bar.update)
     said = backtests.worded(done.events, settings)
-    told = backtests.summary(dataset, settings, done, said)
-    backtests.write(out, name, dataset, done, said, told)
+    spots = blind.reported(dataset, done)
+    told = backtests.summary(dataset, settings, done, said, spots)
+    backtests.write(out, name, dataset, done, said, told, spots)
     if as_json:
         click.echo(json.dumps(told, indent=2, allow_nan=False))
         return
@@ -321,8 +323,8 @@ def gate(
 
 def _gate_of(dataset: Path, config: Path | None, asked: Question) -> dict[str, Any]:
     from collector import dataset as datasets
-    from stillwatch.backtest import plan_of
     from stillwatch.gate import answer
+    from stillwatch.replaying import plan_of
 
     settings = _settings(config or _if_there(dataset / CONFIG), secrets=False)
     read = datasets.read(dataset, settings.interval, settings.grace, asked.since or None)
@@ -394,18 +396,17 @@ def blindspots(config: Path | None, dataset: Path | None, hours: bool, as_json: 
 
     from tqdm import tqdm
 
-    from stillwatch import blind
+    from stillwatch import blind, replaying
 
     try:
         settings, read = _recorded(config, dataset)
     except ValueError as reason:
         return _say(str(reason), BAD)
     look: dict[str, Any] = {"file": sys.stderr, "leave": False, "disable": None}
-    with (
-        tqdm(total=len(read.bins), unit=" intervals", **look) as bar,
-        tqdm(unit=" signals played to", **look) as signals,
-    ):
-        told = blind.blind(read, settings, bar.update, signals.update)
+    with tqdm(total=len(read.bins), unit=" intervals", **look) as bar:
+        done = replaying.replay(read, settings, bar.update)
+    with tqdm(total=len(done.plan.signals), unit=" signals played to", **look) as bar:
+        told = blind.blind(read, done, bar.update)
     for line in [json.dumps(told, indent=2)] if as_json else blind.lines(told, hours):
         click.echo(line)
     return 0

@@ -17,14 +17,14 @@ from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.explain import Explained, explain
 from detectors.prior import releases, suspicious
-from stillwatch.backtest import replay
 from stillwatch.config import Settings
+from stillwatch.replaying import replay
 
 
 def explained(
     dataset: Dataset, settings: Settings, service: str, at: int, progress: Callable[[int], object]
 ) -> dict[str, Any]:
-    """Every signal of `service` in the interval that holds `at` (epoch seconds). progress: see backtest.replay.
+    """Every signal of `service` in the interval that holds `at` (epoch seconds). progress: see replaying.replay.
 
     Raises ValueError where nothing was recorded then, or the service has no signal.
     """

@@ -10,18 +10,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from alerts import charts, messages
+from alerts import charts, messages, strips
 from alerts.incidents import Event, Incident
 from alerts.mrkdwn import address
 from alerts.terminal_lines import Line, clean, mrkdwn
 from alerts.wording import between, chance, clock, lasted
 from collector.deployments import Deployment
+from collector.moments import rfc3339
+from detectors.blindspots import Blindspot
+from stillwatch import blind
 from stillwatch.timeline import Timeline, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,10 +38,12 @@ def page(
     deployments: Sequence[Deployment],
     start: int,
     end: int,
+    spots: Sequence[Blindspot] = (),
 ) -> str:
     """The page as text. start, end: epoch seconds of the whole range; events in the order in which they came.
 
     summary: plain values, mappings of them and lists of mappings; each of these becomes a table of its own.
+    spots: see blind.reported.
     """
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
@@ -57,6 +63,7 @@ def page(
         tables=_tables(summary),
         timeline=drawn,
         stories=stories,
+        blind=_blind(spots),
         deployments=[_deployed(d) for d in sorted(deployments, key=lambda d: (d.time, d.service))],
     )
 
@@ -96,6 +103,34 @@ def _story(number: int, events: Sequence[Event]) -> Story:
         signals=_signals(incident, last.time),
         suspects=_suspects(incident),
     )
+
+
+def _blind(spots: Sequence[Blindspot]) -> dict[str, Any]:
+    """What would not be seen: a picture, its bands, and the best and the worst hour of each signal in words."""
+    if not spots:
+        return {}
+    by_signal: dict[tuple[str, str], list[Blindspot]] = {}
+    for spot in sorted(spots, key=lambda s: s.start % 86400):
+        by_signal.setdefault((spot.service, spot.signal), []).append(spot)
+    hours = max(by_signal.values(), key=len)
+    labels = [rfc3339(s.start)[11:16] for s in hours] if len(hours) > 1 else []
+    # matplotlib escapes what it writes.
+    picture = Markup(strips.svg([_strip(by_signal[name]) for name in sorted(by_signal)], labels))  # noqa: S704
+    edges = ["0", *(f"{100 * most:.0f}" for most, _, _ in strips.BANDS)]
+    bands = [(strips.BANDS[i][1], f"{a} to {b} %") for i, (a, b) in enumerate(pairwise(edges))]
+    return {
+        "picture": picture,
+        "bands": [*bands, (strips.BLIND[0], "not even everything")],
+        "rows": [[clean(cell) for cell in row] for row in blind.table(blind.ends(spots))],
+        "more": max(0, len(by_signal) - strips.MOST),
+    }
+
+
+def _strip(its: Sequence[Blindspot]) -> strips.Strip:
+    place = blind.REPORTED.index(900)
+    word = "failing" if its[0].what == "error share" else "lost"
+    word = word if len(its) > 1 else f"{word}, from now on"
+    return strips.Strip(its[0].service, its[0].signal, word, tuple(s.smallest[place] for s in its))
 
 
 def _block(block: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.dataset import Dataset
 from collector.deployments import Deployment
 from collector.small_tables import Label
-from stillwatch import backtest, config
-from stillwatch.visible import smallest
+from detectors.blindspots import Blindspot
+from stillwatch import backtest, blind, config, replaying
 
 W, GRACE = 60, 15
 T0 = 1_650_000_000 // 86400 * 86400
@@ -66,8 +66,13 @@ def world() -> Dataset:
 
 
 @cache
-def replayed() -> backtest.Replay:
-    return backtest.replay(world(), SETTINGS)
+def replayed() -> replaying.Replay:
+    return replaying.replay(world(), SETTINGS)
+
+
+@cache
+def spots() -> list[Blindspot]:
+    return blind.reported(world(), replayed())
 
 
 def lines(events: tuple[Event, ...]) -> list[str]:
@@ -75,7 +80,7 @@ def lines(events: tuple[Event, ...]) -> list[str]:
 
 
 def test_the_fault_is_found_with_the_right_release_and_nothing_else_is() -> None:
-    told = backtest.summary(world(), SETTINGS, replayed(), [])
+    told = backtest.summary(world(), SETTINGS, replayed(), [], ())
     (one,) = told["labels"]
     assert (told["found"], told["false_alerts"], told["incidents"]) == (1, 0, 1)
     assert one["delay"] <= 4 * W
@@ -87,8 +92,8 @@ def test_the_fault_is_found_with_the_right_release_and_nothing_else_is() -> None
 def test_how_the_intervals_are_cut_into_blocks_is_nothing(
     monkeypatch: pytest.MonkeyPatch, longest: int
 ) -> None:
-    monkeypatch.setattr(backtest, "DAY", longest * W)
-    assert lines(backtest.replay(world(), SETTINGS).events) == lines(replayed().events)
+    monkeypatch.setattr(replaying, "DAY", longest * W)
+    assert lines(replaying.replay(world(), SETTINGS).events) == lines(replayed().events)
 
 
 @pytest.mark.parametrize("cut", [FAULT - 5, FAULT + 1, FAULT + 3, FAULT + 30, OVER + 5])
@@ -97,18 +102,18 @@ def test_what_is_said_before_a_moment_does_not_depend_on_what_comes_after(cut: i
     short = replace(whole, bins=whole.bins.cut(0, cut))
     until = T0 + W * cut + GRACE
     expected = [jsonl.line(event) for event in replayed().events if event.time <= until]
-    assert lines(backtest.replay(short, SETTINGS).events) == expected
+    assert lines(replaying.replay(short, SETTINGS).events) == expected
 
 
 def test_without_configured_signals_they_are_found_as_series_appear() -> None:
-    found = backtest.replay(world(), replace(SETTINGS, signals=()))
+    found = replaying.replay(world(), replace(SETTINGS, signals=()))
     assert {s.name for s in found.plan.signals} >= {"failed", "received_kept", "received_arriving"}
     assert any(event.event == "opened" for event in found.events)
 
 
 def test_progress_is_told_for_every_interval() -> None:
     done: list[int] = []
-    backtest.replay(world(), SETTINGS, done.append)
+    replaying.replay(world(), SETTINGS, done.append)
     assert sum(done) == LENGTH
 
 
@@ -119,8 +124,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     old = at / "messages" / "999-old.json"
     old.parent.mkdir(parents=True)
     old.write_text("of an earlier run")
-    told = backtest.summary(world(), SETTINGS, replayed(), said)
-    backtest.write(at, "a <world>", world(), replayed(), said, told)
+    told = backtest.summary(world(), SETTINGS, replayed(), said, spots())
+    backtest.write(at, "a <world>", world(), replayed(), said, told, spots())
     return at
 
 
@@ -159,18 +164,18 @@ def test_the_report_is_one_page(out: Path) -> None:
     assert "a &lt;world&gt;" in page
 
 
-def test_more_traffic_shows_smaller_faults_and_a_flow_shows_smaller_losses_than_a_count() -> None:
-    whole = world()
-    sizes = {v.signal: v for v in smallest(replayed().plan, whole.bins)}
-    thin = replace(whole.bins, values=np.floor(whole.bins.values / 10))
-    thinner = {v.signal: v for v in smallest(replayed().plan, thin)}
-    for name, size in sizes.items():
-        assert size.smallest is not None
-        assert thinner[name].smallest is None or thinner[name].smallest > size.smallest
-    assert 0.001 < (sizes["parsing"].smallest or 0) < 0.02
-    assert (sizes["kept"].smallest or 1) < (sizes["arriving"].smallest or 0)
+def test_what_is_visible_comes_from_the_model_and_a_flow_shows_smaller_losses_than_a_count() -> None:
+    sizes = {one["signal"]: one for one in blind.visible(replayed(), spots())}
+    assert set(sizes) == {"parsing", "kept", "arriving"}
+    assert 0.001 < sizes["parsing"]["smallest"] < 0.02
+    assert sizes["kept"]["smallest"] < 0.2
+    assert sizes["arriving"]["smallest"] > sizes["kept"]["smallest"]
+    for one in sizes.values():
+        assert one["best_hour"] <= one["smallest"] <= one["worst_hour"]
 
 
-def test_where_nothing_was_measured_nothing_is_visible() -> None:
-    silent = replace(world().bins, values=np.full_like(world().bins.values, np.nan))
-    assert {v.smallest for v in smallest(replayed().plan, silent)} == {None}
+def test_where_nothing_was_measured_nothing_is_visible_and_the_summary_says_why() -> None:
+    silent = replace(world(), bins=replace(world().bins, values=np.full_like(world().bins.values, np.nan)))
+    done = replaying.replay(silent, SETTINGS)
+    told = blind.visible(done, blind.reported(silent, done))
+    assert {(one["smallest"], one["waits"]) for one in told} == {(None, "nothing measured yet")}

@@ -20,7 +20,7 @@ HOMES = {  # outside library: the files that may import it
     "sklearn": ("detectors/season.py",),
     "slack_sdk": ("alerts/slack", "stillwatch/check.py"),
     "apscheduler": ("stillwatch/daemon.py",),
-    "matplotlib": ("alerts/charts.py",),
+    "matplotlib": ("alerts/charts.py", "alerts/strips.py", "alerts/courses.py"),
     "sqlalchemy": ("stillwatch/store.py", "stillwatch/tables.py", "stillwatch/mailbox.py"),
     "pyarrow": ("collector/",),
 }
@@ -28,7 +28,7 @@ CLOCKS = {"time", "random", "secrets"}
 READINGS = {"now", "utcnow", "today", "perf_counter", "monotonic", "time_ns", "default_rng"}
 TIMED = {  # outside of the clock's file, who may name a clock or chance, and why
     "stillwatch/clock.py",  # the one clock
-    "stillwatch/backtest.py",  # how long a replay took
+    "stillwatch/replaying.py",  # how long a replay took
     "stillwatch/daemon.py",  # sleeps until it is told to stop
     "stillwatch/gate.py",  # looks again and again
     "stillwatch/demo/people.py",  # what people in the demo do, from a seed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from alerts.incidents import Event, Incident
 from collector.deployments import Deployment
+from detectors.blindspots import Blindspot
 from stillwatch import report
 from stillwatch.timeline import LEAST, WIDTH, timeline
 
@@ -69,6 +71,7 @@ def page(
     summary: dict[str, Any] | None = None,
     deployments: list[Deployment] | None = None,
     title: str = "release_day",
+    spots: Sequence[Blindspot] = (),
 ) -> Reader:
     return Reader(
         report.page(
@@ -78,8 +81,13 @@ def page(
             DEPLOYMENTS if deployments is None else deployments,
             START,
             END,
+            spots,
         )
     )
+
+
+def spot(service: str = "api", signal: str = "failing", hour: int = 0, *sizes: float | None) -> Blindspot:
+    return Blindspot(service, signal, "loss", END + 3600 * hour, 100.0, sizes or (None, 0.5, 0.0123, 0.01))
 
 
 def test_the_page_tells_range_incidents_suspects_and_what_was_said() -> None:
@@ -163,6 +171,22 @@ def test_an_incident_without_a_trace_has_no_chart() -> None:
     assert page([event]).count("svg", **{"class": "chart"}) == 0
 
 
+def test_what_would_not_be_seen_is_a_picture_and_the_best_and_worst_hours() -> None:
+    spots = [spot("api", "kept", h) for h in range(0, 22, 2)] + [
+        spot("api", "kept", 22, None, None, None, 0.9)
+    ]
+    shown = page(spots=spots)
+    assert shown.count("svg", **{"class": "chart"}) == 3
+    assert shown.text.split().count("1.2") == 11 + 1
+    assert "api kept 10:00 100 an interval not even all not even all not even all 90 % lost" in shown.text
+    assert "What would not be seen" not in page().text
+
+
+def test_a_fleet_does_not_make_the_picture_endless() -> None:
+    many = page(spots=[spot(f"s{i}") for i in range(200)])
+    assert "and 176 more: stillwatch blindspots" in many.text
+
+
 # Alone, and in safety.
 
 ALLOWED = {
@@ -218,7 +242,8 @@ def test_whatever_comes_from_outside_is_text(one: str, other: str) -> None:
     )
     suspect = replace(event.incident.suspects[0], deployment=culprit, evidence=(one, other))
     incident = replace(event.incident, findings=(finding,), suspects=(suspect,))
-    safe(page([replace(event, incident=incident)], {one: {other: one}, "x": other}, [culprit], one))
+    spots = [spot(one, other), spot(other, one, 2)]
+    safe(page([replace(event, incident=incident)], {one: {other: one}, "x": other}, [culprit], one, spots))
 
 
 # The timeline.

@@ -1,0 +1,105 @@
+"""A dataset through the same step as the daemon's, each interval seen only once it has closed.
+
+In: a dataset, settings. Out: Replay: events, and the state in the end.
+Never: a look ahead: not even at the names of series that have not appeared yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.incidents import Event
+from collector.bins import Bins, SeriesTable
+from collector.dataset import Dataset
+from collector.deployments import Deployment
+from detectors.discover import discover
+from detectors.learning import Learning, learning
+from detectors.plan import Plan, lay
+from stillwatch.config import Settings
+from stillwatch.engine import State, advance
+
+DAY = 86400  # seconds of a block: progress is shown, and memory stays small
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """events: in the order in which they would have been sent. plan: as it was in the end. seconds: of work.
+
+    unmeasured: the signals of which nothing was ever measured, and which metrics they miss.
+    """
+
+    events: tuple[Event, ...]
+    plan: Plan
+    seconds: float
+    state: State
+    unmeasured: tuple[str, ...] = ()
+
+
+def plan_of(settings: Settings, table: SeriesTable) -> Plan:
+    """The plan for the series of `table`, as the daemon lays it."""
+    signals = settings.signals or discover(table)
+    return lay(signals, table, settings.interval, settings.budget, settings.timezone)
+
+
+def replay(
+    dataset: Dataset, settings: Settings, progress: Callable[[int], object] = lambda done: None
+) -> Replay:
+    """Judge all intervals of `dataset`. progress: called with the number of intervals done since the last call."""
+    bins, known = dataset.bins, _series_known(dataset)
+    state, events = State.empty(), list[Event]()
+    plan = plan_of(settings, SeriesTable())
+    # What is compiled on first use is compiled now: it says nothing about the speed of judging.
+    advance(state, replace(bins.cut(0, 1), values=np.zeros((1, 0))), (), plan)
+    began = perf_counter()
+    for first, last in _blocks(known, max(1, DAY // bins.width)):
+        series = int(known[first])
+        if series != len(plan.row_service):
+            plan = plan_of(settings, SeriesTable(dataset.table.keys[:series]))
+        block = bins.cut(first, last)
+        block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
+        state, news = advance(state, block, _told(dataset, bins, first, last), plan)
+        events += news
+        progress(last - first)
+    taken = perf_counter() - began
+    return Replay(tuple(events), plan, taken, state, _unmeasured(state, plan, dataset.table))
+
+
+def _unmeasured(state: State, plan: Plan, table: SeriesTable) -> tuple[str, ...]:
+    there = {(key.service, key.metric) for key in table.keys}
+    found = []
+    for signal, stage in zip(plan.signals, learning(state.memory.columns, plan), strict=True):
+        if stage == Learning.NOTHING:
+            terms = (*signal.counted, *signal.out_of)
+            gone = [f"{t.service}/{t.metric}" for t in terms if (t.service, t.metric) not in there]
+            why = f"there is no {', '.join(gone)}" if gone else "never all of it in one interval"
+            found.append(f"{signal.service}/{signal.name}: {why}")
+    return tuple(found)
+
+
+def _series_known(dataset: Dataset) -> NDArray[np.int64]:
+    """int64[intervals]: how many series had appeared when each interval was judged; rows are in that order."""
+    bins = dataset.bins
+    measured = ~np.isnan(bins.values)
+    first = np.where(measured.any(axis=0), measured.argmax(axis=0), len(bins))
+    np.minimum.at(first, bins.late.row, bins.late.interval)
+    highest = np.zeros(len(bins) + 1, dtype=np.int64)
+    np.maximum.at(highest, first, np.arange(1, len(dataset.table) + 1))
+    return np.maximum.accumulate(highest[:-1])
+
+
+def _blocks(known: NDArray[np.int64], longest: int) -> list[tuple[int, int]]:
+    """Stretches of intervals of at most a day in which no series appears."""
+    edges = {*range(0, len(known), longest), *(np.flatnonzero(np.diff(known)) + 1).tolist(), len(known)}
+    return list(pairwise(sorted(edges)))
+
+
+def _told(dataset: Dataset, bins: Bins, first: int, last: int) -> list[Deployment]:
+    """The deployments that became known since the block before."""
+    after = int(bins.closed[first - 1]) if first else -1
+    return [d for d in dataset.deployments if after < d.known <= int(bins.closed[last - 1])]
