@@ -21,6 +21,7 @@ from collector.moments import rfc3339
 from detectors.blindspots import Blindspot
 from stillwatch.blind import visible
 from stillwatch.config import Settings
+from stillwatch.evidence import NONE, Evidence
 from stillwatch.replaying import Replay
 from stillwatch.score import Watched, messages_per_week, score, spent
 
@@ -77,6 +78,7 @@ def write(
     said: list[Message],
     told: dict[str, Any],
     spots: Sequence[Blindspot] = (),
+    evidence: Evidence = NONE,
 ) -> None:
     """alerts.jsonl, messages/, summary.json and report.html in `out`, which is made. Raises OSError."""
     from stillwatch import report  # matplotlib takes a second
@@ -94,7 +96,7 @@ def write(
     (out / "summary.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     start, end = dataset.bins.start, dataset.bins.end
     shipped = [d for d in dataset.deployments if start <= d.time < end]
-    page = report.page(title, done.events, told, shipped, start, end, spots)
+    page = report.page(title, done.events, told, shipped, start, end, spots, evidence)
     (out / "report.html").write_text(page, encoding="utf-8")
 
 

@@ -136,14 +136,15 @@ def _backtest(name: str, dataset: Dataset, settings: Settings, out: Path, as_jso
     from tqdm import tqdm
 
     from stillwatch import backtest as backtests
-    from stillwatch import blind, replaying
+    from stillwatch import blind, evidence, replaying
 
     with tqdm(total=len(dataset.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
         done = replaying.replay(dataset, settings, bar.update)
     said = backtests.worded(done.events, settings)
     spots = blind.reported(dataset, done)
     told = backtests.summary(dataset, settings, done, said, spots)
-    backtests.write(out, name, dataset, done, said, told, spots)
+    weighed = evidence.evidence(dataset, settings, done, told)
+    backtests.write(out, name, dataset, done, said, told, spots, weighed)
     if as_json:
         click.echo(json.dumps(told, indent=2, allow_nan=False))
         return

@@ -70,7 +70,7 @@ def lines(told: dict[str, Any]) -> list[str]:
 
 def _signal(one: Explained, now: int) -> list[str]:
     name = f"{one.signal} ({one.part})" if one.part else one.signal
-    said = [f"  {name}: {one.state}", f"    {_counted(one)}"]
+    said = [f"  {name}: {one.state}", f"    {counted(one)}"]
     if math.isfinite(one.size):
         said.append(f"    most likely: {_fault(one)}, since {clock(one.since, now)}")
     if one.state == "quiet":
@@ -82,7 +82,8 @@ def _signal(one: Explained, now: int) -> list[str]:
     return said
 
 
-def _counted(one: Explained) -> str:
+def counted(one: Explained) -> str:
+    """What was counted beside what was expected."""
     if math.isnan(one.observed):
         return "not measured"
     of = f" of {one.out_of:,.0f}" if math.isfinite(one.out_of) else ""

@@ -6,7 +6,7 @@ Never: a look ahead: not even at the names of series that have not appeared yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import perf_counter
@@ -25,11 +25,13 @@ from stillwatch.config import Settings
 from stillwatch.engine import State, advance
 
 DAY = 86400  # seconds of a block: progress is shown, and memory stays small
+MOST_KEPT = 64  # states
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
     """events: in the order in which they would have been sent. plan: as it was in the end. seconds: of work.
+    kept: (interval, the state before it), to judge again what went before something that was told or labelled.
 
     unmeasured: the signals of which nothing was ever measured, and which metrics they miss.
     """
@@ -39,6 +41,7 @@ class Replay:
     seconds: float
     state: State
     unmeasured: tuple[str, ...] = ()
+    kept: tuple[tuple[int, State], ...] = ()
 
 
 def plan_of(settings: Settings, table: SeriesTable) -> Plan:
@@ -56,6 +59,8 @@ def replay(
     plan = plan_of(settings, SeriesTable())
     # What is compiled on first use is compiled now: it says nothing about the speed of judging.
     advance(state, replace(bins.cut(0, 1), values=np.zeros((1, 0))), (), plan)
+    starts = {(label.start - bins.start) // bins.width for label in dataset.labels}
+    kept, before = {0: state}, (0, state)
     began = perf_counter()
     for first, last in _blocks(known, max(1, DAY // bins.width)):
         series = int(known[first])
@@ -63,11 +68,40 @@ def replay(
             plan = plan_of(settings, SeriesTable(dataset.table.keys[:series]))
         block = bins.cut(first, last)
         block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
-        state, news = advance(state, block, _told(dataset, bins, first, last), plan)
+        after, news = advance(state, block, _told(dataset, bins, first, last), plan)
         events += news
+        told = any(event.event == "opened" or event.reason == "joined" for event in news)
+        if (told or any(first <= start < last for start in starts)) and len(kept) < MOST_KEPT:
+            kept |= dict([before, (first, state)])
+        before, state = (first, state), after
         progress(last - first)
     taken = perf_counter() - began
-    return Replay(tuple(events), plan, taken, state, _unmeasured(state, plan, dataset.table))
+    return Replay(
+        tuple(events), plan, taken, state, _unmeasured(state, plan, dataset.table), tuple(kept.items())
+    )
+
+
+def retraced(
+    dataset: Dataset, settings: Settings, done: Replay, first: int, last: int
+) -> Iterator[tuple[int, State, Plan]]:
+    """(interval, the state after it, its plan) of intervals `first` to `last`, judged again one by one from the
+    nearest state that was kept."""
+    bins, known = dataset.bins, _series_known(dataset)
+    begin, state = max((one for one in done.kept if one[0] <= first), key=lambda one: one[0])
+    for start, stop in _blocks(known, max(1, DAY // bins.width)):
+        if stop <= begin or start > last:
+            continue
+        series = int(known[start])
+        plan = plan_of(settings, SeriesTable(dataset.table.keys[:series]))
+        at = max(start, begin)
+        while at < min(stop, last + 1):
+            upto = min(stop, first) if at < first else at + 1
+            block = bins.cut(at, upto)
+            block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
+            state, _ = advance(state, block, _told(dataset, bins, at, upto), plan)
+            if at >= first:
+                yield at, state, plan
+            at = upto
 
 
 def _unmeasured(state: State, plan: Plan, table: SeriesTable) -> tuple[str, ...]:

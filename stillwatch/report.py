@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from alerts import charts, messages, strips
+from alerts import charts, courses, messages, strips
 from alerts.incidents import Event, Incident
 from alerts.mrkdwn import address
 from alerts.terminal_lines import Line, clean, mrkdwn
@@ -26,6 +26,7 @@ from collector.deployments import Deployment
 from collector.moments import rfc3339
 from detectors.blindspots import Blindspot
 from stillwatch import blind
+from stillwatch.evidence import NONE, Evidence
 from stillwatch.timeline import Timeline, timeline
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,11 +40,12 @@ def page(
     start: int,
     end: int,
     spots: Sequence[Blindspot] = (),
+    evidence: Evidence = NONE,
 ) -> str:
     """The page as text. start, end: epoch seconds of the whole range; events in the order in which they came.
 
     summary: plain values, mappings of them and lists of mappings; each of these becomes a table of its own.
-    spots: see blind.reported.
+    spots: see blind.reported. evidence: see evidence.evidence.
     """
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
@@ -53,7 +55,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    stories = _stories(events)
+    stories = _stories(events, evidence)
     drawn: Timeline = timeline([s.last.incident for s in stories], deployments, start, end)
     return environment.get_template("report.html").render(
         title=clean(title) or "Report",
@@ -63,6 +65,11 @@ def page(
         tables=_tables(summary),
         timeline=drawn,
         stories=stories,
+        faults=[
+            {"heading": clean(heading), "why": _why([course], f"fault {i}")}
+            for i, (heading, course) in enumerate(evidence.faults)
+        ],
+        left_out=evidence.left_out,
         blind=_blind(spots),
         deployments=[_deployed(d) for d in sorted(deployments, key=lambda d: (d.time, d.service))],
     )
@@ -77,18 +84,22 @@ class Story:
     blocks: list[dict[str, Any]]
     news: list[tuple[str, str, list[Line]]]
     chart: Markup
+    why: dict[str, Any]
     signals: list[tuple[str, ...]]
     suspects: list[dict[str, str]] = field(default_factory=list)
 
 
-def _stories(events: Sequence[Event]) -> list[Story]:
+def _stories(events: Sequence[Event], evidence: Evidence) -> list[Story]:
     by_id: dict[str, list[Event]] = {}
     for event in events:
         by_id.setdefault(event.incident.id, []).append(event)
-    return [_story(number, its) for number, its in enumerate(by_id.values(), 1)]
+    return [
+        _story(number, its, evidence.by_incident.get(name, ()))
+        for number, (name, its) in enumerate(by_id.items(), 1)
+    ]
 
 
-def _story(number: int, events: Sequence[Event]) -> Story:
+def _story(number: int, events: Sequence[Event], weighed: Sequence[courses.Course]) -> Story:
     last = events[-1]
     incident = last.incident
     traced = any(f.trace is not None for f in incident.findings)
@@ -100,9 +111,18 @@ def _story(number: int, events: Sequence[Event]) -> Story:
         blocks=[_block(block) for block in messages.card(last)],
         news=[_news(event, incident.opened) for event in events],
         chart=chart,
+        why=_why(weighed, incident.id),
         signals=_signals(incident, last.time),
         suspects=_suspects(incident),
     )
+
+
+def _why(weighed: Sequence[courses.Course], salt: str) -> dict[str, Any]:
+    """The course of the evidence as a picture, and in words."""
+    if not weighed:
+        return {}
+    said = [(clean(f"{one.service} {one.signal}"), clean(one.said)) for one in weighed[: courses.MOST]]
+    return {"picture": Markup(courses.svg(weighed, salt)), "said": said}  # noqa: S704  (matplotlib escapes)
 
 
 def _blind(spots: Sequence[Blindspot]) -> dict[str, Any]:

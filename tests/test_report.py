@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.courses import Course
 from alerts.incidents import Event, Incident
 from collector.deployments import Deployment
 from detectors.blindspots import Blindspot
 from stillwatch import report
+from stillwatch.evidence import NONE, Evidence
 from stillwatch.timeline import LEAST, WIDTH, timeline
 
 START, END = examples.MIDNIGHT - 13 * 86400, examples.at("12:00")
@@ -72,6 +74,7 @@ def page(
     deployments: list[Deployment] | None = None,
     title: str = "release_day",
     spots: Sequence[Blindspot] = (),
+    evidence: Evidence = NONE,
 ) -> Reader:
     return Reader(
         report.page(
@@ -82,6 +85,7 @@ def page(
             START,
             END,
             spots,
+            evidence,
         )
     )
 
@@ -243,7 +247,10 @@ def test_whatever_comes_from_outside_is_text(one: str, other: str) -> None:
     suspect = replace(event.incident.suspects[0], deployment=culprit, evidence=(one, other))
     incident = replace(event.incident, findings=(finding,), suspects=(suspect,))
     spots = [spot(one, other), spot(other, one, 2)]
-    safe(page([replace(event, incident=incident)], {one: {other: one}, "x": other}, [culprit], one, spots))
+    course = Course(one, other, (START + 30.0, START + 90.0), (1.0, 9.0), (8.0, 8.0), START + 60, 0, one)
+    weighed = Evidence({incident.id: [course]}, [(other, course)])
+    told = [replace(event, incident=incident)]
+    safe(page(told, {one: {other: one}, "x": other}, [culprit], one, spots, weighed))
 
 
 # The timeline.
