@@ -73,14 +73,16 @@ def blindspots(
 def seen_by_young(
     memory: Memory, plan: Plan, table: SeriesTable, end: int, within: Sequence[int], most: int
 ) -> dict[int, Blindspot]:
-    """By signal of the plan: what each young one would see of a fault that begins at `end` (epoch seconds).
+    """By signal of the plan: what each one that is young or still learns would see of a fault that begins at `end`
+    (epoch seconds).
 
     most: so many of them are asked, the first ones.
     """
     found: dict[int, Blindspot] = {}
+    stages = learning(memory.columns, plan)
     for family in range(len(plan.signals)):
         one = _family(memory, plan, table, family) if len(found) < most else None
-        if one is not None and _is_young(*one, end):
+        if one is not None and (stages[family] != Learning.READY or _is_young(*one, end)):
             for spot in _from_now(*one, end, within):
                 found[family] = spot
     return found

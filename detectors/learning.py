@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.flow import is_ready
+from detectors.flow import READY, is_ready
 from detectors.memory import Columns
 from detectors.plan import ERROR, FLOW, THROUGHPUT, Plan
 from detectors.throughput import WARM_UP
@@ -56,3 +56,9 @@ def learning(columns: Columns, plan: Plan) -> NDArray[np.int64]:
             if days < 7:
                 found[family] = Learning.DAY if days < 1 or charts.seen[c] < WARM_UP else Learning.WEEK
     return found
+
+
+def until_curve(columns: Columns, plan: Plan, c: int) -> int:
+    """Intervals that must still teach the curve of flow chart `c`, at the least."""
+    flow, reach = columns.flows[plan.lag[c]], int(plan.reach[plan.lag[c]])
+    return max(0, (READY if flow.quick == 1 else 2 * reach) - int(flow.fits))

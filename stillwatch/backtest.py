@@ -62,7 +62,7 @@ def summary(
         "incidents": opened,
         "events": len(done.events),
         "messages_per_week": messages_per_week(said, watched),
-        "visible_within_10_minutes": visible(done, spots),
+        "visible_within_10_minutes": visible(dataset, done, spots),
         "budget": spent(opened, watched, settings.budget),
     }
     if dataset.labelled:

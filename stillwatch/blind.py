@@ -15,8 +15,8 @@ from collector.dataset import Dataset
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.blindspots import HOURS, Blindspot, blindspots
-from detectors.learning import WORDS, Learning, learning
 from stillwatch.replaying import Replay
+from stillwatch.young import young
 
 WITHIN = (300, 900, 3600)  # seconds
 REPORTED = (300, 600, 900, 3600)  # seconds, in a report
@@ -28,11 +28,11 @@ STEPS = (2, 3, 4, 6, 8, 12, HOURS)  # hours between two that are asked about
 def blind(dataset: Dataset, done: Replay, played: Callable[[int], object]) -> dict[str, Any]:
     """What would be seen in the day after a replay. played: is told of each signal to which faults were played."""
     found = blindspots(done.state.memory, done.plan, dataset.table, dataset.bins, WITHIN, played)
-    known = learning(done.state.memory.columns, done.plan)
+    said = young(done.state.memory, done.plan, dataset.table, dataset.bins.end)
     waiting = [
-        {"service": s.service, "signal": s.name, "waits": WORDS[Learning(known[i])]}
+        {"service": s.service, "signal": s.name, "waits": said[i]}
         for i, s in enumerate(done.plan.signals)
-        if known[i] != Learning.READY
+        if i in said
     ]
     return {"within": list(WITHIN), "hours": [asdict(one) for one in found], "waiting": waiting}
 
@@ -47,11 +47,11 @@ def reported(dataset: Dataset, done: Replay) -> list[Blindspot]:
     )
 
 
-def visible(done: Replay, spots: Sequence[Blindspot]) -> list[dict[str, Any]]:
+def visible(dataset: Dataset, done: Replay, spots: Sequence[Blindspot]) -> list[dict[str, Any]]:
     """For summary.json: what each signal but rollouts shows within 10 minutes, in the middle of its hours (half of
     them show less), in the best and in the worst. None: not even everything. spots: as of `reported`."""
     place = REPORTED.index(600)
-    known = learning(done.state.memory.columns, done.plan)
+    said = young(done.state.memory, done.plan, dataset.table, dataset.bins.end)
     found = []
     for i, signal in enumerate(done.plan.signals):
         if signal.kind == "rollout":
@@ -68,7 +68,7 @@ def visible(done: Replay, spots: Sequence[Blindspot]) -> list[dict[str, Any]]:
                 "smallest": middle and middle.smallest[place],
                 "best_hour": its[0].smallest[place] if its else None,
                 "worst_hour": its[-1].smallest[place] if its else None,
-                "waits": "" if known[i] == Learning.READY else WORDS[Learning(known[i])],
+                "waits": said.get(i, ""),
             }
         )
     return found

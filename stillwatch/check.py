@@ -15,6 +15,7 @@ from pathlib import Path
 
 from collector.bins import SeriesTable
 from collector.errors import printable
+from collector.moments import rfc3339
 from detectors.discover import discover
 from detectors.signals import Signal, Term
 from stillwatch.config import Settings
@@ -58,6 +59,33 @@ def signal_lines(settings: Settings, table: SeriesTable | None) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     return [f"{len(signals)} {'signal' if len(signals) == 1 else 'signals'}, {whose}:", *body]
+
+
+def young_lines(settings: Settings, path: Path) -> list[str]:
+    """What signals that are young can see already, as the daemon remembered when it last looked."""
+    from detectors.memory import fit
+    from stillwatch.kept import remembered
+    from stillwatch.replaying import plan_of
+    from stillwatch.store import Store
+    from stillwatch.tables import StoreTrouble
+    from stillwatch.young import young
+
+    if not path.exists():
+        return []
+    try:
+        store = Store(path)
+        try:
+            table, (state, end) = store.table(), remembered(store)
+        finally:
+            store.close()
+    except StoreTrouble:
+        return []
+    if end is None:
+        return []
+    plan = plan_of(settings, table)
+    said = young(fit(state.memory, plan), plan, table, end)
+    lines = [f"  {plan.signals[i].service} {plan.signals[i].name}: {words}" for i, words in said.items()]
+    return ["", f"still young at {rfc3339(end)}:", *map(printable, lines)] if lines else []
 
 
 def _row(signal: Signal, table: SeriesTable | None) -> list[str]:

@@ -177,7 +177,8 @@ def check(config: Path | None, dataset: Path | None) -> int:
 
         table = datasets.read(dataset, settings.interval, settings.grace).table
     findings = list(checks.reach(settings))
-    for line in (*checks.lines(findings), "", *checks.signal_lines(settings, table)):
+    young = checks.young_lines(settings, Path(settings.database)) if dataset is None else []
+    for line in (*checks.lines(findings), "", *checks.signal_lines(settings, table), *young):
         click.echo(line)
     return 0 if all(finding.ok for finding in findings) else TROUBLE
 

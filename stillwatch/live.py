@@ -217,7 +217,7 @@ class Live:
         due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
         cache = (bins.end, snapshot.dump(state)) if due else None
         self._plan, self._state, self._judged = plan, state, bins.end
-        self._progress.look(state.memory, plan)
+        self._progress.look(state.memory, plan, self._known, bins.end)
         return replace(closing, news=news, snapshot=cache)
 
     def _keep(self) -> int:
@@ -298,7 +298,8 @@ class Live:
     def health(self, now: int) -> dict[str, object]:
         """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.
 
-        refused: counts that were refused or late so far, by reason. learning: what signals still wait for.
+        refused: counts that were refused or late so far, by reason. learning: what young signals
+        see already, and what they wait for.
         """
         with self._door:
             binner = self._binner
@@ -312,7 +313,7 @@ class Live:
             "refused": refused,
             "series": series,
             "judged": self._progress.judged,
-            "learning": self._progress.waiting,
+            "learning": self._progress.waiting(),
             "blind_since": self.blind_since,
             "trouble": self.trouble,
         }

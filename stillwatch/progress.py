@@ -1,6 +1,7 @@
 """How far each signal is: what is judged already, and what still learns and what it waits for.
 
-In: the detectors' memory after a step. Out: a line in the log when that changes, words for /healthz.
+In: the detectors' memory after a step. Out: a line in the log when that changes, words for /healthz: what young
+signals see already.
 Never: a word when nothing changed; a list of thousands.
 """
 
@@ -10,9 +11,11 @@ import logging
 
 import numpy as np
 
+from collector.bins import SeriesTable
 from detectors.learning import WORDS, Learning, learning
 from detectors.memory import Memory
 from detectors.plan import Plan
+from stillwatch.young import young
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +23,31 @@ MOST_NAMED = 20
 
 
 class Progress:
-    """waiting: signal ("service/name") -> what it waits for, MOST_NAMED at most."""
+    """judged: how many signals are judged as far as they ever will be."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, str] = {}
         self.judged = 0
         self._known: dict[str, int] = {}
+        self._latest: tuple[Memory, Plan, SeriesTable, int] | None = None
+        self._said: tuple[int, dict[str, str]] = (0, {})
 
-    def look(self, memory: Memory, plan: Plan) -> None:
-        """Notice how far each signal is now."""
+    def waiting(self) -> dict[str, str]:
+        """By young signal ("service/name"), MOST_NAMED at most: what it sees already and what it waits for.
+
+        Asked of the model once an interval, and only if somebody wants to know.
+        """
+        if self._latest is None:
+            return {}
+        memory, plan, table, end = self._latest
+        if self._said[0] != end:
+            said = young(memory, plan, table, end, MOST_NAMED)
+            names = {i: f"{plan.signals[i].service}/{plan.signals[i].name}" for i in said}
+            self._said = end, {names[i]: words for i, words in said.items()}
+        return self._said[1]
+
+    def look(self, memory: Memory, plan: Plan, table: SeriesTable, end: int) -> None:
+        """Notice how far each signal is now. end: of the last interval judged, epoch seconds."""
+        self._latest = memory, plan, table, end
         now = learning(memory.columns, plan)
         names = [f"{signal.service}/{signal.name}" for signal in plan.signals]
         known = dict(zip(names, now.tolist(), strict=True))
@@ -37,12 +56,8 @@ class Progress:
         changed = [name for name, stage in known.items() if self._known.get(name) != stage]
         self._known = known
         self.judged = int(np.count_nonzero(now == Learning.READY))
-        self.waiting = {
-            name: WORDS[Learning(stage)] for name, stage in known.items() if stage != Learning.READY
-        }
         for stage in Learning:
             of = [name for name in changed if known[name] == stage]
             if of:
                 more = f" and {len(of) - MOST_NAMED} more" if len(of) > MOST_NAMED else ""
                 log.info("%s: %s%s", WORDS[stage], ", ".join(of[:MOST_NAMED]), more)
-        self.waiting = dict(list(self.waiting.items())[:MOST_NAMED])

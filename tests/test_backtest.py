@@ -165,7 +165,7 @@ def test_the_report_is_one_page(out: Path) -> None:
 
 
 def test_what_is_visible_comes_from_the_model_and_a_flow_shows_smaller_losses_than_a_count() -> None:
-    sizes = {one["signal"]: one for one in blind.visible(replayed(), spots())}
+    sizes = {one["signal"]: one for one in blind.visible(world(), replayed(), spots())}
     assert set(sizes) == {"parsing", "kept", "arriving"}
     assert 0.001 < sizes["parsing"]["smallest"] < 0.02
     assert sizes["kept"]["smallest"] < 0.2
@@ -177,5 +177,5 @@ def test_what_is_visible_comes_from_the_model_and_a_flow_shows_smaller_losses_th
 def test_where_nothing_was_measured_nothing_is_visible_and_the_summary_says_why() -> None:
     silent = replace(world(), bins=replace(world().bins, values=np.full_like(world().bins.values, np.nan)))
     done = replaying.replay(silent, SETTINGS)
-    told = blind.visible(done, blind.reported(silent, done))
+    told = blind.visible(silent, done, blind.reported(silent, done))
     assert {(one["smallest"], one["waits"]) for one in told} == {(None, "nothing measured yet")}

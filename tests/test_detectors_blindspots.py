@@ -92,7 +92,8 @@ def test_the_command_names_what_would_be_seen_and_what_still_learns(
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in said[1:3]] == [["api", "failing"]] * 2
     assert [line.split()[:2] for line in said[3:5]] == [["forms", "arriving"]] * 2
-    assert said[5] == "forms arriving: still learning: sees near stops only, until it has seen a week"
+    assert said[5].startswith("forms arriving: 2 days of data; sees a loss of ")
+    assert said[5].endswith(" within 15 min; smaller losses once it has seen a week")
     assert _run(["blindspots", "--dataset", str(tmp_path / "d"), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert len(told["hours"]) == 48
