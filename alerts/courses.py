@@ -14,11 +14,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alerts.charts import COLOURS, FONT, LABEL, WIDTH, drawable, page_svg
+from alerts.charts import COLOURS, FONT, LABEL, drawable, page_svg
 from alerts.mrkdwn import fit
 from alerts.wording import clock
 
 MOST = 3  # in one picture
+WIDTH = 5.4  # inches: narrow, so that words are legible on a phone
 TALL, HEAD, FOOT = 1.35, 0.36, 0.42  # inches
 
 
@@ -46,7 +47,7 @@ def svg(courses: Sequence[Course], salt: str) -> str:
     figure = Figure(figsize=(WIDTH, tall))
     for i, course in enumerate(shown):
         foot = tall - (i + 1) * (HEAD + TALL + FOOT) + FOOT
-        axes = figure.add_axes((0.115, foot / tall, 0.855, TALL / tall))
+        axes = figure.add_axes((0.08, foot / tall, 0.9, TALL / tall))
         _draw(axes, course)
     return page_svg(figure, f"evidence {salt}")
 
@@ -82,9 +83,9 @@ def _draw(axes: Axes, course: Course) -> None:
         left, right = axes.get_xticklabels()
         left.set_horizontalalignment("right")
         right.set_horizontalalignment("left")
-    title = f"{fit(course.service, 30)} {fit(course.signal, 30)}"
+    title = fit(f"{course.service} {course.signal}", 30)
     _write(axes, 0, title, "left", COLOURS["ink"])
-    _write(axes, 1, "evidence and what is enough, in nats", "right", COLOURS["quiet"])
+    _write(axes, 1, "nats of evidence, and enough", "right", COLOURS["quiet"])
 
 
 def _write(axes: Axes, x: float, text: str, where: str, colour: str) -> None:

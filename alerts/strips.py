@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from alerts.charts import COLOURS, FONT, LABEL, WIDTH, drawable, page_svg
+from alerts.charts import COLOURS, FONT, LABEL, drawable, page_svg
 from alerts.mrkdwn import fit
 
 MOST = 24  # strips in one picture
@@ -24,7 +24,8 @@ BANDS = (
     (1.0, "#dd8a45", "#1d1c1d"),
 )
 BLIND = ("#6b3410", "#ffffff")
-ROW, HEAD, FOOT = 0.62, 0.1, 0.42  # inches
+WIDTH = 5.4  # inches: narrow, so that words are legible on a phone
+ROW, HEAD, FOOT = 0.6, 0.1, 0.42  # inches
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _row(axes: Axes, row: int, strip: Strip) -> None:
     for i, share in enumerate(strip.shares):
         colour, ink = _band(share)
         axes.broken_barh([(i * width, width)], (row + 0.42, 0.5), facecolors=colour, edgecolor="none")
-        _write(axes, (i + 0.5) * width, row + 0.67, _short(share), "center", ink)
+        _write(axes, (i + 0.5) * width, row + 0.67, _short(share), "center", ink, LABEL - 3)
 
 
 def _band(size: float | None) -> tuple[str, str]:
@@ -78,8 +79,8 @@ def _short(size: float | None) -> str:
     return f"{100 * size:.2g}" if size < 0.0995 else f"{100 * size:.0f}"
 
 
-def _write(axes: Axes, x: float, y: float, text: str, where: str, colour: str) -> None:
+def _write(axes: Axes, x: float, y: float, text: str, where: str, colour: str, size: int = LABEL - 1) -> None:
     axes.text(
-        x, y, drawable(text), ha=where, va="center", color=colour, fontsize=LABEL - 1, fontfamily=FONT,
+        x, y, drawable(text), ha=where, va="center", color=colour, fontsize=size, fontfamily=FONT,
         parse_math=False,
     )  # fmt: skip
