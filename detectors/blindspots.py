@@ -159,7 +159,7 @@ def _spot(
         return []
     signal, rises = plan.signals[0], plan.kind[0] == ERROR
     usual = float(np.mean(one.counted / one.out_of if rises else one.counted))
-    smallest = _smallest(one, usual, rises, [max(w // plan.width, 1) for w in within])
+    smallest = _smallest(one, usual, rises, [w // plan.width for w in within])
     return [
         Blindspot(signal.service, signal.name, "error share" if rises else "loss", start, usual, smallest)
     ]

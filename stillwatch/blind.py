@@ -18,6 +18,8 @@ from detectors.blindspots import HOURS, Blindspot, blindspots
 from stillwatch.replaying import Replay
 from stillwatch.young import young
 
+SILENT = "nothing is expected in the coming day, or a fault of it is told just now"
+NOTHING = "nothing is watched: no names suggest a signal; name them in stillwatch.yaml"
 WITHIN = (300, 900, 3600)  # seconds
 REPORTED = (300, 600, 900, 3600)  # seconds, in a report
 FREE = 200  # hours of signals that every report may play faults to: one or two seconds
@@ -33,6 +35,13 @@ def blind(dataset: Dataset, done: Replay, played: Callable[[int], object]) -> di
         {"service": s.service, "signal": s.name, "waits": said[i]}
         for i, s in enumerate(done.plan.signals)
         if i in said
+    ]
+    named = {(one.service, one.signal) for one in found} | {(w["service"], w["signal"]) for w in waiting}
+    # A blank would look like good news.
+    waiting += [
+        {"service": s.service, "signal": s.name, "waits": SILENT}
+        for s in done.plan.signals
+        if s.kind != "rollout" and (s.service, s.name) not in named
     ]
     return {"within": list(WITHIN), "hours": [asdict(one) for one in found], "waiting": waiting}
 
@@ -80,6 +89,8 @@ def _order(size: float | None) -> float:
 
 def lines(told: dict[str, Any], hours: bool) -> list[str]:
     """A table; without `hours` the busiest and the quietest hour of each signal."""
+    if not told["hours"] and not told["waiting"]:
+        return [NOTHING]
     spots = [Blindspot(**{**one, "smallest": tuple(one["smallest"])}) for one in told["hours"]]
     rows = [["service", "signal", "hour (UTC)", "usual", "within 5 min", "15 min", "60 min"]]
     rows += table(spots if hours else ends(spots))

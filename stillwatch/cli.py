@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -415,7 +416,10 @@ def blindspots(config: Path | None, dataset: Path | None, hours: bool, as_json: 
 
 
 def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Dataset]:
-    """Settings, and what was recorded in a dataset or the daemon's database. Raises ValueError: nothing was."""
+    """Settings, and what was recorded in a dataset or the daemon's database, in intervals as they were recorded.
+
+    Raises ValueError: nothing was.
+    """
     from collector import dataset as datasets
 
     if dataset is not None:
@@ -436,7 +440,7 @@ def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Data
             store.close()
     except StoreTrouble as trouble:
         raise ValueError(str(trouble)) from None
-    return settings, datasets.Dataset(table, bins, deployments, ())
+    return replace(settings, interval=bins.width), datasets.Dataset(table, bins, deployments, ())
 
 
 @cli.command()

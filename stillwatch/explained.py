@@ -37,7 +37,7 @@ def explained(
     services = sorted({s.service for s in done.plan.signals})
     if service not in services:
         raise ValueError(
-            f"{service}: no such service has a signal; expected {', '.join(services) or 'none yet'}"
+            f"{service or 'no name'}: no such service has a signal; expected {', '.join(services) or 'none yet'}"
         )
     last = bins.cut(index, index + 1)
     known = [d for d in dataset.deployments if d.known <= int(last.closed[0])]

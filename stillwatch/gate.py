@@ -18,6 +18,7 @@ from stillwatch.caller import NoAnswer, call
 
 USUAL = Asked()
 PATIENCE = 30.0  # seconds
+MOST_NAMED = 20  # services
 PAUSE = 15.0  # seconds between two looks
 STATUS = {Verdict.AS_GOOD: 0, Verdict.BAD: 1, Verdict.NOT_YET: 3}
 DONE = {Verdict.AS_GOOD: "promote it", Verdict.BAD: "roll it back", Verdict.NOT_YET: "wait"}
@@ -55,7 +56,10 @@ def question(written: Mapping[str, str]) -> Question:
 
 
 def check(asked: Question) -> None:
-    """ValueError where a number makes no sense."""
+    """ValueError where a name is missing or a number makes no sense."""
+    for name in ("service", "candidate", "baseline"):
+        if not getattr(asked, name).strip():
+            raise ValueError(f"{name}: found nothing, expected a name")
     if asked.candidate == asked.baseline:
         raise ValueError("candidate and baseline are the same version")
     if not 0.0 < asked.margin <= 100.0:
@@ -67,12 +71,13 @@ def check(asked: Question) -> None:
 
 
 def answer(asked: Question, bins: Bins | None, plan: Plan) -> dict[str, Any]:
-    """The verdict and what it rests on. bins: None where nothing was recorded since."""
+    """The verdict, what it rests on, and who is watched at all. bins: None where nothing was recorded since."""
     how = Asked(asked.margin, asked.tolerance, asked.risk)
     found = compare(bins, plan, asked.service, asked.candidate, asked.baseline, how) if bins else []
     return asdict(asked) | {
         "verdict": str(overall(found)),
         "signals": [asdict(one) | {"verdict": str(one.verdict)} for one in found],
+        "services": sorted({signal.service for signal in plan.signals}),
     }
 
 
@@ -106,6 +111,9 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     """The answer for whoever reads the pipeline's log."""
     verdict = Verdict(told["verdict"])
     said = [f"{told['service']} {told['candidate']} beside {told['baseline']}: {verdict}; {DONE[verdict]}"]
+    if told["service"] not in told.get("services", [told["service"]]):
+        known = ", ".join(told["services"][:MOST_NAMED]) or "none yet"
+        return [*said, f"  no signal of {told['service']} is watched; expected {known}"]
     if not told["signals"]:
         return [*said, "  no signal of it has counts of both versions; do its metrics carry service.version?"]
     return said + ["  " + _line(one) for one in told["signals"]]

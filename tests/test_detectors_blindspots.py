@@ -10,10 +10,14 @@ import pytest
 from world import DAY, START, World, arrivals, passes_on, requests
 
 from collector import dataset
+from collector.bins import Bins
 from detectors import memory
 from detectors.blindspots import Blindspot, blindspots
+from detectors.plan import lay
+from detectors.signals import Budget
 from detectors.watch import watch
 from stillwatch.cli import _run
+from stillwatch.store import Closing, Store
 
 HOUR = 15 * DAY + 9 * 60  # minute at which faults begin
 
@@ -98,3 +102,46 @@ def test_the_command_names_what_would_be_seen_and_what_still_learns(
     told = json.loads(capsys.readouterr().out)
     assert len(told["hours"]) == 48
     assert told["within"] == [300, 900, 3600]
+
+
+def test_where_nothing_is_watched_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(60, 3)
+    world.add("api", "temperature", np.full(60, 20))
+    dataset.write(tmp_path / "d", world.table(), world.bins(), [])
+    (tmp_path / "d" / "stillwatch.yaml").write_text(
+        "services: {api: {signals: {side: {kind: rollout, errors: errors, total: requests}}}}\n"
+    )
+    assert _run(["blindspots", "--dataset", str(tmp_path / "d")]) == 0
+    assert "nothing is watched" in capsys.readouterr().out
+
+
+def test_an_interval_longer_than_the_time_allowed_can_tell_nothing_in_time() -> None:
+    world = World(60 * 24 * 10, 4)
+    requests(world, "api", 200, 0.005)
+    hourly = World(24 * 10, 4)
+    for key, counts in world.series.items():
+        hourly.add(key.service, key.metric, counts.reshape(-1, 60).sum(axis=1))
+    ends = START + 3600 * np.arange(1, hourly.length + 1, dtype=np.int64)
+    values = np.stack(list(hourly.series.values()), axis=1)
+    bins = Bins(START, 3600, ends + 15, values, np.ones(hourly.length, dtype=np.bool_))
+    plan = lay(world.signals, hourly.table(), 3600, Budget(), "UTC")
+    known = memory.fit(memory.nothing(), plan)
+    for _ in watch(known, bins, plan):
+        pass
+    for one in blindspots(known, plan, hourly.table(), bins, (300, 6 * 3600)):
+        assert one.smallest[0] is None
+        assert one.smallest[1] is not None
+
+
+def test_recorded_counts_are_judged_in_the_intervals_in_which_they_were_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(90, 5)
+    requests(world, "api", 200, 0.005)
+    store = Store(tmp_path / "s.db")
+    store.settle_width(60)
+    store.commit(Closing(world.bins()), world.table())
+    store.close()
+    (tmp_path / "c.yaml").write_text(f"interval: 30s\ndatabase: {tmp_path / 's.db'}\n")
+    assert _run(["blindspots", "--config", str(tmp_path / "c.yaml")]) == 0
+    assert "api errors: 1 h 30 min of data; sees " in capsys.readouterr().out

@@ -107,3 +107,20 @@ def test_waiting_looks_again_until_it_is_known(monkeypatch: pytest.MonkeyPatch) 
     told = gate.wait_for(lambda: {"verdict": next(verdicts)}, 60, said.append)
     assert told["verdict"] == "bad"
     assert len(said) == 2
+
+
+def test_a_service_that_nobody_watches_is_said_to_be_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = recorded(tmp_path / "d", 0.005)
+    assert _run(["gate", "apy", "--candidate", "2", "--baseline", "1", "--dataset", str(folder)]) == 3
+    assert "no signal of apy is watched; expected api" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("names", [("", "2", "1"), ("api", " ", "1"), ("api", "2", "")])
+def test_a_name_that_is_missing_is_no_question(
+    names: tuple[str, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    service, candidate, baseline = names
+    assert _run(["gate", service, "--candidate", candidate, "--baseline", baseline]) == 2
+    assert "found nothing, expected a name" in capsys.readouterr().err
