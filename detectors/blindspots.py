@@ -60,8 +60,9 @@ def blindspots(
     told of just now, and what can't expect anything yet.
     """
     found = []
+    stages = learning(memory.columns, plan)
     for family in range(len(plan.signals)):
-        one = _family(memory, plan, table, family)
+        one = _family(memory, plan, table, family, int(stages[family]))
         if one is not None and _is_young(*one, int(bins.end)):
             found += _from_now(*one, int(bins.end), within)
         elif one is not None:
@@ -81,18 +82,23 @@ def seen_by_young(
     found: dict[int, Blindspot] = {}
     stages = learning(memory.columns, plan)
     for family in range(len(plan.signals)):
-        one = _family(memory, plan, table, family) if len(found) < most else None
-        if one is not None and (stages[family] != Learning.READY or _is_young(*one, end)):
+        stage = int(stages[family])
+        one = _family(memory, plan, table, family, stage) if len(found) < most else None
+        if one is not None and (stage != Learning.READY or _is_young(*one, end)):
             for spot in _from_now(*one, end, within):
                 found[family] = spot
     return found
 
 
-def _family(memory: Memory, plan: Plan, table: SeriesTable, family: int) -> tuple[Memory, Plan] | None:
-    """What is remembered of one signal, and a plan for it alone; None where it is a rollout, or knows nothing."""
+def _family(
+    memory: Memory, plan: Plan, table: SeriesTable, family: int, stage: int
+) -> tuple[Memory, Plan] | None:
+    """What is remembered of one signal, and a plan for it alone; None where it is a rollout, or knows nothing.
+
+    stage: see learning.
+    """
     signal = plan.signals[family]
-    known = int(learning(memory.columns, plan)[family])
-    if signal.kind == "rollout" or known in (Learning.NOTHING, Learning.LAG):
+    if signal.kind == "rollout" or stage in (Learning.NOTHING, Learning.LAG):
         return None
     alone = lay([signal], table, plan.width, plan.budget, plan.timezone)
     mine = _alone(memory, alone)
