@@ -15,10 +15,11 @@ import numpy as np
 
 from collector.bins import Bins, SeriesTable
 from detectors.flow import comes_out, hour_factor
+from detectors.holidays import lay_days
 from detectors.learning import Learning, learning
 from detectors.memory import RING, Columns, Floats, Memory, fit
 from detectors.plan import ERROR, FLOW, TALLY, THROUGHPUT, Plan, gather, lay
-from detectors.season import week_positions
+from detectors.season import local_days, week_positions
 from detectors.throughput import shape_at
 from detectors.watch import Laid, laid_out, run
 
@@ -100,7 +101,7 @@ def _family(
     signal = plan.signals[family]
     if signal.kind == "rollout" or stage in (Learning.NOTHING, Learning.LAG):
         return None
-    alone = lay([signal], table, plan.width, plan.budget, plan.timezone)
+    alone = lay([signal], table, plan.width, plan.budget, plan.timezone, plan.holidays)
     mine = _alone(memory, alone)
     started = ((memory.columns.charts.first >= 0) & (plan.kind != TALLY)).sum()
     begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
@@ -194,6 +195,7 @@ def _quiet(memory: Memory, plan: Plan, start: int, total: float, lead: int, last
     chart, kind = mine.columns.charts[0], int(plan.kind[0])
     if chart.raised or (kind != THROUGHPUT and not total > 0.0):
         return None
+    lay_days(mine.columns, plan, int(local_days(np.array([start]), plan.timezone)[0]))
     times = start + plan.width * np.arange(-lead, lasts + 1, dtype=np.int64)
     positions = week_positions(times[:-1], plan.width, plan.timezone)
     counted, out_of = _expected(mine.columns, plan, positions, total)

@@ -154,6 +154,15 @@ def learn(chart: Record, season: Record, x: float, exposure: float, sizes: Float
 
 
 @compiled
+def keep_down(season: Record) -> None:
+    """On a holiday levels may fall but not rise: an ordinary morning is not what the afternoon must bring."""
+    fast, slow = 2.0 * math.sqrt(season.quick), season.top + 2.0 * math.sqrt(season.stays)
+    season.fast, season.slow = min(season.fast, fast), min(season.slow, slow)
+    for j in range(SIZES):
+        season.hf[j], season.hs[j] = min(season.hf[j], fast), min(season.hs[j], slow)
+
+
+@compiled
 def _correct(season: Record, off: float, mean: float) -> None:
     """Kalman's correction of both parts and of their covariance. off: see _off."""
     kf, ks = season.pf + season.pc, season.ps + season.pc

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,11 @@ from detectors.memory import DAYS_LIKE, RING, Columns, Wholes
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan
 from detectors.prior import EASED, EASED_JOINING
 from detectors.tell import Z95
+from detectors.throughput import TOO_NEAR
 from detectors.watch import Laid, enough_for, is_explained, laid_out, sizes_of
 
 NEARLY = 3.0  # nats
-DAYS = ("a Sunday", "an hour earlier", "an hour later")
+DAYS = ("a Sunday", "an hour earlier", "an hour later", "an ordinary day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def _reasons(
         found.append(WORDS[known])
     if kind in (ROLLOUT, ROLLOUT_FLOW) and one.run > 0:
         return ["no other version serves beside it"]
+    if kind == THROUGHPUT:
+        found += _holiday(columns.seasons[plan.season[c]])
     if one.total <= 0.0:
         return [*found, "nothing speaks for a fault"]
     if stretched(one) < one.total - 0.05:
@@ -152,6 +156,14 @@ def _reasons(
     if is_explained(columns, laid, c):
         found.append("what goes into its flow comes out as usual: less was sent, nothing is missing")
     return found
+
+
+def _holiday(season: Any) -> list[str]:
+    """What is not told on a holiday."""
+    if season.unsure <= 0.0:
+        return []
+    judged = [size for size in sizes_of(THROUGHPUT) if -math.log(size) >= TOO_NEAR * season.unsure]
+    return [f"today is a holiday: losses of less than {1.0 - max(judged, default=0.0):.0%} are not told"]
 
 
 def _limits(columns: Columns, plan: Plan, laid: Laid, c: int) -> list[str]:

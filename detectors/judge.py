@@ -230,9 +230,11 @@ def _choose_level(chart: Record) -> None:
 
 
 @compiled
-def learn_other_days(chart: Record, x: float, exposures: Floats, scatter: float, keep: float) -> None:
-    """The levels under the other days that today may be like learn from every interval."""
-    for i in range(DAYS_LIKE):
+def learn_other_days(
+    chart: Record, days: int, x: float, exposures: Floats, scatter: float, keep: float
+) -> None:
+    """The levels under the other days that today may be like learn from every interval. days: the first so many."""
+    for i in range(days):
         mean = exposures[i] * chart.aa[i] / chart.ab[i]
         sd = predictive_sd(mean, scatter)
         heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0)
@@ -241,13 +243,20 @@ def learn_other_days(chart: Record, x: float, exposures: Floats, scatter: float,
 
 @compiled
 def compare_days(
-    chart: Record, x: float, mean: float, exposure: float, exposures: Floats, scatter: float, cap: float
+    chart: Record,
+    days: int,
+    x: float,
+    mean: float,
+    exposure: float,
+    exposures: Floats,
+    scatter: float,
+    cap: float,
 ) -> None:
-    """What the other days say of this interval (nats against today, into chart.unlike), and what for so long.
+    """What other days say of this interval (nats against today, into chart.unlike), and what they said for so long.
 
-    Each at a level of its own, which is today's as long as nothing speaks for it.
+    days: the first so many. Each at a level of its own, which is today's as long as nothing speaks for it.
     """
-    for i in range(DAYS_LIKE):
+    for i in range(days):
         if (
             chart.like[i] <= 0.0 or chart.ab[i] <= 0.0
         ):  # as with faults: its level is today's until it is believed
@@ -266,18 +275,18 @@ def harmless(
     soon: float,
     scatter: float,
     shared: NDArray[np.bool_],
-    young: bool,
+    alone: bool,
 ) -> float:
     """Evidence (nats, at least 0) that something harmless explains x better than "as usual" does.
 
     shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
-    young: of a profile that has seen no day twice, its own word is enough.
+    alone: of a profile that has seen no day twice, and on a holiday, its own word is enough.
     soon: the least that is expected within a quarter of an hour; that a step of the profile comes a little early
     or late needs no belief.
     """
     most = max(0.0, evidence(x, mean, soon, scatter))
     for i in range(DAYS_LIKE):
-        if shared[i] or (young and chart.like[i] >= OTHER_DAY):
+        if shared[i] or (alone and chart.like[i] >= OTHER_DAY):
             most = max(most, chart.unlike[i])
     return most
 

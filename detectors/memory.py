@@ -20,7 +20,8 @@ from detectors.signals import Budget
 SIZES = 8  # hypotheses about the size of a fault, per chart
 LAGS_BACK = 8  # at which a throughput's scatter is compared with itself (demand.py)
 LEVELS = 4  # levels with different memories, per chart
-DAYS_LIKE = 3  # other days that today may be like: a Sunday, an hour earlier, an hour later
+# Other days that today may be like: a Sunday, an hour earlier, an hour later and, on a holiday, an ordinary day.
+DAYS_LIKE = 4
 RING = 128  # last intervals kept per chart, for pictures and for the range of an onset
 LAGS = 20  # at most this many blocks of a lag curve
 SPANS = np.array([1, 2, 4, 8, 16, 32, 64])  # intervals over which what a flow owes is added up
@@ -91,7 +92,14 @@ CHART = np.dtype(
 
 SEASON = np.dtype(
     [
-        ("week", F, WEEK),  # log shape, smooth
+        ("usual", F, WEEK),  # log shape, smooth
+        # the same with the holidays around today in their places (holidays.py), for which day and holidays that was
+        # done; of a holiday that is today, the standard deviation of its log level (0 = it is none) and the slow
+        # part of the level before it
+        ("week", F, WEEK), ("laid", I), ("unsure", F), ("top", F),
+        # by how much a holiday differs from a Sunday, how many taught that, and the sum of the squares by which
+        # they were off what was known before
+        ("holiday", F, QUARTERS), ("holidays", I), ("apart", F),
         ("cells", F, WEEK),  # the means that it was fitted to
         ("taught", F, 7),  # days that taught each weekday
         ("day_x", F, QUARTERS),  # counts of the running day

@@ -8,8 +8,8 @@ A chart is one thing that is judged: a signal, a slice of one (an attribute valu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ class Plan:
     kind, family: int64[charts]. season, lag: int64[charts], index of a profile (throughputs, slow flows) and of
     a lag curve (flows), else -1. explained_by: int64[charts], the flow chart whose output a throughput counts,
     else -1. failures: int64[charts], the error chart that counts the failures among a flow's outputs, else -1.
-    reach: int64[flows], lag of each flow in intervals.
+    reach: int64[flows], lag of each flow in intervals. holidays: local day (season.local_days) -> its name.
     """
 
     signals: tuple[Signal, ...]
@@ -80,12 +80,18 @@ class Plan:
     explained_by: NDArray[np.int64]
     failures: NDArray[np.int64]
     reach: NDArray[np.int64]
+    holidays: Mapping[int, str] = field(default_factory=dict)
 
 
 def lay(
-    signals: Sequence[Signal], table: SeriesTable, width: int, budget: Budget, timezone: str = "UTC"
+    signals: Sequence[Signal],
+    table: SeriesTable,
+    width: int,
+    budget: Budget,
+    timezone: str = "UTC",
+    holidays: Mapping[int, str] | None = None,
 ) -> Plan:
-    """Lay `signals` onto the rows of `table`, for intervals of `width` seconds.
+    """Lay `signals` onto the rows of `table`, for intervals of `width` seconds. holidays: see Plan.
 
     Lay anew when the table has grown: charts keep their keys, and with them their memory.
     """
@@ -124,6 +130,7 @@ def lay(
         explained_by=_explained_by(asked, charts),
         failures=_failures(asked, charts),
         reach=np.array(reach, dtype=np.int64),
+        holidays=holidays or {},
     )
 
 

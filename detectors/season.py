@@ -1,7 +1,8 @@
 """The weekly profile: what each quarter of an hour of the week usually brings. Pure; off the tick.
 
-In: the counts of a day that is over. Out: the log shape of the week in Memory's season seasons.
-Never: a day's growth, level or burst in the shape; an interval under suspicion; a step at midnight.
+In: the counts of a day that is over. Out: the log shape of the week, and of holidays, in Memory's seasons.
+Never: a day's growth, level or burst in the shape; an interval under suspicion; a step at midnight; a holiday
+(holidays.py) in the shape of its weekday.
 
 scikit-learn's ridge regression on periodic splines: a shape of the day for all, one for weekends, one for
 every weekday, each shrunk towards the one before, as far as the weeks agree on it.
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from detectors.memory import QUARTERS, STEP, WEEK, Floats
 
 QUARTER = 900  # seconds
+SUNDAY = slice(6 * QUARTERS, WEEK)
+HOLIDAY_AROUND = 9  # quarters that are averaged in what a holiday differs by
 KNOTS = 24
 SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
@@ -57,14 +60,11 @@ def local_days(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
     return (times + local_offsets(times, timezone)) // 86400
 
 
-def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> Floats:
+def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     """Take the local day number `day`, now over, into the profiles: `seasons` (memory.SEASON) change in place.
 
     flows: bool[seasons], those whose day_n is what was expected, not how many intervals were measured.
-    Returns float64[seasons, WEEK], by how much (in logs) the shape has moved.
     """
-    weekday = (day + 3) % 7
-    before = seasons.week.copy()
     measured = seasons.day_n
     least = LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
     least[flows] = LEAST_EXPECTED
@@ -74,18 +74,30 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         log_mean = np.log((seasons.day_x + 0.5) / measured)
     log_mean[~enough] = np.nan
+    for s in np.flatnonzero(whole & (seasons.unsure > 0.0)):
+        _take_holiday(seasons, int(s), log_mean[s])
+    whole &= seasons.unsure == 0.0
     for s in np.flatnonzero(whole):
-        _take_day(seasons, int(s), weekday, log_mean[s], bool(flows[s]))
+        _take_day(seasons, int(s), (day + 3) % 7, log_mean[s], bool(flows[s]))
     seasons.day_x[:], seasons.day_n[:] = 0.0, 0.0
     changed = np.flatnonzero(whole)
     if len(changed):
         _smooth(seasons, changed, ~flows)
-    return seasons.week - before
+
+
+def _take_holiday(seasons: Any, s: int, log_mean: Floats) -> None:
+    """What it differed from a Sunday by, into what holidays differ from Sundays by, and how far that was off."""
+    differs = _fill(log_mean - seasons.trend[s] - seasons.usual[s, SUNDAY])
+    wide = np.pad(differs, HOLIDAY_AROUND // 2, mode="wrap")  # of few days, no finer shape is known
+    new = np.convolve(wide, np.full(HOLIDAY_AROUND, 1.0 / HOLIDAY_AROUND), mode="valid") - seasons.holiday[s]
+    seasons.apart[s] += float(np.mean(new * new))
+    seasons.holidays[s] += 1
+    seasons.holiday[s] += new / (seasons.holidays[s] + 1.0)
 
 
 def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats, is_flow: bool) -> None:
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
-    known, shape = seasons.taught[s, weekday], seasons.week[s, at]
+    known, shape = seasons.taught[s, weekday], seasons.usual[s, at]
     level = float(np.nanmedian(log_mean - shape)) if seasons.days[s] else float(np.nanmedian(log_mean))
     if seasons.days[s] == 0:
         seasons.trend[s] = level
@@ -153,7 +165,7 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
         known = tuple(taught.tolist())
         cells = seasons.cells[rows]
         smooth = cells @ _smoother() if min(known) >= SETTLED else _fitted(known, cells)
-        seasons.week[rows] = smooth + has_steps[rows, None] * _steps(seasons.cells[rows], smooth)
+        seasons.usual[rows] = smooth + has_steps[rows, None] * _steps(seasons.cells[rows], smooth)
 
 
 @lru_cache(maxsize=1)

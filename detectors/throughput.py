@@ -36,8 +36,8 @@ SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 PART = 0.5  # of a loss: while it goes on, the loss is not over; demand strays by less
 CAP = 6.0
 # Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
-# from that. Twice this (in logs) leaves the last of SIZES alone.
-SD_NO_WEEK = 1.6
+# from that. TOO_NEAR times this (in logs) leaves the last of SIZES alone.
+SD_NO_WEEK, TOO_NEAR = 1.6, 2.0
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 360  # intervals after which a burst is the new usual
 OTHER_DAYS = 2.0 ** (-1 / 60)  # what an interval leaves of the levels under other days
@@ -84,17 +84,20 @@ def expect(
     chart.ring_n[now % RING] = season.fast
     if season.days >= 2:
         others = _other_days(season, position)
-        compare_days(chart, x, mean, exposure, others, scatter, cap)
-        learn_other_days(chart, x, others, scatter, OTHER_DAYS)
+        days = DAYS_LIKE if season.unsure > 0.0 else DAYS_LIKE - 1
+        compare_days(chart, days, x, mean, exposure, others, scatter, cap)
+        learn_other_days(chart, days, x, others, scatter, OTHER_DAYS)
 
 
 @compiled
 def _other_days(season: Record, position: float) -> Floats:
-    """float64[DAYS_LIKE]: what the profile says of a Sunday, of an hour earlier, of an hour later."""
+    """float64[DAYS_LIKE]: what the profile says of a Sunday, an hour earlier, an hour later, no holiday."""
     others = np.ones(DAYS_LIKE)
     others[0] = shape_at(season.week, (position + 0.5) % QUARTERS - 0.5 + 6.0 * QUARTERS, True)
     others[1] = shape_at(season.week, (position - 4.0) % WEEK, True)
     others[2] = shape_at(season.week, (position + 4.0) % WEEK, True)
+    if season.unsure > 0.0:
+        others[3] = shape_at(season.usual, position, True)
     return others
 
 
@@ -123,7 +126,8 @@ def judge(
     if chart.seen >= WARM_UP:
         knows_week = season.days >= 7
         # Sizes nearer to 1 than demand strays for hours can't be told from that.
-        least = math.sqrt(season.stays) if knows_week else 2.0 * SD_NO_WEEK
+        least = math.sqrt(season.stays) if knows_week else TOO_NEAR * SD_NO_WEEK
+        least = max(least, TOO_NEAR * season.unsure)  # nor those by which holidays differ
         unlike = 0.0
         if season.days >= 2:
             soon = mean
@@ -131,7 +135,8 @@ def judge(
                 least_soon = mean * _least_around(season.week, position) / exposure
                 if math.log(mean / least_soon) >= STEP_SD * math.sqrt(season.quick + season.stays):
                     soon = least_soon  # else it is a slope, and no step: demand strays by more than that
-            unlike = harmless(chart, x, mean, soon, scatter, shared, season.days < 14)
+            alone = season.days < 14 or season.unsure > 0.0
+            unlike = harmless(chart, x, mean, soon, scatter, shared, alone)
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
         weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)
@@ -141,7 +146,9 @@ def judge(
     if burst and chart.hot < BURST_LASTS:
         return
     demand.learn(chart, season, x, exposure, SIZES)
-    if chart.total < BELIEVED and chart.seen > 5:
+    if season.unsure > 0.0:
+        demand.keep_down(season)
+    elif chart.total < BELIEVED and chart.seen > 5:
         scatters.learn(chart, season, now, x, exposure)
 
 

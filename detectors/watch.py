@@ -21,6 +21,7 @@ from collector.deployments import Deployment
 from detectors import demand, error_ratio, flow, rollout, scatter, throughput
 from detectors.compiled import compiled
 from detectors.findings import Finding
+from detectors.holidays import lay_days
 from detectors.judge import EXPIRED, OTHER_DAY, cap_of, enough_of, learn_peaks, raise_alarm, settle, stretched
 from detectors.memory import (
     DAYS_LIKE,
@@ -96,6 +97,7 @@ def watch(
     turns = [turn for w in windows for turn in (w.first, w.last)]
     stops = np.unique([*np.flatnonzero(np.diff(days)) + 1, *(bins.late.interval + 1), *turns, len(bins)])
     stops = stops[stops > 0]
+    lay_days(columns, plan, int(days[0]))
     at = 0
     while at < len(bins):
         stop = int(stops[np.searchsorted(stops, at, side="right")])
@@ -113,7 +115,7 @@ def watch(
         if at == stop:
             news = take_late(columns, plan, bins, at - 1) or news
             if days[at] != days[at - 1]:
-                _end_day(columns, plan, int(days[at - 1]), float(positions[at]))
+                _end_day(columns, plan, int(days[at - 1]), int(days[at]), float(positions[at]))
         if news:
             yield at - 1, tell(columns, plan, bins, at - 1)
 
@@ -135,15 +137,22 @@ def laid_out(plan: Plan) -> Laid:
     )  # fmt: skip
 
 
-def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
+def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: float) -> None:
     """Learn the day that is over; levels are moved so that what is expected does not jump with the shape."""
     if not len(columns.seasons):
         return
-    moved = end_day(columns.seasons, plan.kind[plan.season >= 0] == FLOW, day)
-    whole = math.floor(position) % WEEK
+    seasons = columns.seasons
+    before, days, unsure = seasons.week.copy(), seasons.days.copy(), seasons.unsure.copy()
+    end_day(seasons, plan.kind[plan.season >= 0] == FLOW, day)
+    lay_days(columns, plan, next_day)
+    moved, whole = seasons.week - before, math.floor(position) % WEEK
+    seasons.ps += (
+        np.maximum(unsure, seasons.unsure) ** 2
+    )  # into a holiday and out of it, the level may change
     for c in np.flatnonzero(plan.season >= 0):
         chart, season = columns.charts[c], columns.seasons[plan.season[c]]
-        if season.days == 1 and not chart.raised:
+        new = season.days > days[plan.season[c]]
+        if new and season.days == 1 and not chart.raised:
             start_level(chart, math.exp(season.trend))
             demand.place(season, season.trend, FIRST_DAY)
         else:
@@ -153,7 +162,10 @@ def _end_day(columns: Columns, plan: Plan, day: int, position: float) -> None:
             chart.rb *= jump
             season.slow -= math.log(jump)
             season.hs -= math.log(jump)
-        if season.days in (1, 7):
+            season.top -= math.log(jump)
+        if unsure[plan.season[c]] > 0.0 and season.unsure == 0.0 and not chart.raised:
+            season.slow = season.hs[:] = season.top
+        if new and season.days in (1, 7):
             if plan.kind[c] == THROUGHPUT:
                 scatter.doubt(season)
                 season.ps = FIRST_DAY

@@ -46,11 +46,15 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names."""
+    """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
+
+    holidays: days since the epoch (of the local calendar) -> name.
+    """
 
     interval: int = 60
     grace: int = GRACE
     timezone: str = "UTC"
+    holidays: Mapping[int, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     signals: tuple[Signal, ...] = ()
     slack: Slack = field(default_factory=Slack)
@@ -72,6 +76,7 @@ def load(path: Path, environ: Mapping[str, str] | None, live: bool = False) -> S
 def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = False) -> Settings:
     """The settings in `text`; `file` names it in messages. live: see load. Raises BadInput."""
     from stillwatch import config_schema as schema
+    from stillwatch import days_off
 
     document, written = _read(text, file)
     secrets = _Secrets(environ, document, file)
@@ -79,6 +84,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         interval=written.interval,
         grace=min(GRACE, written.interval) if written.grace is None else written.grace,
         timezone=written.timezone,
+        holidays=days_off.days_off(written.holidays),
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
         signals=_signals(written, _sparse(written, live)),
         slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from stillwatch import days_off
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 PERIODS = {"hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400}
 LONGEST = 14 * 86400  # seconds: the far end of a flow
@@ -217,6 +219,7 @@ class File(Strict):
     interval: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 60s")] = 60
     grace: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 15s")] | None = None
     timezone: Annotated[str, BeforeValidator(_timezone)] = "UTC"
+    holidays: Annotated[list[Annotated[str, BeforeValidator(days_off.entry)]], BeforeValidator(_listed)] = []
     budget: Budget = Budget()
     services: dict[Name, Service] = {}
     metrics: dict[Name, MetricTraits] = {}

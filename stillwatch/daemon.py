@@ -94,7 +94,7 @@ def judgement(settings: Settings) -> Judgement:
 
 def _plan(settings: Settings, table: SeriesTable) -> plan.Plan:
     signals = settings.signals or discover.discover(table)
-    return plan.lay(signals, table, settings.interval, settings.budget, settings.timezone)
+    return plan.lay(signals, table, settings.interval, settings.budget, settings.timezone, settings.holidays)
 
 
 def _warm_up(settings: Settings) -> None:

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from alerts.wording import clock, percent
 from collector.dataset import Dataset
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.explain import Explained, explain
 from detectors.prior import releases, suspicious
+from detectors.season import local_days
 from stillwatch.config import Settings
 from stillwatch.replaying import replay
 
@@ -43,12 +46,14 @@ def explained(
     known = [d for d in dataset.deployments if d.known <= int(last.closed[0])]
     release = releases(suspicious(done.plan, last, known), 0, len(done.plan.charts))
     number = last.start // last.width
+    day = int(local_days(np.array([last.start]), settings.timezone)[0])
     found = explain(done.state.memory.columns, done.plan, number, bool(last.watched[0]), release, service)
     return {
         "service": service,
         "from": last.start,
         "to": last.end,
         "known_at": int(last.closed[0]),
+        "holiday": settings.holidays.get(day, ""),
         "signals": [{k: _plain(v) for k, v in asdict(one).items()} for one in found],
     }
 
@@ -61,7 +66,8 @@ def _plain(value: Any) -> Any:
 
 def lines(told: dict[str, Any]) -> list[str]:
     """For a terminal."""
-    said = [f"{told['service']}, {rfc3339(told['from'])} to {rfc3339(told['to'])}"]
+    holiday = f", a holiday ({told['holiday']})" if told["holiday"] else ""
+    said = [f"{told['service']}, {rfc3339(told['from'])} to {rfc3339(told['to'])}{holiday}"]
     for one in told["signals"]:
         whole: dict[str, Any] = {k: math.nan if v is None else v for k, v in one.items()}
         said += _signal(Explained(**whole), told["to"])

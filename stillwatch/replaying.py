@@ -47,7 +47,7 @@ class Replay:
 def plan_of(settings: Settings, table: SeriesTable) -> Plan:
     """The plan for the series of `table`, as the daemon lays it."""
     signals = settings.signals or discover(table)
-    return lay(signals, table, settings.interval, settings.budget, settings.timezone)
+    return lay(signals, table, settings.interval, settings.budget, settings.timezone, settings.holidays)
 
 
 def replay(

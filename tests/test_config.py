@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,33 @@ def test_an_empty_file_means_the_defaults(empty: str) -> None:
 )
 def test_the_grace_is_15_seconds_but_never_longer_than_an_interval(interval: str, grace: int) -> None:
     assert parse(f"interval: {interval}").grace == grace
+
+
+def day(text: str) -> int:
+    return (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+def test_holidays_are_days_of_countries_regions_dates_and_every_year() -> None:
+    found = parse('holidays: [DE-BY, 12-24, 02-29, 2027-03-08, "NO"]').holidays
+    assert found[day("2026-01-06")] == "Epiphany"  # in Bavaria
+    assert found[day("2027-03-08")] == "2027-03-08"
+    assert day("2027-05-17") in found  # in Norway
+    assert {day("2010-12-24"), day("2040-12-24"), day("2028-02-29")} <= set(found)
+    assert day("2027-03-01") not in found
+    assert day("2026-01-06") not in parse("holidays: DE").holidays
+
+
+def test_a_region_that_is_not_known_is_answered_with_those_that_are() -> None:
+    with pytest.raises(BadInput, match=r"^stillwatch.yaml:1:16: holidays\.1: found 'DE-XX', .*, DE-BY, "):
+        parse("holidays: [DE, DE-XX]")
+
+
+def test_calendars_are_only_loaded_where_a_country_is_named() -> None:
+    code = (
+        "import sys; from stillwatch import config; "
+        "config.parse('holidays: 12-24', 'f', None); assert 'holidays' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_flow_keeps_no_steps_of_what_was_sent() -> None:
         both.day_x[:] = 1500.0
         both.day_x[:, 40:72] *= 4.0
         end_day(both, np.array([False, True]), day)
-    steps = np.abs(np.diff(both.week[:, :QUARTERS], axis=1)).max(axis=1)
+    steps = np.abs(np.diff(both.usual[:, :QUARTERS], axis=1)).max(axis=1)
     assert steps[0] > 1.5 * steps[1]
 
 

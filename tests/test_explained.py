@@ -109,3 +109,14 @@ def test_the_most_likely_fault_is_near_what_was_counted(recorded: Dataset) -> No
     likely = next(line for line in ask(recorded, "api", FAULT) if "most likely" in line)
     assert 3 <= float(likely.split()[2]) <= 30
     assert likely.endswith("10:00")
+
+
+def test_a_holiday_is_named_with_what_is_not_told_on_it() -> None:
+    world = World(9 * DAY, 3)
+    arrivals(world, "forms", 100)
+    settings = config.parse(SETTINGS + "holidays: 2022-03-08\n", "stillwatch.yaml", None)
+    recorded = Dataset(world.table(), world.bins(), (), ())
+    told = explained.explained(recorded, settings, "forms", START + 60 * (8 * DAY + 600), lambda done: None)
+    said = explained.lines(told)
+    assert said[0].endswith(", a holiday (2022-03-08)")
+    assert "    held back: today is a holiday: losses of less than 80% are not told" in said

@@ -6,6 +6,7 @@ how much was really lost. The counts are events that are thinned: what is lost h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,8 +44,10 @@ class World:
     def table(self) -> SeriesTable:
         return SeriesTable(self.series)
 
-    def plan(self, budget: Budget | None = None, timezone: str = "UTC") -> Plan:
-        return lay(self.signals, self.table(), 60, budget or Budget(), timezone)
+    def plan(
+        self, budget: Budget | None = None, timezone: str = "UTC", holidays: Mapping[int, str] | None = None
+    ) -> Plan:
+        return lay(self.signals, self.table(), 60, budget or Budget(), timezone, holidays)
 
     def bins(self) -> Bins:
         ends = START + 60 * np.arange(1, self.length + 1, dtype=np.int64)

@@ -1,0 +1,115 @@
+"""Holidays: no loss, no lesson for their weekday, no cover for a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from world import DAY, START, World, between, demand
+
+from detectors import memory
+from detectors.findings import Finding
+from detectors.memory import QUARTERS, Memory
+from detectors.plan import Plan
+from detectors.season import SUNDAY
+from detectors.signals import Signal, Term
+from detectors.watch import watch
+
+HOLIDAY = 17  # day of the world, a Thursday
+WEEKEND = 0.6
+
+
+def made(
+    seed: int,
+    days: int,
+    holidays: Sequence[int],
+    how: str,
+    signals: int = 1,
+    stop: int = -100,
+    weekend: float = WEEKEND,
+) -> World:
+    """Throughputs that share holidays: like a "sunday", or "lower" by 40 %, or like a Sunday from noon on ("half"),
+    or as "usual". stop: minute from which nothing comes for half an hour."""
+    world = World(days * DAY, seed)
+    minute = np.arange(world.length)
+    off = np.isin(minute // DAY, holidays) & ((how != "half") | (minute % DAY >= DAY // 2))
+    less = {"sunday": weekend, "half": weekend, "lower": 0.6, "usual": 1.0}[how]
+    for i in range(signals):
+        usual = demand(world, (300, 30, 3000, 3)[i % 4], world.random.uniform(0.5, 1.2), weekend)
+        counts = world.random.poisson(usual * np.where(off, less, 1.0))
+        world.add(f"s{i}", "stored", np.where(between(world, stop, 30), 0, counts))
+        world.signals.append(Signal(f"s{i}", "arriving", "throughput", (Term(f"s{i}", "stored"),)))
+    return world
+
+
+def watched(world: World, calendar: Sequence[int] = ()) -> tuple[Memory, Plan, list[Finding]]:
+    plan = world.plan(holidays={START // 86400 + day: "a day off" for day in calendar})
+    known = memory.fit(memory.nothing(), plan)
+    news = [one for _, told in watch(known, world.bins(), plan) for one in told]
+    return known, plan, [one for one in news if one.phase == "raised"]
+
+
+def days_of(found: Sequence[Finding]) -> list[int]:
+    return [(one.onset - START) // 60 // DAY for one in found]
+
+
+@pytest.mark.parametrize(
+    ("how", "weekend"), [("sunday", 0.6), ("lower", 0.9), ("half", 0.6), ("half", 0.3), ("usual", 0.6)]
+)
+@pytest.mark.parametrize("signals", [1, 20])
+def test_a_holiday_of_the_calendar_is_no_loss_nor_is_what_comes_after(
+    how: str, weekend: float, signals: int
+) -> None:
+    world = made(31, 26, [HOLIDAY], how, signals, weekend=weekend)
+    told = days_of(watched(world, [HOLIDAY])[2])
+    assert HOLIDAY not in told
+    # Twenty throughputs may tell something false once a week.
+    assert told.count(HOLIDAY + 1) + told.count(HOLIDAY + 7) <= signals // 20
+
+
+def test_without_a_calendar_a_lone_throughput_takes_it_for_a_loss() -> None:
+    assert HOLIDAY in days_of(watched(made(31, 19, [HOLIDAY], "sunday"))[2])
+
+
+@pytest.mark.parametrize("how", ["sunday", "usual"])
+@pytest.mark.parametrize("hour", [3, 11])
+def test_a_stop_on_a_holiday_is_told_within_minutes(how: str, hour: int) -> None:
+    stop = HOLIDAY * DAY + 60 * hour
+    for seed in (32, 33):
+        world = made(seed, 18, [HOLIDAY], how, stop=stop)
+        (found,) = [one for one in watched(world, [HOLIDAY])[2] if one.onset >= START + 86400 * HOLIDAY]
+        assert found.kind == "data_loss"
+        assert abs(found.onset - START - 60 * stop) <= 60
+
+
+def test_a_holiday_teaches_its_weekday_nothing() -> None:
+    world = made(34, 19, [HOLIDAY], "sunday", weekend=0.3)
+    known, plan, _ = watched(world, [HOLIDAY])
+    season = known.columns.seasons[plan.season[0]]
+    weekday = (START // 86400 + HOLIDAY + 3) % 7
+    assert season.taught[weekday] == 2  # of three such days
+    thursday = season.usual[weekday * QUARTERS : (weekday + 1) * QUARTERS]
+    assert np.median(thursday - season.usual[SUNDAY]) == pytest.approx(-np.log(0.3), abs=0.15)
+    assert (season.week == season.usual).all()
+
+
+def test_what_holidays_have_in_common_is_learned() -> None:
+    """They lose 40 % where Sundays lose a tenth: after some, a loss of half is told that was not told before."""
+    holidays = [10, 17, 25, 31, 38, 45, 52]
+    world = made(35, 54, holidays, "lower", weekend=0.9)
+    known, plan, found = watched(world, holidays)
+    season = known.columns.seasons[plan.season[0]]
+    assert not set(days_of(found)) & {d + after for d in holidays for after in (0, 1)}
+    assert np.median(season.holiday) == pytest.approx(np.log(0.6 / 0.9) * 7 / 8, abs=0.1)
+    assert np.sqrt((0.36 + season.apart) / 8) < 0.4
+
+
+def test_holidays_of_other_times_and_before_a_week_is_known_change_nothing() -> None:
+    world = made(36, 19, [HOLIDAY], "sunday", 4)
+    known, _, found = watched(world, [2, 5, 21])
+    same, _, as_found = watched(world)
+    assert [(one.signal, one.onset, one.lost) for one in found] == [
+        (o.signal, o.onset, o.lost) for o in as_found
+    ]
+    assert known.columns.charts.tobytes() == same.columns.charts.tobytes()
