@@ -27,6 +27,7 @@ from detectors.watch import Laid, enough_for, is_explained, laid_out, sizes_of
 
 NEARLY = 3.0  # nats
 DAYS = ("a Sunday", "an hour earlier", "an hour later", "an ordinary day")
+YEAR_AGO = "the same day a year ago"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ def _reasons(
         )
     found += _limits(columns, plan, laid, c)
     if kind == THROUGHPUT:
-        days = [DAYS[i] for i in range(DAYS_LIKE) if one.like[i] >= OTHER_DAY]
+        words = DAYS if columns.seasons[plan.season[c]].again == 0.0 else (*DAYS[:-1], YEAR_AGO)
+        days = [words[i] for i in range(DAYS_LIKE) if one.like[i] >= OTHER_DAY]
         found += [f"it looks like {day}" for day in days]
     if is_explained(columns, laid, c):
         found.append("what goes into its flow comes out as usual: less was sent, nothing is missing")

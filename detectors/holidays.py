@@ -8,6 +8,8 @@ as if one of them had been a Sunday exactly. How far holidays differ from one an
 what may be such a difference is told as no loss. That it is an ordinary day after all is believed from the start,
 and an ordinary morning does not raise the level that the afternoon is judged by. After it the level is that of
 before, give or take what a holiday is. What it teaches: season.py.
+
+On other days, what the same day a year ago was like is believed from the start, if it was far from its profile.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from detectors.judge import OTHER_DAY
 from detectors.memory import DAYS_LIKE, QUARTERS, Columns
 from detectors.plan import Plan
-from detectors.season import SUNDAY
+from detectors.season import SUNDAY, year_before
 
 ORDINARY = DAYS_LIKE - 1  # the place of the ordinary day among the other days that a holiday may be like
 APART = 0.6  # standard deviation (log) of a holiday around what is expected of it, worth one holiday
@@ -37,9 +39,11 @@ def lay_days(columns: Columns, plan: Plan, today: int) -> None:
         seasons.week[np.ix_(know, at)] = seasons.usual[know, SUNDAY] + seasons.holiday[know]
     if today in plan.holidays:
         seasons.unsure[know] = np.sqrt((APART**2 + seasons.apart[know]) / (seasons.holidays[know] + 1.0))
+    seasons.again[:] = np.where(seasons.unsure > 0.0, 0.0, year_before(seasons, today))
     if today - 1 not in plan.holidays:
         seasons.top[:] = seasons.slow
     for c in np.flatnonzero(plan.season >= 0):
         chart = columns.charts[c]
         chart.ab[ORDINARY], chart.unlike[ORDINARY] = 0.0, 0.0
-        chart.like[ORDINARY] = OTHER_DAY if seasons.unsure[plan.season[c]] > 0.0 else 0.0
+        season = seasons[plan.season[c]]
+        chart.like[ORDINARY] = OTHER_DAY if season.unsure > 0.0 or season.again != 0.0 else 0.0

@@ -280,7 +280,7 @@ def harmless(
     """Evidence (nats, at least 0) that something harmless explains x better than "as usual" does.
 
     shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
-    alone: of a profile that has seen no day twice, and on a holiday, its own word is enough.
+    alone: of a profile that has seen no day twice, on a holiday, and a year after an odd day, its word is enough.
     soon: the least that is expected within a quarter of an hour; that a step of the profile comes a little early
     or late needs no belief.
     """

@@ -20,13 +20,15 @@ from detectors.signals import Budget
 SIZES = 8  # hypotheses about the size of a fault, per chart
 LAGS_BACK = 8  # at which a throughput's scatter is compared with itself (demand.py)
 LEVELS = 4  # levels with different memories, per chart
-# Other days that today may be like: a Sunday, an hour earlier, an hour later and, on a holiday, an ordinary day.
+# Other days that today may be like: a Sunday, an hour earlier, an hour later, and an ordinary day (of a holiday) or
+# what the same day was like a year ago.
 DAYS_LIKE = 4
 RING = 128  # last intervals kept per chart, for pictures and for the range of an onset
 LAGS = 20  # at most this many blocks of a lag curve
 SPANS = np.array([1, 2, 4, 8, 16, 32, 64])  # intervals over which what a flow owes is added up
 QUARTERS = 96  # of an hour, in a day
 WEEK = 7 * QUARTERS
+YEAR = 400  # days that are remembered: a year and some
 STEP = 0.25  # in logs, from one quarter of an hour to the next: what is steeper is a step
 PRIOR_DEN = 300.0  # weight of the prior of c, in units of expect.scatter_weight
 PRIOR_SCATTER = 0.01
@@ -97,6 +99,9 @@ SEASON = np.dtype(
         # done; of a holiday that is today, the standard deviation of its log level (0 = it is none) and the slow
         # part of the level before it
         ("week", F, WEEK), ("laid", I), ("unsure", F), ("top", F),
+        # counted on the running day, and expected by the profile alone; by how much each of the last YEAR days was
+        # off that (log ratio, 0 = as usual; by day number modulo YEAR), and what that says of today
+        ("came", F), ("meant", F), ("ago", F, YEAR), ("again", F),
         # by how much a holiday differs from a Sunday, how many taught that, and the sum of the squares by which
         # they were off what was known before
         ("holiday", F, QUARTERS), ("holidays", I), ("apart", F),

@@ -2,7 +2,7 @@
 
 In: the counts of a day that is over. Out: the log shape of the week, and of holidays, in Memory's seasons.
 Never: a day's growth, level or burst in the shape; an interval under suspicion; a step at midnight; a holiday
-(holidays.py) in the shape of its weekday.
+(holidays.py) in the shape of its weekday. What a day was like as a whole is remembered for a year.
 
 scikit-learn's ridge regression on periodic splines: a shape of the day for all, one for weekends, one for
 every weekday, each shrunk towards the one before, as far as the weeks agree on it.
@@ -10,7 +10,7 @@ every weekday, each shrunk towards the one before, as far as the weeks agree on 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.memory import QUARTERS, STEP, WEEK, Floats
+from detectors.memory import QUARTERS, STEP, WEEK, YEAR, Floats
 
 QUARTER = 900  # seconds
 SUNDAY = slice(6 * QUARTERS, WEEK)
+EPOCH = date(1970, 1, 1).toordinal()
+FAR_OFF = 0.2  # in logs: days that were further off are remembered for a year
 HOLIDAY_AROUND = 9  # quarters that are averaged in what a holiday differs by
 KNOTS = 24
 SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
@@ -74,6 +76,7 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     with np.errstate(invalid="ignore", divide="ignore"):
         log_mean = np.log((seasons.day_x + 0.5) / measured)
     log_mean[~enough] = np.nan
+    _remember(seasons, day)
     for s in np.flatnonzero(whole & (seasons.unsure > 0.0)):
         _take_holiday(seasons, int(s), log_mean[s])
     whole &= seasons.unsure == 0.0
@@ -83,6 +86,25 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     changed = np.flatnonzero(whole)
     if len(changed):
         _smooth(seasons, changed, ~flows)
+
+
+def _remember(seasons: Any, day: int) -> None:
+    """A day that brought much less or more than its profile, for the same day of the next year."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.log((seasons.came + 0.5) / seasons.meant) - seasons.trend
+    ordinary = (seasons.days >= 7) & (seasons.unsure == 0.0) & (seasons.meant > 0.0)
+    far = np.abs(off) >= np.maximum(FAR_OFF, 3.0 / np.sqrt(seasons.came + 1.0))
+    seasons.ago[:, day % YEAR] = np.where(ordinary & far, off, 0.0)
+    seasons.came[:], seasons.meant[:] = 0.0, 0.0
+
+
+def year_before(seasons: Any, day: int) -> Floats:
+    """float64[seasons]: by how much (log) the day of the same date, or the same weekday of that week, was off."""
+    today = date.fromordinal(day + EPOCH)
+    leap = (today.month, today.day) == (2, 29)
+    same = date(today.year - 1, today.month, 28 if leap else today.day).toordinal() - EPOCH
+    by_date, by_week = seasons.ago[:, same % YEAR], seasons.ago[:, (day - 364) % YEAR]
+    return np.where(np.abs(by_date) >= np.abs(by_week), by_date, by_week)
 
 
 def _take_holiday(seasons: Any, s: int, log_mean: Floats) -> None:

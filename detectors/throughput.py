@@ -67,6 +67,8 @@ def expect(
     position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval.
     """
     exposure = shape_at(season.week, position, True) if season.days > 0 else 1.0
+    season.came += x
+    season.meant += exposure
     if season.joint_n[0] <= 0.0:
         scatters.forget(season)
         demand.place(season, math.log(max(x, 0.5) / exposure), 1.0)
@@ -84,20 +86,22 @@ def expect(
     chart.ring_n[now % RING] = season.fast
     if season.days >= 2:
         others = _other_days(season, position)
-        days = DAYS_LIKE if season.unsure > 0.0 else DAYS_LIKE - 1
+        days = DAYS_LIKE if season.unsure > 0.0 or season.again != 0.0 else DAYS_LIKE - 1
         compare_days(chart, days, x, mean, exposure, others, scatter, cap)
         learn_other_days(chart, days, x, others, scatter, OTHER_DAYS)
 
 
 @compiled
 def _other_days(season: Record, position: float) -> Floats:
-    """float64[DAYS_LIKE]: what the profile says of a Sunday, an hour earlier, an hour later, no holiday."""
+    """float64[DAYS_LIKE]: what the profile says of the other days (see memory.DAYS_LIKE)."""
     others = np.ones(DAYS_LIKE)
     others[0] = shape_at(season.week, (position + 0.5) % QUARTERS - 0.5 + 6.0 * QUARTERS, True)
     others[1] = shape_at(season.week, (position - 4.0) % WEEK, True)
     others[2] = shape_at(season.week, (position + 4.0) % WEEK, True)
     if season.unsure > 0.0:
         others[3] = shape_at(season.usual, position, True)
+    elif season.again != 0.0:
+        others[3] = shape_at(season.week, position, True) * math.exp(season.again)
     return others
 
 
@@ -135,7 +139,7 @@ def judge(
                 least_soon = mean * _least_around(season.week, position) / exposure
                 if math.log(mean / least_soon) >= STEP_SD * math.sqrt(season.quick + season.stays):
                     soon = least_soon  # else it is a slope, and no step: demand strays by more than that
-            alone = season.days < 14 or season.unsure > 0.0
+            alone = season.days < 14 or season.unsure > 0.0 or season.again != 0.0
             unlike = harmless(chart, x, mean, soon, scatter, shared, alone)
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be

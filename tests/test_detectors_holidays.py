@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from world import DAY, START, World, between, demand
 
 from detectors import memory
 from detectors.findings import Finding
-from detectors.memory import QUARTERS, Memory
+from detectors.memory import QUARTERS, YEAR, Memory
 from detectors.plan import Plan
-from detectors.season import SUNDAY
+from detectors.season import SUNDAY, year_before
 from detectors.signals import Signal, Term
 from detectors.watch import watch
 
+FIRST = START // 86400  # number of the world's first day
 HOLIDAY = 17  # day of the world, a Thursday
 WEEKEND = 0.6
 
@@ -43,9 +45,14 @@ def made(
     return world
 
 
-def watched(world: World, calendar: Sequence[int] = ()) -> tuple[Memory, Plan, list[Finding]]:
-    plan = world.plan(holidays={START // 86400 + day: "a day off" for day in calendar})
+def watched(
+    world: World, calendar: Sequence[int] = (), year_ago: Mapping[int, float] | None = None
+) -> tuple[Memory, Plan, list[Finding]]:
+    """year_ago: days of the year before, counted as those of the world, and how much of the usual they brought."""
+    plan = world.plan(holidays={FIRST + day: "a day off" for day in calendar})
     known = memory.fit(memory.nothing(), plan)
+    for day, part in (year_ago or {}).items():
+        known.columns.seasons.ago[:, (FIRST + day) % YEAR] = np.log(part)
     news = [one for _, told in watch(known, world.bins(), plan) for one in told]
     return known, plan, [one for one in news if one.phase == "raised"]
 
@@ -69,7 +76,10 @@ def test_a_holiday_of_the_calendar_is_no_loss_nor_is_what_comes_after(
 
 
 def test_without_a_calendar_a_lone_throughput_takes_it_for_a_loss() -> None:
-    assert HOLIDAY in days_of(watched(made(31, 19, [HOLIDAY], "sunday"))[2])
+    known, _, found = watched(made(31, 19, [HOLIDAY], "sunday"))
+    assert HOLIDAY in days_of(found)
+    odd = {int(day): float(off[0]) for day in range(YEAR) if (off := known.columns.seasons.ago[:, day])[0]}
+    assert odd == {(FIRST + HOLIDAY) % YEAR: pytest.approx(np.log(WEEKEND), abs=0.1)}  # and remembers it
 
 
 @pytest.mark.parametrize("how", ["sunday", "usual"])
@@ -87,7 +97,7 @@ def test_a_holiday_teaches_its_weekday_nothing() -> None:
     world = made(34, 19, [HOLIDAY], "sunday", weekend=0.3)
     known, plan, _ = watched(world, [HOLIDAY])
     season = known.columns.seasons[plan.season[0]]
-    weekday = (START // 86400 + HOLIDAY + 3) % 7
+    weekday = (FIRST + HOLIDAY + 3) % 7
     assert season.taught[weekday] == 2  # of three such days
     thursday = season.usual[weekday * QUARTERS : (weekday + 1) * QUARTERS]
     assert np.median(thursday - season.usual[SUNDAY]) == pytest.approx(-np.log(0.3), abs=0.15)
@@ -113,3 +123,21 @@ def test_holidays_of_other_times_and_before_a_week_is_known_change_nothing() -> 
         (o.signal, o.onset, o.lost) for o in as_found
     ]
     assert known.columns.charts.tobytes() == same.columns.charts.tobytes()
+
+
+@pytest.mark.parametrize("ago", [364, 365])  # the same weekday, the same date
+def test_a_day_that_was_odd_a_year_ago_is_no_loss_and_hides_no_stop(ago: int) -> None:
+    year_ago = {HOLIDAY - ago: WEEKEND}
+    assert HOLIDAY not in days_of(watched(made(31, 19, [HOLIDAY], "sunday"), year_ago=year_ago)[2])
+    assert HOLIDAY not in days_of(watched(made(31, 19, [HOLIDAY], "usual"), year_ago=year_ago)[2])
+    stop = HOLIDAY * DAY + 660
+    found = watched(made(31, 18, [HOLIDAY], "sunday", stop=stop), year_ago=year_ago)[2]
+    assert any(abs(one.onset - START - 60 * stop) <= 60 for one in found)
+
+
+def test_a_year_before_29_february_was_28_february() -> None:
+    seasons = np.zeros(1, dtype=memory.SEASON).view(np.recarray)
+    days = {text: (date.fromisoformat(text) - date(1970, 1, 1)).days for text in ("2027-02-28", "2028-02-29")}
+    seasons.ago[:, days["2027-02-28"] % YEAR] = -0.5
+    assert year_before(seasons, days["2028-02-29"]) == -0.5
+    assert year_before(seasons, days["2028-02-29"] + 1) == 0.0
