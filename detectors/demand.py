@@ -4,9 +4,11 @@ In: counts and exposures of one throughput. Out: the level that is expected now,
 size of fault, and how far it may be off. Never: learning before judging.
 
 log level = fast + slow. fast: first-order autoregression with variance `quick` that fades in `fades` intervals;
-slow: a random walk with variance `stays` in SLOW_TAU. Both are followed by a Kalman filter on x / mean - 1, whose
-observation varies by 1/mean + c. Every size of fault has its own account of both, taken from "no fault" whenever
-its evidence returns to 0. The variances and `fades` come from scatter.py.
+slow: the same around the level of the last days (scatter.py), with variance `stays`, and it fades in `drifts`. Both
+are followed by a Kalman filter on x / mean - 1, whose observation varies by 1/mean + c. Every size of fault has its
+own account of both, taken from "no fault" whenever its evidence returns to 0. The variances and `fades` come from
+scatter.py. What returns is what makes a small loss that lasts stand out, within hours. While a profile is young or
+today is like another day, nothing is known to return to: then slow walks.
 """
 
 from __future__ import annotations
@@ -17,16 +19,17 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import evidence
-from detectors.judge import RECOVERED
+from detectors.judge import OTHER_DAY, RECOVERED
 from detectors.memory import LEVELS, RING, SIZES, Floats, Record
 
-SLOW_TAU, MOST_SLOW = 12.0, 720.0  # hours; intervals
+MOST_DRIFT = 96.0  # quarters of an hour
 MOST_DOWN, MOST_UP = (
     3.0,
     1.5,
 )  # standard deviations that one interval may teach: a burst is not to raise the level
 UNKNOWN_DAY = 2e-4  # variance of the walk, per interval of a minute, while no day is known
 UNKNOWN_WEEK = 2e-5
+KNOWN = 14  # days, after which a profile is no longer that of single days, and the level returns to it
 
 
 @compiled
@@ -38,10 +41,9 @@ def place(season: Record, level: float, variance: float) -> None:
 
 
 @compiled
-def slow_tau(quarters: float) -> float:
-    """In how many intervals the slow part strays by its standard deviation. Of short intervals no more than the
-    covariances can tell apart."""
-    return min(SLOW_TAU * 4.0 / quarters, MOST_SLOW)
+def _drifts(season: Record, quarters: float) -> float:
+    """In how many intervals the slow part strays by its standard deviation: a day at most."""
+    return min(float(season.drifts), MOST_DRIFT / quarters)
 
 
 @compiled
@@ -50,19 +52,24 @@ def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
     steps = max(float(now - season.at), 1.0) if season.at > 0 else 1.0
     season.at = now
     keep = math.exp(-steps / season.fades)
-    walk = 2.0 * season.stays / slow_tau(quarters)
-    if season.days < 1:
-        walk = max(walk, UNKNOWN_DAY * 15.0 * quarters)
-    elif season.days < 7:
-        walk = max(walk, UNKNOWN_WEEK * 15.0 * quarters)
+    stay, base = 1.0, 0.0
+    if season.days >= KNOWN and chart.alpha[1] > 0.0 and chart.like.max() < OTHER_DAY:
+        stay, base = math.exp(-steps / _drifts(season, quarters)), math.log(chart.alpha[1] / chart.beta[1])
+        season.ps = stay * stay * season.ps + season.stays * (1.0 - stay * stay)
+    else:
+        walk = 4.0 * season.stays / _drifts(season, quarters)
+        if season.days < 7:
+            walk = max(walk, (UNKNOWN_DAY if season.days < 1 else UNKNOWN_WEEK) * 15.0 * quarters)
+        season.ps = min(season.ps + walk * steps, 4.0)
     season.fast *= keep
+    season.slow = base + stay * (season.slow - base)
     season.pf = keep * keep * season.pf + season.quick * (1.0 - keep * keep)
-    season.ps = min(season.ps + walk * steps, 4.0)
-    season.pc *= keep
+    season.pc *= keep * stay
     total = max(season.pf + season.ps + 2.0 * season.pc, 1e-7)
     _say(chart, season, total)
     for j in range(SIZES):
         season.hf[j] *= keep
+        season.hs[j] = base + stay * (season.hs[j] - base)
         chart.ja[j] = 1.0 / total
         chart.jb[j] = chart.ja[j] / math.exp(season.hf[j] + season.hs[j])
 
@@ -100,8 +107,8 @@ def strays(season: Record, lasts: float, quarters: float) -> float:
     tau = season.fades
     decay = tau / lasts * (1.0 - math.exp(-lasts / tau))
     free = season.quick * max(2.0 * tau / lasts * (1.0 - decay) - decay * decay, 0.0)
-    walk = season.stays * min(2.0 * lasts / 3.0 / slow_tau(quarters), 1.0)
-    return float(season.pf * decay * decay + free + season.ps + walk)
+    walk = season.stays * min(2.0 * lasts / 3.0 / _drifts(season, quarters), 1.0)
+    return float(max(season.pf, 0.0) * decay * decay + free + max(season.ps, 0.0) + walk)
 
 
 @compiled
@@ -130,6 +137,7 @@ def restart(chart: Record, season: Record) -> None:
         season.fast, season.slow = season.hf[0], season.hs[0]
     else:
         season.slow, season.fast = math.log(chart.alpha[0] / chart.beta[0]), 0.0
+        chart.alpha[1] = chart.beta[1] = 0.0
     season.stood, season.held, season.pf, season.pc = 0, 0.0, season.quick, 0.0
     season.ps = max(season.ps, season.stays)
     season.hf[:], season.hs[:] = season.fast, season.slow

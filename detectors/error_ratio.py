@@ -13,7 +13,7 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import SLOW_KEEPS
-from detectors.judge import BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
+from detectors.judge import ALIKE, BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import LEVELS, Floats, Record
 
 WANDER_MEMORY, WANDER_BEFORE = 20160.0, 7200.0  # intervals; and how many of them the first belief is worth
@@ -36,7 +36,7 @@ def judge(chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float
     # Sizes nearer to 1 than twice as far as the share wanders by itself can't be told from that.
     least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))
     fleet[1] += 1.0
-    weigh(chart, fleet, now, x, n, n, mean, scatter, SIZES, least, cap, 0.0)
+    weigh(chart, fleet, now, x, n, n, mean, scatter, SIZES, least, cap, 0.0, ALIKE)
     learn(chart, x, n, n, SIZES, SLOW_KEEPS)
     if chart.total < BELIEVED:
         _learn_wander(chart)

@@ -17,7 +17,18 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import FAST_KEEPS
-from detectors.judge import BELIEVED, LATE, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
+from detectors.judge import (
+    ALIKE,
+    BELIEVED,
+    LATE,
+    learn,
+    mean_of,
+    picture,
+    scatter_of,
+    spread_of,
+    stand,
+    weigh,
+)
 from detectors.memory import EDGE_WEIGHT, LAGS, LEVELS, RING, SPANS, Floats, Record
 from detectors.memory import SIZES as COUNT
 from detectors.throughput import add_to_day as count_day
@@ -31,6 +42,7 @@ LARGE = 0.1  # share that is told soon; a small part that is held up for some mi
 HELD = 8.0  # nats that something is held up
 SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
 CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
+LEAST_DUE = 1e-9  # events; what is less is what running sums leave of nothing
 READY = 10  # intervals that must have taught the curve before it may judge
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
 SPREAD_MEMORY = 0.999
@@ -72,6 +84,8 @@ def judge(
     gap = features(flow, now, chart.first, reach, u)
     flow.due, young = expected(flow, u)
     exposure, edge = flow.due * hour, _edge(flow, young * hour)
+    if exposure < LEAST_DUE:
+        exposure = 0.0
     if np.isnan(x) or np.isnan(n):
         owe(flow, now, 0.0, 0.0, 0.0)
         return False
@@ -143,7 +157,7 @@ def _weigh(
         return
     chart.back, chart.steady = 0, 0.0
     least = 2.0 * math.sqrt(spread_of(chart, LEVELS - 1))
-    weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0)
+    weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, 0.0, ALIKE)
     _mix(chart, unsure / (mean * mean) if mean > 0.0 else 0.0)
 
 

@@ -91,12 +91,13 @@ def weigh(
     least_log: float,
     cap: float,
     unlike: float,
+    alike: float,
 ) -> None:
     """Add one interval to the evidence of every size.
 
     mean: expected without a fault; sizes: float64[SIZES], the fault in parts of the usual (above 1: errors,
     below 1: what is left). least_log: smaller sizes than this (in logs) can't be told from drift. out_of: trials
-    (errors), else NaN. unlike: see harmless.
+    (errors), else NaN. unlike: nats for what is harmless (other_day). alike: part of its size (in logs), see ALIKE.
     """
     # A screen that misses nothing: the log likelihood ratio of another mean is linear in x, rises towards that
     # mean, and is minus a Kullback-Leibler divergence at x = mean: on the harmless side, no evidence stays none.
@@ -117,7 +118,7 @@ def weigh(
         if (other > mean) != (sizes[j] > 1.0):
             gain = min(gain, 0.0)  # its level has strayed so far that it speaks of the opposite
         strongest = max(strongest, gain)
-        if chart.w[j] > 0.0 and abs(math.log(other / mean)) < ALIKE * abs(math.log(sizes[j])):
+        if chart.w[j] > 0.0 and abs(math.log(other / mean)) < alike * abs(math.log(sizes[j])):
             chart.w[j] = STALE * chart.w[j] - 0.05
         if chart.w[j] <= 0.0:
             chart.since[j] = number
@@ -264,31 +265,27 @@ def compare_days(
             chart.ab[i] = chart.aa[i] * exposure / max(mean, 1e-9)
         gain = evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter)
         chart.unlike[i] = gain
-        chart.like[i] = min(max(0.0, chart.like[i] + min(max(gain, -2.0 * cap), cap)), MOST_LIKE)
+        capped = min(max(gain, -2.0 * cap), cap)
+        chart.like[i] = min(max(0.0, chart.like[i] + capped), MOST_LIKE)
+        if i == 0:
+            chart.calm_day += capped
 
 
 @compiled
-def harmless(
-    chart: Record,
-    x: float,
-    mean: float,
-    soon: float,
-    scatter: float,
-    shared: NDArray[np.bool_],
-    alone: bool,
-) -> float:
-    """Evidence (nats, at least 0) that something harmless explains x better than "as usual" does.
+def other_day(chart: Record, shared: NDArray[np.bool_], alone: bool) -> tuple[bool, float]:
+    """Is it believed that today is like another day; and the evidence (nats) of this interval for the best of them.
 
     shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
-    alone: of a profile that has seen no day twice, on a holiday, and a year after an odd day, its word is enough.
-    soon: the least that is expected within a quarter of an hour; that a step of the profile comes a little early
-    or late needs no belief.
+    alone: of a profile that has seen no day twice, on a holiday, and a year after an odd day, its word is enough;
+    and of any, where all of the day since midnight together speaks for a Sunday: holidays begin at midnight, faults
+    at any time.
     """
-    most = max(0.0, evidence(x, mean, soon, scatter))
+    is_one, most = False, 0.0
     for i in range(DAYS_LIKE):
-        if shared[i] or (alone and chart.like[i] >= OTHER_DAY):
-            most = max(most, chart.unlike[i])
-    return most
+        word = (alone and chart.like[i] >= OTHER_DAY) or (i == 0 and chart.calm_day >= OTHER_DAY)
+        if shared[i] or word:
+            is_one, most = True, max(most, chart.unlike[i])
+    return is_one, most
 
 
 @compiled

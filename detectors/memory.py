@@ -64,6 +64,7 @@ CHART = np.dtype(
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
         ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),
         ("like", F, DAYS_LIKE), ("unlike", F, DAYS_LIKE),  # levels of other days, evidence, of this interval
+        ("calm_day", F),  # evidence since midnight that today is a Sunday, less what speaks against it
         # of a flow that keeps nearly all: the share that it usually loses (0 = another chart), the variance of what
         # it owes because of what is under way at both ends of a sum, the relative one because its curve is wrong
         ("steady", F), ("ends", F), ("astray", F),
@@ -114,8 +115,8 @@ SEASON = np.dtype(
         # of a throughput (demand.py): the level's two parts with their covariance, when they were brought up to
         # date, the parts under every size of fault; moments, and what they say
         ("fast", F), ("slow", F), ("pf", F), ("ps", F), ("pc", F), ("at", I), ("hf", F, SIZES), ("hs", F, SIZES),
-        ("joint", F, LAGS_BACK), ("joint_n", F, LAGS_BACK),
-        ("quick", F), ("fades", F), ("stays", F), ("chance", F),
+        ("joint", F, LAGS_BACK), ("joint_n", F, LAGS_BACK), ("before", F, LAGS_BACK),
+        ("quick", F), ("fades", F), ("stays", F), ("drifts", F), ("chance", F),
         ("stood", I), ("held", F),  # raised: 1 once its onset's fast part is held
     ],
     align=True,

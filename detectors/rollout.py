@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.judge import picture, weigh
+from detectors.judge import ALIKE, picture, weigh
 from detectors.memory import RING, Floats, Record
 
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
@@ -59,7 +59,7 @@ def judge(
         return
     if both > 0.0:
         fleet[1] += 1.0
-        weigh(chart, fleet, now, chart.harm, share, both, share, -1.0 / both, SIZES, 0.0, cap, 0.0)
+        weigh(chart, fleet, now, chart.harm, share, both, share, -1.0 / both, SIZES, 0.0, cap, 0.0, ALIKE)
     chart.seen += 1
 
 

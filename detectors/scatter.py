@@ -1,50 +1,77 @@
 """How far the demand of a throughput strays from its profile, and for how long. Pure.
 
-In: counts and exposures of quiet intervals. Out: `quick`, `fades`, `stays` and `chance` (demand.py) of the season.
+In: counts and exposures of quiet intervals. Out: `quick`, `fades`, `stays`, `drifts` and `chance` (demand.py).
 Never: a burst or a fault taken for scatter: what lies far off is clipped.
 
 Moments: the covariance of x / mean - 1 with itself BACK intervals ago (weights as in expect.scatter_weight), fitted
-by quick exp(-lag / fades) + stays; what is more at lag 0, beyond Poisson, is `chance`.
+by quick exp(-lag / fades) + stays exp(-lag / drifts); what is more at lag 0, beyond Poisson, is `chance`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, predictive_sd, scatter_weight
+from detectors.expect import LEAST_ALPHA, predictive_sd
 from detectors.memory import LAGS_BACK, RING, Record
 
 BACK = np.array([0, 1, 2, 4, 8, 16, 32, 64])  # intervals, LAGS_BACK of them
 FADES = np.array([3.0, 6.0, 10.0, 15.0, 24.0, 40.0, 64.0])
+DRIFTS, BY_FAR = np.array([1440.0, 480.0, 160.0]), 4.0
 MEMORY = 2.0 ** (-1 / 10080)
 BASE = 2.0 ** (-1 / 1440)  # what an interval leaves of the level that the moments are taken around
 PRIOR_QUICK, PRIOR_FADES, PRIOR_STAYS, PRIOR_CHANCE = 0.0025, 15.0, 0.0009, 0.0005
-PRIOR_WEIGHT = 9000.0
+PRIOR_WEIGHT = 1e6  # one over the variance of what is believed of a covariance beforehand
+MOST_UNLIKE = 10.0  # times what is believed of anybody, that one may teach the others
+MOST_WEIGHT = 2500.0  # of one interval; the next ones say much the same
 
 
 @compiled
 def forget(season: Record) -> None:
-    """Back to what is believed of the scatter beforehand."""
+    """Nothing was measured yet: back to what is believed of anybody's scatter."""
     for i in range(LAGS_BACK):
-        value = PRIOR_STAYS + PRIOR_QUICK * math.exp(-BACK[i] / PRIOR_FADES)
-        season.joint_n[i] = PRIOR_WEIGHT
-        season.joint[i] = PRIOR_WEIGHT * (value + (PRIOR_CHANCE if i == 0 else 0.0))
-    season.quick, season.fades = PRIOR_QUICK, PRIOR_FADES
+        season.joint[i], season.joint_n[i] = 0.0, 0.0
+        season.before[i] = _of_anybody(i)
+    season.quick, season.fades, season.drifts = PRIOR_QUICK, PRIOR_FADES, DRIFTS[0]
     season.stays, season.chance = PRIOR_STAYS, PRIOR_CHANCE
+
+
+@compiled
+def _of_anybody(i: int) -> float:
+    """The covariance that is believed before anything was measured."""
+    return PRIOR_STAYS + PRIOR_QUICK * math.exp(-BACK[i] / PRIOR_FADES) + (PRIOR_CHANCE if i == 0 else 0.0)
+
+
+@compiled
+def _covariance(season: Record, i: int) -> float:
+    """What was measured, shrunk towards what was believed beforehand."""
+    return float((season.joint[i] + PRIOR_WEIGHT * season.before[i]) / (season.joint_n[i] + PRIOR_WEIGHT))
 
 
 @compiled
 def doubt(season: Record) -> None:
     """A new profile: what scatters from interval to interval stays known, what strays for hours does not."""
-    slowest = season.joint[LAGS_BACK - 1] / season.joint_n[LAGS_BACK - 1]
+    slowest = _covariance(season, LAGS_BACK - 1)
     for i in range(LAGS_BACK):
-        value = PRIOR_STAYS + max(season.joint[i] / season.joint_n[i] - slowest, 0.0)
-        season.joint_n[i] = PRIOR_WEIGHT
-        season.joint[i] = PRIOR_WEIGHT * value
+        season.before[i] = PRIOR_STAYS + max(_covariance(season, i) - slowest, 0.0)
+        season.joint[i], season.joint_n[i] = 0.0, 0.0
     _fit(season)
+
+
+def pool(seasons: Any) -> None:
+    """Let each of `seasons` (memory.SEASON) believe beforehand what the others have measured; changed in place.
+
+    The mean over all of them, each weighed by how much it has measured, as if one more had measured nothing.
+    """
+    weight = seasons.joint_n / (seasons.joint_n + PRIOR_WEIGHT)
+    measured = seasons.joint / np.maximum(seasons.joint_n, 1e-9)
+    anybody = np.array([_of_anybody(i) for i in range(LAGS_BACK)])
+    within = np.clip(measured, 0.0, MOST_UNLIKE * anybody)
+    total, sums = weight.sum(axis=0), (weight * within).sum(axis=0)
+    seasons.before[:] = (anybody + sums - weight * within) / (1.0 + total - weight)
 
 
 @compiled
@@ -56,7 +83,7 @@ def learn(chart: Record, season: Record, now: int, x: float, exposure: float) ->
     mean = exposure * base
     sd = predictive_sd(mean, season.chance + season.quick + season.stays)
     here = _clipped(x, mean, sd) / max(mean, 1e-9)
-    weight = scatter_weight(mean)
+    weight = mean * mean / (1.0 + mean * mean / MOST_WEIGHT)
     for i in range(LAGS_BACK):
         slot = (now - BACK[i]) % RING
         past, of = chart.ring_x[slot], chart.ring_e[slot] * base
@@ -82,28 +109,34 @@ def _clipped(x: float, mean: float, sd: float) -> float:
 
 @compiled
 def _fit(season: Record) -> None:
-    """The variances and `fades` that come nearest to the covariances."""
+    """The variances and times that come nearest to the covariances. `drifts` is shorter than the longest only where
+    that comes nearer by far: it lies beyond the lags that are measured."""
     best = 1e300
-    for i in range(len(FADES)):
-        s1, sa, saa, sy, say = 0.0, 0.0, 0.0, 0.0, 0.0
-        for k in range(1, LAGS_BACK):
-            y, a = season.joint[k] / season.joint_n[k], math.exp(-BACK[k] / FADES[i])
-            s1 += 1.0
-            sa += a
-            saa += a * a
-            sy += y
-            say += a * y
-        det = s1 * saa - sa * sa
-        quick = max((s1 * say - sa * sy) / det, 0.0)
-        stays = (sy - quick * sa) / s1
-        if stays < 0.0:
-            stays = 0.0
-            quick = max(say / saa, 0.0)
-        wrong = 0.0
-        for k in range(1, LAGS_BACK):
-            y, a = season.joint[k] / season.joint_n[k], math.exp(-BACK[k] / FADES[i])
-            wrong += (y - quick * a - stays) ** 2
-        if wrong < best:
-            best = wrong
-            season.quick, season.stays, season.fades = max(quick, 1e-6), max(stays, 1e-4), FADES[i]
-    season.chance = max(season.joint[0] / season.joint_n[0] - season.quick - season.stays, 1e-5)
+    for d in range(len(DRIFTS)):
+        for i in range(len(FADES)):
+            quick, stays, wrong = _nearest(season, FADES[i], DRIFTS[d])
+            wrong *= 1.0 if d == 0 else BY_FAR
+            if wrong < best:
+                best = wrong
+                season.quick, season.stays = max(quick, 1e-6), max(stays, 1e-4)
+                season.fades, season.drifts = FADES[i], DRIFTS[d]
+    season.chance = max(_covariance(season, 0) - season.quick - season.stays, 1e-5)
+
+
+@compiled
+def _nearest(season: Record, fades: float, drifts: float) -> tuple[float, float, float]:
+    """By least squares: the variances of the two parts (at least 0), and the squares that are left."""
+    saa, sab, sbb, say, sby, syy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(1, LAGS_BACK):
+        a, b, y = math.exp(-BACK[k] / fades), math.exp(-BACK[k] / drifts), _covariance(season, k)
+        saa, sab, sbb = saa + a * a, sab + a * b, sbb + b * b
+        say, sby, syy = say + a * y, sby + b * y, syy + y * y
+    det = saa * sbb - sab * sab
+    quick, stays = (say * sbb - sby * sab) / det, (sby * saa - say * sab) / det
+    if stays < 0.0:
+        quick, stays = max(say / saa, 0.0), 0.0
+    elif quick < 0.0:
+        quick, stays = 0.0, max(sby / sbb, 0.0)
+    left = syy - 2.0 * (quick * say + stays * sby)
+    left += quick * quick * saa + 2.0 * quick * stays * sab + stays * stays * sbb
+    return quick, stays, max(left, 0.0)

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from detectors import demand
 from detectors import scatter as scatters
 from detectors.compiled import compiled
-from detectors.expect import predictive_sd
+from detectors.expect import evidence, predictive_sd
 from detectors.judge import (
+    ALIKE,
     BELIEVED,
     add_up,
     as_before,
     clear,
     compare_days,
-    harmless,
     learn_other_days,
     mean_of,
+    other_day,
     picture,
     scatter_of,
     weigh,
@@ -69,7 +70,7 @@ def expect(
     exposure = shape_at(season.week, position, True) if season.days > 0 else 1.0
     season.came += x
     season.meant += exposure
-    if season.joint_n[0] <= 0.0:
+    if season.fades <= 0.0:
         scatters.forget(season)
         demand.place(season, math.log(max(x, 0.5) / exposure), 1.0)
     if chart.raised == 1:
@@ -118,7 +119,7 @@ def judge(
     lasts: int,
     shared: NDArray[np.bool_],
 ) -> None:
-    """One measured interval of a throughput, after `expect`. shared: see judge.harmless."""
+    """One measured interval of a throughput, after `expect`. shared: see judge.other_day."""
     slot = now % RING
     exposure, mean, scatter = chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot]
     if chart.total < BELIEVED or season.days < 7:
@@ -132,18 +133,18 @@ def judge(
         # Sizes nearer to 1 than demand strays for hours can't be told from that.
         least = math.sqrt(season.stays) if knows_week else TOO_NEAR * SD_NO_WEEK
         least = max(least, TOO_NEAR * season.unsure)  # nor those by which holidays differ
+        # What the fast part has taken of a fault, it gives back again; only what the slow part took is learned.
+        alike = ALIKE / season.fades if season.days >= demand.KNOWN else ALIKE
         unlike = 0.0
         if season.days >= 2:
-            soon = mean
-            if x < mean:  # only then can it explain anything
-                least_soon = mean * _least_around(season.week, position) / exposure
-                if math.log(mean / least_soon) >= STEP_SD * math.sqrt(season.quick + season.stays):
-                    soon = least_soon  # else it is a slope, and no step: demand strays by more than that
-            alone = season.days < 14 or season.unsure > 0.0 or season.again != 0.0
-            unlike = harmless(chart, x, mean, soon, scatter, shared, alone)
+            alone = season.days < demand.KNOWN or season.unsure > 0.0 or season.again != 0.0
+            is_other, unlike = other_day(chart, shared, alone)
+            if is_other:  # of which only the outline is known: what lasts is no evidence
+                alike = ALIKE
+            unlike = max(unlike, _came_early(season, x, mean, exposure, position, scatter))
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
-        weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike)
+        weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike, alike)
     chart.seen += 1
     burst = chart.seen > 30 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
     chart.hot = chart.hot + 1 if burst else 0
@@ -170,6 +171,19 @@ def _stand(
     clear(chart, now, x, usual, np.nan, lasts, max(gain, jump))
     if chart.raised == 0:
         demand.restart(chart, season)
+
+
+@compiled
+def _came_early(
+    season: Record, x: float, mean: float, exposure: float, position: float, scatter: float
+) -> float:
+    """Evidence (nats, at least 0) that a step of the profile came a little early or late, which needs no belief."""
+    if x >= mean:
+        return 0.0
+    soon = mean * _least_around(season.week, position) / exposure
+    if math.log(mean / soon) < STEP_SD * math.sqrt(season.quick + season.stays):
+        return 0.0  # a slope, and no step: demand strays by more than that
+    return max(0.0, float(evidence(x, mean, soon, scatter)))
 
 
 @compiled

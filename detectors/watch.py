@@ -47,6 +47,7 @@ OTHER_DAY_SHARE, OTHER_DAY_LEAST = (
     2.0,
 )  # of the throughputs: a holiday is one for many of them, a loss is not
 FIRST_DAY = 0.04  # variance of the log level, by one day's profile
+MISSING = 3.0  # nats that a flow lacks something: to chance alone less than one in twenty
 LASTS = 86400  # seconds after which what persists is the new usual
 
 
@@ -146,9 +147,14 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
     end_day(seasons, plan.kind[plan.season >= 0] == FLOW, day)
     lay_days(columns, plan, next_day)
     moved, whole = seasons.week - before, math.floor(position) % WEEK
-    seasons.ps += (
-        np.maximum(unsure, seasons.unsure) ** 2
-    )  # into a holiday and out of it, the level may change
+    # Into a holiday and out of it, the level may change.
+    seasons.ps += np.maximum(unsure, seasons.unsure) ** 2
+    known = plan.season[(plan.kind == THROUGHPUT) & (plan.season >= 0)]
+    known = known[columns.seasons.days[known] >= demand.KNOWN]
+    if len(known):
+        pooled = columns.seasons[known]
+        scatter.pool(pooled)
+        columns.seasons[known] = pooled
     for c in np.flatnonzero(plan.season >= 0):
         chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         new = season.days > days[plan.season[c]]
@@ -168,10 +174,10 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
         if new and season.days in (1, 7):
             if plan.kind[c] == THROUGHPUT:
                 scatter.doubt(season)
-                season.ps = FIRST_DAY
+                season.ps, season.pc = FIRST_DAY, 0.0
                 chart.alpha[1] = chart.beta[1] = 0.0
             forget_scatter(chart)  # it was that of a chart that knew no day, or no week
-        chart.ab[:] = 0.0
+        chart.ab[:], chart.calm_day = 0.0, 0.0
 
 
 @compiled
@@ -378,7 +384,7 @@ def is_explained(columns: Columns, laid: Laid, c: int) -> bool:
     f = laid.explained_by[c]
     if f < 0 or not flow.is_ready(columns.flows[laid.lag[f]], laid.reach[laid.lag[f]]):
         return False
-    return bool(columns.charts[f].total < 1.0 and columns.charts[f].raised == 0)
+    return bool(columns.charts[f].total < MISSING and columns.charts[f].raised == 0)
 
 
 def sizes_of(kind: int) -> Floats:

@@ -17,9 +17,9 @@ from collector import dataset
 from collector.bins import Bins
 from collector.dataset import Dataset
 from collector.moments import seconds
-from stillwatch.backtest import Replay, plan_of, replay
 from stillwatch.config import Settings, load
 from stillwatch.engine import State, advance
+from stillwatch.replaying import Replay, plan_of, replay
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
 

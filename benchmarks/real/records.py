@@ -19,8 +19,8 @@ from collector.bins import Bins, SeriesKey
 from collector.dataset import Dataset
 from detectors.plan import Plan
 from detectors.signals import Signal
-from stillwatch.backtest import Replay, plan_of, replay
 from stillwatch.config import Settings, load
+from stillwatch.replaying import Replay, plan_of, replay
 
 SAMPLES = Path(__file__).resolve().parent.parent.parent / "sample_data"
 WEEK = 7 * 86400  # seconds
