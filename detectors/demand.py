@@ -29,7 +29,7 @@ MOST_DOWN, MOST_UP = (
 )  # standard deviations that one interval may teach: a burst is not to raise the level
 UNKNOWN_DAY = 2e-4  # variance of the walk, per interval of a minute, while no day is known
 UNKNOWN_WEEK = 2e-5
-KNOWN = 14  # days, after which a profile is no longer that of single days, and the level returns to it
+KNOWN = 14  # days, after which a profile is no longer that of single days
 
 
 @compiled
@@ -53,7 +53,7 @@ def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
     season.at = now
     keep = math.exp(-steps / season.fades)
     stay, base = 1.0, 0.0
-    if season.days >= KNOWN and chart.alpha[1] > 0.0 and chart.like.max() < OTHER_DAY:
+    if season.sure == 1 and chart.alpha[1] > 0.0 and chart.like.max() < OTHER_DAY:
         stay, base = math.exp(-steps / _drifts(season, quarters)), math.log(chart.alpha[1] / chart.beta[1])
         season.ps = stay * stay * season.ps + season.stays * (1.0 - stay * stay)
     else:
@@ -68,10 +68,11 @@ def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
     total = max(season.pf + season.ps + 2.0 * season.pc, 1e-7)
     _say(chart, season, total)
     for j in range(SIZES):
-        season.hf[j] *= keep
-        season.hs[j] = base + stay * (season.hs[j] - base)
-        chart.ja[j] = 1.0 / total
-        chart.jb[j] = chart.ja[j] / math.exp(season.hf[j] + season.hs[j])
+        if chart.raised == 1 or chart.w[j] > 0.0:  # else its account is that of no fault
+            season.hf[j] *= keep
+            season.hs[j] = base + stay * (season.hs[j] - base)
+            chart.ja[j] = 1.0 / total
+            chart.jb[j] = chart.ja[j] / math.exp(season.hf[j] + season.hs[j])
 
 
 @compiled
@@ -90,7 +91,7 @@ def _say(chart: Record, season: Record, total: float) -> None:
 def hold(chart: Record, season: Record, now: int) -> None:
     """A fault was raised: from here on the account is that of the level under a fault of this size."""
     season.stood = 1
-    held = chart.ring_n[chart.onset % RING] if now - chart.onset < RING else 0.0
+    held = np.float64(chart.ring_n[chart.onset % RING]) if now - chart.onset < RING else 0.0
     season.held = 0.0 if np.isnan(held) else held
     season.slow = math.log(chart.ra / chart.rb) - season.held
     season.fast = season.held * math.exp(-float(now - chart.onset) / season.fades)
@@ -150,15 +151,14 @@ def learn(chart: Record, season: Record, x: float, exposure: float, sizes: Float
     for j in range(SIZES):
         if chart.w[j] <= 0.0:
             continue
+        if chart.since[j] == season.at:
+            season.hf[j], season.hs[j] = season.fast, season.slow
         mean = exposure * math.exp(season.hf[j] + season.hs[j]) * sizes[j]
         off = _off(season, x, mean, total)
         season.hf[j] += off * (season.pf + season.pc)
         season.hs[j] += off * (season.ps + season.pc)
     mean = exposure * math.exp(season.fast + season.slow)
     _correct(season, _off(season, x, mean, total), mean)
-    for j in range(SIZES):
-        if chart.w[j] <= 0.0:
-            season.hf[j], season.hs[j] = season.fast, season.slow
 
 
 @compiled

@@ -45,7 +45,8 @@ def evidence(x: float, base: float, other: float, scatter: float) -> float:
         most = -0.999 / scatter
         base, other, x = min(base, most), min(other, most), min(x, -1.0 / scatter)
     tilt = math.log((1.0 + scatter * other) / (1.0 + scatter * base))
-    return x * math.log(other / base) - (x + 1.0 / scatter) * tilt
+    # Most counts of rare events are 0, which needs no second log.
+    return (x * math.log(other / base) if x > 0.0 else 0.0) - (x + 1.0 / scatter) * tilt
 
 
 @compiled

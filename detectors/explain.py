@@ -61,7 +61,8 @@ def explain(
 ) -> list[Explained]:
     """Of interval `number` (since the epoch), the last that `columns` have seen. release: see prior.releases."""
     laid = laid_out(plan)
-    enough = enough_for(columns, laid)
+    begun = 1.0 + np.count_nonzero((columns.charts.first >= 0) & (plan.kind != TALLY))
+    enough = enough_for(columns.fleet, begun, laid)
     known = learning(columns, plan)
     found = []
     for c, chart in enumerate(plan.charts):
@@ -71,7 +72,7 @@ def explain(
         if signal.service != service or chart.kind == TALLY or gone:
             continue
         slot = number % RING
-        observed, mean, scatter = one.ring_x[slot], one.ring_m[slot], one.ring_a[slot]
+        observed, mean, scatter = float(one.ring_x[slot]), float(one.ring_m[slot]), float(one.ring_a[slot])
         sd = math.sqrt(max(mean + mean * mean * scatter, 0.0)) if not np.isnan(mean) else np.nan
         eased = _eased(columns, release, c)
         factor = max(float(observed), 0.25) / float(mean) if mean > 0.0 else 1.0

@@ -7,7 +7,7 @@ A holiday is taken for a Sunday, and for what earlier holidays of this signal di
 as if one of them had been a Sunday exactly. How far holidays differ from one another is learned in the same way;
 what may be such a difference is told as no loss. That it is an ordinary day after all is believed from the start,
 and an ordinary morning does not raise the level that the afternoon is judged by. After it the level is that of
-before, give or take what a holiday is. What it teaches: season.py.
+before, give or take what a holiday is, and found out by what comes. What it teaches: season.py.
 
 On other days, what the same day a year ago was like is believed from the start, if it was far from its profile.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from detectors.demand import KNOWN
 from detectors.judge import OTHER_DAY
 from detectors.memory import DAYS_LIKE, QUARTERS, Columns
 from detectors.plan import Plan
@@ -39,6 +40,7 @@ def lay_days(columns: Columns, plan: Plan, today: int) -> None:
         seasons.week[np.ix_(know, at)] = seasons.usual[know, SUNDAY] + seasons.holiday[know]
     if today in plan.holidays:
         seasons.unsure[know] = np.sqrt((APART**2 + seasons.apart[know]) / (seasons.holidays[know] + 1.0))
+    seasons.sure[:] = seasons.days >= (KNOWN if {today - 1, today}.isdisjoint(near) else np.inf)
     seasons.again[:] = np.where(seasons.unsure > 0.0, 0.0, year_before(seasons, today))
     if today - 1 not in plan.holidays:
         seasons.top[:] = seasons.slow

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, predictive_sd, scatter_weight
+from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, predictive_sd
 from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, PEAKS_PRIOR, RING, SIZES, Floats, Record
 
 OTHER_DAY = 6.0  # nats
@@ -99,37 +99,34 @@ def weigh(
     below 1: what is left). least_log: smaller sizes than this (in logs) can't be told from drift. out_of: trials
     (errors), else NaN. unlike: nats for what is harmless (other_day). alike: part of its size (in logs), see ALIKE.
     """
-    # A screen that misses nothing: the log likelihood ratio of another mean is linear in x, rises towards that
-    # mean, and is minus a Kullback-Leibler divergence at x = mean: on the harmless side, no evidence stays none.
-    harmless_side = x <= mean if sizes[0] > 1.0 else x >= mean
-    total, sized, strongest = 0.0, 0, 0.0
-    clump = 1.0 + chart.clumps / chart.clumps_n
-    for j in range(SIZES):
-        if abs(math.log(sizes[j])) < least_log:
-            chart.w[j] = 0.0
-            continue
-        sized += 1
-        if harmless_side and chart.w[j] <= 0.0:
-            total += 1.0
-            continue
-        base = exposure * chart.ja[j] / chart.jb[j]
-        other = _with_fault(base, sizes[j], out_of)
-        gain = evidence(x, mean, other, scatter) / clump - unlike
-        if (other > mean) != (sizes[j] > 1.0):
-            gain = min(gain, 0.0)  # its level has strayed so far that it speaks of the opposite
-        strongest = max(strongest, gain)
-        if chart.w[j] > 0.0 and abs(math.log(other / mean)) < alike * abs(math.log(sizes[j])):
-            chart.w[j] = STALE * chart.w[j] - 0.05
-        if chart.w[j] <= 0.0:
-            chart.since[j] = number
-            chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j] = 0.0, 0.0, 0.0, 0.0
-        chart.w[j] = max(0.0, chart.w[j] + min(max(gain, -2.0 * cap), cap))
-        chart.sx[j] += x
-        chart.sm[j] += base
-        chart.sn[j] += 0.0 if np.isnan(out_of) else out_of
-        chart.sv[j] += base + base * base * max(scatter, 0.0)
-        total += math.exp(min(chart.w[j], 600.0))
-    chart.total = math.log(total / sized) if sized > 0 else 0.0
+    # Sizes are in order: the first that can be told from drift is the first to find evidence (see says_nothing).
+    first, near = 0, math.exp(least_log)
+    while first < SIZES and sizes[first] < near and sizes[first] * near > 1.0:
+        if chart.alive == 1:
+            chart.w[first] = 0.0
+        first += 1
+    total, strongest = float(SIZES - first), 0.0
+    if first < SIZES and (
+        chart.alive == 1 or not says_nothing(x, mean, _with_fault(mean, sizes[first], out_of), scatter)
+    ):
+        clump = 1.0 + chart.clumps / chart.clumps_n
+        chart.alive = 0
+        for j in range(first, SIZES):
+            if chart.w[j] <= 0.0:
+                # Its account is that of no fault.
+                if says_nothing(x, mean, _with_fault(mean, sizes[j], out_of), scatter):
+                    continue
+                chart.ja[j], chart.jb[j] = chart.alpha[chart.best], chart.beta[chart.best]
+                chart.w[j], chart.since[j] = 0.0, number
+                chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j] = 0.0, 0.0, 0.0, 0.0
+            gain = _gain(chart, j, number, x, exposure, out_of, mean, scatter, sizes[j], alike)
+            gain = gain / clump - unlike
+            strongest = max(strongest, gain)
+            chart.w[j] = max(0.0, chart.w[j] + min(max(gain, -2.0 * cap), cap))
+            if chart.w[j] > 0.0:
+                chart.alive = 1
+                total += math.exp(min(chart.w[j], 600.0)) - 1.0
+    chart.total = math.log(total / (SIZES - first)) if chart.alive == 1 else 0.0
     if strongest > ODD:
         chart.odd = 1
     elif chart.odd == 1 and chart.total < 0.5:
@@ -138,13 +135,74 @@ def weigh(
 
 
 @compiled
+def says_nothing(x: float, mean: float, other: float, scatter: float) -> bool:
+    """Can x be no evidence for mean `other` against `mean`? Never true where expect.evidence would be above 0.
+
+    That evidence is above 0 where x lies beyond the average of the law's mean over its natural parameter, from the
+    one law to the other (a Kullback-Leibler divergence each way). The mean is convex in the parameter, up to half
+    of the trials, so that its average lies above the mean at the middle parameter, and below the middle of the
+    means (Hermite and Hadamard). It grows with `other`: what is no evidence for a fault is none for a larger one.
+    """
+    if abs(scatter) * max(mean, other) < 1e-7:
+        scatter = 0.0  # as there
+    convex = scatter * max(mean, other) >= -0.5
+    if other >= mean:
+        if x <= mean or not convex:
+            return x <= mean
+        tilt = 1.0 + scatter * x
+        return tilt * tilt * mean * other >= x * x * (1.0 + scatter * mean) * (1.0 + scatter * other)
+    return x >= (0.5 * (mean + other) if convex else mean)
+
+
+@compiled
+def _gain(
+    chart: Record,
+    j: int,
+    number: int,
+    x: float,
+    exposure: float,
+    out_of: float,
+    mean: float,
+    scatter: float,
+    size: float,
+    alike: float,
+) -> float:
+    """Evidence (nats) of one interval for the fault of size j; its sums are added to."""
+    base = exposure * chart.ja[j] / chart.jb[j]
+    other = _with_fault(base, size, out_of)
+    gain = evidence(x, mean, other, scatter)
+    if (other > mean) != (size > 1.0):
+        gain = min(gain, 0.0)  # its level has strayed so far that it speaks of the opposite
+    if chart.w[j] > 0.0 and mean > 0.0 and _alike(other / mean, size, alike):
+        chart.w[j] = STALE * chart.w[j] - 0.05
+    if chart.w[j] <= 0.0:
+        chart.since[j] = number
+        chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j] = 0.0, 0.0, 0.0, 0.0
+    chart.sx[j] += x
+    chart.sm[j] += base
+    chart.sn[j] += 0.0 if np.isnan(out_of) else out_of
+    chart.sv[j] += base + base * base * max(scatter, 0.0)
+    return gain
+
+
+@compiled
+def _alike(ratio: float, size: float, part: float) -> bool:
+    """Is `ratio` less than `part` of the way from 1 to `size`, in logs?"""
+    if size < 1.0:
+        ratio, size = 1.0 / ratio, 1.0 / size
+    ratio = max(ratio, 1.0 / ratio)
+    if ratio >= 1.0 + part * (size - 1.0):  # at least size**part (Bernoulli), without a log
+        return False
+    return math.log(ratio) < part * math.log(size)
+
+
+@compiled
 def _with_fault(base: float, size: float, out_of: float) -> float:
     """The mean under a fault of this size: a factor on the count, or on the odds where it is part of trials."""
     if np.isnan(out_of) or out_of <= 0.0:
         return base * size
-    share = min(base / out_of, 0.999)
-    odds = size * share / (1.0 - share)
-    return out_of * odds / (1.0 + odds)
+    base = min(base, 0.999 * out_of)
+    return out_of * size * base / (out_of - base + size * base)
 
 
 @compiled
@@ -170,29 +228,31 @@ def learn(
 ) -> None:
     """Let one judged interval teach the levels and the scatter."""
     best = chart.best
-    if chart.total < BELIEVED:
+    well = chart.total < BELIEVED
+    if well:
         _learn_clumps(chart, x, exposure * chart.alpha[best] / chart.beta[best])
+    scatters, clips = well and chart.seen > 5, chart.seen > 10
     for b in range(LEVELS):
         mean = exposure * chart.alpha[b] / chart.beta[b]
         c_b = spread_of(chart, b)
         sd = predictive_sd(mean, c_b + 1.0 / chart.alpha[b])
-        heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0) if chart.seen > 10 else x
-        if chart.total < BELIEVED and chart.seen > 5 and mean > 0.0:
-            # Losses are judged: what lies above is mirrored no further than three deviations.
-            off = min(max(x - mean, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
-            g = scatter_weight(mean)
-            chart.num[b] = chart.num[b] * SCATTER_MEMORY + g * (off * off - mean) / (mean * mean)
-            chart.den[b] = chart.den[b] * SCATTER_MEMORY + g
+        low, high = -4.0 * sd - 1.0, 3.0 * sd + 2.0
+        # Losses are judged: what lies above is mirrored no further than three deviations.
+        off = min(max(x - mean, low), high)
+        if scatters and mean > 0.0:
+            weight = 1.0 / (1.0 + mean * mean / 25.0)  # scatter_weight(mean) / mean ** 2
+            chart.num[b] = chart.num[b] * SCATTER_MEMORY + weight * (off * off - mean)
+            chart.den[b] = chart.den[b] * SCATTER_MEMORY + weight * mean * mean
+        heard = mean + off if clips else x
         _teach(chart.alpha, chart.beta, b, heard, exposure, c_b * mean, keeps[b])
-    keep = keeps[best]
-    for j in range(SIZES):
-        if chart.w[j] <= 0.0:
-            chart.ja[j], chart.jb[j] = chart.alpha[best], chart.beta[best]
-        else:
-            base = exposure * chart.ja[j] / chart.jb[j]
-            faulty = _with_fault(base, sizes[j], out_of)
-            factor = faulty / base if base > 0.0 else sizes[j]
-            _teach(chart.ja, chart.jb, j, x, exposure * factor, spread_of(chart, best) * faulty, keep)
+    if chart.alive == 1:
+        for j in range(SIZES):
+            if chart.w[j] > 0.0:
+                base = exposure * chart.ja[j] / chart.jb[j]
+                faulty = _with_fault(base, sizes[j], out_of)
+                factor = faulty / base if base > 0.0 else sizes[j]
+                over = spread_of(chart, best) * faulty
+                _teach(chart.ja, chart.jb, j, x, exposure * factor, over, keeps[best])
     if chart.seen % 32 == 0:
         _choose_level(chart)
 
@@ -234,8 +294,11 @@ def _choose_level(chart: Record) -> None:
 def learn_other_days(
     chart: Record, days: int, x: float, exposures: Floats, scatter: float, keep: float
 ) -> None:
-    """The levels under the other days that today may be like learn from every interval. days: the first so many."""
+    """The levels under the other days that today may be like learn from every interval, as long
+    as they are levels of their own. days: the first so many."""
     for i in range(days):
+        if chart.like[i] <= 0.0:
+            continue  # its level is today's
         mean = exposures[i] * chart.aa[i] / chart.ab[i]
         sd = predictive_sd(mean, scatter)
         heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0)
@@ -263,7 +326,11 @@ def compare_days(
         ):  # as with faults: its level is today's until it is believed
             chart.aa[i] = chart.alpha[chart.best]
             chart.ab[i] = chart.aa[i] * exposure / max(mean, 1e-9)
-        gain = evidence(x, mean, exposures[i] * chart.aa[i] / chart.ab[i], scatter)
+        other = exposures[i] * chart.aa[i] / chart.ab[i]
+        if i > 0 and chart.like[i] <= 0.0 and says_nothing(x, mean, other, scatter):
+            chart.unlike[i] = 0.0
+            continue
+        gain = evidence(x, mean, other, scatter)
         chart.unlike[i] = gain
         capped = min(max(gain, -2.0 * cap), cap)
         chart.like[i] = min(max(0.0, chart.like[i] + capped), MOST_LIKE)
@@ -374,8 +441,8 @@ def _gains(chart: Record, number: int, first: int, up: bool) -> Floats:
     for i in range(len(gains)):
         slot = (number - i) % RING
         if not np.isnan(chart.ring_x[slot]) and not np.isnan(chart.ring_m[slot]):
-            x_sum += chart.ring_x[slot]
-            m_sum += chart.ring_m[slot]
+            x_sum += np.float64(chart.ring_x[slot])
+            m_sum += np.float64(chart.ring_m[slot])
         if m_sum <= 0.0:
             continue
         ratio = max(x_sum, 0.25) / m_sum
@@ -384,9 +451,9 @@ def _gains(chart: Record, number: int, first: int, up: bool) -> Floats:
         total = 0.0
         for k in range(i + 1):
             at = (number - k) % RING
-            x, mean = chart.ring_x[at], chart.ring_m[at]
+            x, mean = np.float64(chart.ring_x[at]), np.float64(chart.ring_m[at])
             if not np.isnan(x) and not np.isnan(mean):
-                total += evidence(x, mean, mean * ratio, chart.ring_a[at])
+                total += evidence(x, mean, mean * ratio, np.float64(chart.ring_a[at]))
         gains[i] = total
     return gains
 
@@ -394,10 +461,10 @@ def _gains(chart: Record, number: int, first: int, up: bool) -> Floats:
 @compiled
 def _alone(chart: Record, at: int, up: bool) -> float:
     """The evidence (nats) for any fault at all in interval `at` of the ring."""
-    x, mean = chart.ring_x[at % RING], chart.ring_m[at % RING]
+    x, mean = np.float64(chart.ring_x[at % RING]), np.float64(chart.ring_m[at % RING])
     if np.isnan(x) or np.isnan(mean) or mean <= 0.0 or (x < mean) == up:
         return 0.0
-    return evidence(x, mean, max(x, 0.25), chart.ring_a[at % RING])
+    return evidence(x, mean, max(x, 0.25), np.float64(chart.ring_a[at % RING]))
 
 
 @compiled
@@ -423,7 +490,8 @@ def _onset_range(chart: Record, number: int, gains: Floats) -> None:
 def _level_before(chart: Record) -> None:
     """The level that was believed when the onset was judged: it had seen nothing of the fault."""
     slot = chart.onset % RING
-    level = chart.ring_m[slot] / chart.ring_e[slot] if chart.ring_e[slot] > 0.0 else np.nan
+    exposure = np.float64(chart.ring_e[slot])
+    level = np.float64(chart.ring_m[slot]) / exposure if exposure > 0.0 else np.nan
     if np.isnan(level) or level <= 0.0:
         level = chart.alpha[chart.best] / chart.beta[chart.best]
     chart.ra = chart.alpha[chart.best]
@@ -453,7 +521,12 @@ def _doubt(chart: Record) -> float:
 def _sums_from_ring(chart: Record, number: int) -> None:
     chart.rx, chart.rm, chart.rn, chart.rv = 0.0, 0.0, 0.0, chart.ends
     for t in range(chart.onset, number + 1):
-        x, exposure, out_of = chart.ring_x[t % RING], chart.ring_e[t % RING], chart.ring_n[t % RING]
+        slot = t % RING
+        x, exposure, out_of = (
+            np.float64(chart.ring_x[slot]),
+            np.float64(chart.ring_e[slot]),
+            np.float64(chart.ring_n[slot]),
+        )
         if np.isnan(x) or np.isnan(exposure):
             continue
         mean = exposure * chart.ra / chart.rb

@@ -41,20 +41,19 @@ def learning(columns: Columns, plan: Plan) -> NDArray[np.int64]:
 
     A rollout has nothing to learn: it is judged while two versions serve.
     """
-    charts, found = columns.charts, np.full(len(plan.signals), int(Learning.READY), dtype=np.int64)
-    whole = [c for c, chart in enumerate(plan.charts) if not chart.slice and not chart.version]
-    for c in whole:
-        family, kind = plan.family[c], plan.kind[c]
-        if charts.first[c] < 0 or (kind == ERROR and charts.seen[c] == 0):
-            found[family] = Learning.NOTHING
-        elif kind == FLOW:
-            lag = plan.lag[c]
-            if not is_ready(columns.flows[lag], plan.reach[lag]):
-                found[family] = Learning.LAG
-        elif kind == THROUGHPUT:
-            days = int(columns.seasons[plan.season[c]].days)
-            if days < 7:
-                found[family] = Learning.DAY if days < 1 or charts.seen[c] < WARM_UP else Learning.WEEK
+    charts, seasons = columns.charts, columns.seasons
+    stage = np.full(len(plan.charts), int(Learning.READY), dtype=np.int64)
+    arrives = np.flatnonzero(plan.kind == THROUGHPUT)
+    days = seasons.days[plan.season[arrives]]
+    stage[arrives[days < 7]] = Learning.WEEK
+    stage[arrives[(days < 1) | (charts.seen[arrives] < WARM_UP)]] = Learning.DAY
+    stage[arrives[days >= 7]] = Learning.READY
+    for c in np.flatnonzero(plan.kind == FLOW):
+        if not is_ready(columns.flows[plan.lag[c]], plan.reach[plan.lag[c]]):
+            stage[c] = Learning.LAG
+    stage[(charts.first < 0) | ((plan.kind == ERROR) & (charts.seen == 0))] = Learning.NOTHING
+    found = np.full(len(plan.signals), int(Learning.READY), dtype=np.int64)
+    found[plan.family[plan.alone]] = stage[plan.alone]
     return found
 
 

@@ -6,7 +6,7 @@ key, what is new starts empty. Never: an object per chart.
 
 from __future__ import annotations
 
-import io
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,10 +46,14 @@ Wholes = NDArray[np.int64]
 Record = Any  # one row of CHART, flow_record or SEASON; the compiler knows its fields
 
 F, I = np.float64, np.int64  # noqa: E741  the two columns' types, aligned in the tables below
+# Of what is many: the past, and the profile of the week. Compiled code reads it as np.float64(): float() would go
+# on in single precision.
+F32 = np.float32
 
 # Intervals are numbered since the epoch: times of memory are such numbers. Sums are counts.
 CHART = np.dtype(
     [
+        # What a quiet interval touches comes first: of many charts, the time goes into fetching their memory.
         # the level and the scatter (expect.py), for LEVELS memories of which `best` is believed
         ("alpha", F, LEVELS), ("beta", F, LEVELS), ("num", F, LEVELS), ("den", F, LEVELS), ("best", I),
         ("wander", F),  # relative variance of the recent level around the usual one
@@ -58,8 +62,18 @@ CHART = np.dtype(
         ("calm", I),  # number of the first interval after the last alarm
         ("first", I),  # number of the first measured one, -1 = none
         ("hot", I),  # intervals in a row far above what was expected
+        ("total", F),  # the evidence of all sizes together
+        ("peak", F), ("excess", F), ("peaks", F),  # its peaks while all was well: this one, mean excess, how many
+        ("odd", I),  # 1: one odd interval waits to be explained
+        ("raised", I),
+        ("phase", I),  # in this interval: 0 nothing, 1 raised, 2 standing, 3 cleared
+        # silence (silence.py): intervals without a measurement, the longest such run that was harmless, what an
+        # interval usually brings, and the same as above
+        ("run", I), ("longest", F), ("rate", F),
+        ("s_raised", I), ("s_onset", I), ("s_lost", F), ("s_back", I), ("s_phase", I),
         # evidence (judge.py) for every size of fault: w since `since`; the level if that fault is real; counted,
         # expected without the fault, out_of and variance since then
+        ("alive", I),  # 1: some w is above 0; what follows is kept of those that are
         ("w", F, SIZES), ("since", I, SIZES), ("ja", F, SIZES), ("jb", F, SIZES),
         ("sx", F, SIZES), ("sm", F, SIZES), ("sn", F, SIZES), ("sv", F, SIZES),
         ("aa", F, DAYS_LIKE), ("ab", F, DAYS_LIKE),
@@ -69,24 +83,17 @@ CHART = np.dtype(
         # it owes because of what is under way at both ends of a sum, the relative one because its curve is wrong
         ("steady", F), ("ends", F), ("astray", F),
         ("back", I),  # intervals: a fault that is told now began at least so long ago
-        ("total", F),  # the evidence of all sizes together
-        ("peak", F), ("excess", F), ("peaks", F),  # its peaks while all was well: this one, mean excess, how many
-        ("odd", I),  # 1: one odd interval waits to be explained
         # a raised chart: onset and its range, the level before the fault, sums since the onset, the fault in parts
         # of the usual, counts that came late after all; evidence and sums of being as before
-        ("raised", I), ("onset", I), ("onset_low", I), ("onset_high", I), ("ra", F), ("rb", F),
+        ("onset", I), ("onset_low", I), ("onset_high", I), ("ra", F), ("rb", F),
         ("rx", F), ("rm", F), ("rn", F), ("rv", F), ("ratio", F), ("came_late", F), ("strength", F),
         ("near_x", F), ("near_m", F),  # counted and expected over the last few intervals of a raised chart
         ("worst", F),  # the most that was missing at any time
         ("v", F), ("v_since", I), ("vx", F), ("vm", F), ("vn", F), ("vv", F),
-        ("phase", I),  # in this interval: 0 nothing, 1 raised, 2 standing, 3 cleared
         ("why", I),  # cleared because: 1 recovered, 2 late data, 3 expired
-        # silence (silence.py): intervals without a measurement, the longest such run that was harmless, what an
-        # interval usually brings, and the same as above
-        ("run", I), ("longest", F), ("rate", F),
-        ("s_raised", I), ("s_onset", I), ("s_lost", F), ("s_back", I), ("s_phase", I),
         # the last RING intervals: counted, exposure, expected, A, out_of (throughput: fast part of its level)
-        ("ring_x", F, RING), ("ring_e", F, RING), ("ring_m", F, RING), ("ring_a", F, RING), ("ring_n", F, RING),
+        ("ring_x", F32, RING), ("ring_e", F32, RING), ("ring_m", F32, RING), ("ring_a", F32, RING),
+        ("ring_n", F32, RING),
         # rollouts (rollout.py): this interval's harm; running totals of those that compare flows
         ("harm", F), ("went_in", F), ("came_out", F), ("missing", F),
     ],
@@ -95,23 +102,24 @@ CHART = np.dtype(
 
 SEASON = np.dtype(
     [
-        ("usual", F, WEEK),  # log shape, smooth
+        ("usual", F32, WEEK),  # log shape, smooth
         # the same with the holidays around today in their places (holidays.py), for which day and holidays that was
         # done; of a holiday that is today, the standard deviation of its log level (0 = it is none) and the slow
         # part of the level before it
-        ("week", F, WEEK), ("laid", I), ("unsure", F), ("top", F),
+        ("week", F32, WEEK), ("laid", I), ("unsure", F), ("top", F),
         # counted on the running day, and expected by the profile alone; by how much each of the last YEAR days was
         # off that (log ratio, 0 = as usual; by day number modulo YEAR), and what that says of today
-        ("came", F), ("meant", F), ("ago", F, YEAR), ("again", F),
+        ("came", F), ("meant", F), ("ago", F32, YEAR), ("again", F),
         # by how much a holiday differs from a Sunday, how many taught that, and the sum of the squares by which
         # they were off what was known before
-        ("holiday", F, QUARTERS), ("holidays", I), ("apart", F),
-        ("cells", F, WEEK),  # the means that it was fitted to
+        ("holiday", F32, QUARTERS), ("holidays", I), ("apart", F),
+        ("cells", F32, WEEK),  # the means that it was fitted to
         ("taught", F, 7),  # days that taught each weekday
-        ("day_x", F, QUARTERS),  # counts of the running day
-        ("day_n", F, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
+        ("day_x", F32, QUARTERS),  # counts of the running day
+        ("day_n", F32, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
         ("trend", F),  # log level of recent days
         ("days", I),  # how many days were learned
+        ("sure", I),  # 1: that is enough to know what the level returns to today
         # of a throughput (demand.py): the level's two parts with their covariance, when they were brought up to
         # date, the parts under every size of fault; moments, and what they say
         ("fast", F), ("slow", F), ("pf", F), ("ps", F), ("pc", F), ("at", I), ("hf", F, SIZES), ("hs", F, SIZES),
@@ -151,6 +159,12 @@ def flow_record(depth: int) -> np.dtype[Any]:
     )  # fmt: skip
 
 
+def places(record: np.dtype[Any], *names: str) -> tuple[int, ...]:
+    """Where these fields begin in a record, in bytes."""
+    fields: Any = record.fields
+    return tuple(fields[name][1] for name in names)
+
+
 class Columns(NamedTuple):
     """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs].
 
@@ -180,7 +194,7 @@ class Memory:
 
 def empty(plan: Plan) -> Memory:
     """A memory that knows nothing yet, of the shape that `plan` needs."""
-    depth = int(plan.reach.max()) + 2 if len(plan.reach) else 2
+    depth = _depth(plan)
     columns = Columns(
         np.zeros(len(plan.charts), dtype=CHART).view(np.recarray),
         np.zeros(len(plan.reach), dtype=flow_record(depth)).view(np.recarray),
@@ -194,6 +208,11 @@ def empty(plan: Plan) -> Memory:
     season_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.season >= 0))
     last = np.full(len(plan.row_service), -1, dtype=np.int64)
     return Memory(plan.keys, flow_keys, season_keys, columns, last)
+
+
+def _depth(plan: Plan) -> int:
+    """For how many intervals the past of its flows is kept."""
+    return int(plan.reach.max()) + 2 if len(plan.reach) else 2
 
 
 def nothing() -> Memory:
@@ -231,6 +250,15 @@ def start_level(chart: Any, level: float) -> None:
     chart.w[:], chart.total = 0.0, 0.0
 
 
+def fits(memory: Memory, plan: Plan) -> bool:
+    """Is this the memory of all charts and series of `plan`, and of no others, to be written to?"""
+    columns = memory.columns
+    same = (memory.keys is plan.keys or memory.keys == plan.keys) and len(memory.last) == len(
+        plan.row_service
+    )
+    return same and columns.flows.dtype == flow_record(_depth(plan)) and bool(columns.charts.flags.writeable)
+
+
 def fit(memory: Memory, plan: Plan) -> Memory:
     """A copy of `memory` that fits `plan`: nothing that the caller holds is changed afterwards."""
     fresh = empty(plan)
@@ -254,32 +282,53 @@ def _move(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[str, ..
             new[i] = old[where[key]]
 
 
-def dump(memory: Memory) -> bytes:
-    """The memory as bytes, exactly."""
-    buffer = io.BytesIO()
-    charts, flows, seasons, fleet = memory.columns
-    np.savez(
-        buffer,
-        keys=np.array(memory.keys, dtype=np.str_),
-        flow_keys=np.array(memory.flow_keys, dtype=np.str_),
-        season_keys=np.array(memory.season_keys, dtype=np.str_),
-        last=memory.last,
-        charts=np.asarray(charts),
-        flows=np.asarray(flows),
-        seasons=np.asarray(seasons),
-        fleet=fleet,
-    )
-    return buffer.getvalue()
+def dump(memory: Memory) -> list[bytes | memoryview]:
+    """The memory as bytes, exactly, in parts that belong behind one another: what is many is not copied here."""
+    columns = memory.columns
+    head = json.dumps(
+        {
+            "layout": _layout(columns.flows.dtype),
+            "keys": memory.keys,
+            "flow_keys": memory.flow_keys,
+            "season_keys": memory.season_keys,
+            "fleet": columns.fleet.tolist(),
+            "series": len(memory.last),
+            "depth": columns.flows.dtype["went_ring"].shape[0],
+        }
+    ).encode()
+    arrays = (memory.last, columns.charts, columns.flows, columns.seasons)
+    head += b" " * (-len(head) % 8)  # so that the arrays lie where their numbers are read at once
+    parts = [np.ascontiguousarray(array).view(np.uint8).reshape(-1).data for array in arrays]
+    return [len(head).to_bytes(8, "big"), head, *parts]
 
 
-def load(raw: bytes) -> Memory:
-    """What `dump` wrote. Raises KeyError or ValueError where the bytes are no such thing."""
-    with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
-        charts, flows, seasons = (stored[name].view(np.recarray) for name in ("charts", "flows", "seasons"))
-        if charts.dtype != CHART:
-            raise ValueError("these are the records of another version")
-        columns = Columns(charts, flows, seasons, stored["fleet"])
-        keys, flow_keys, season_keys = (
-            tuple(str(k) for k in stored[name]) for name in ("keys", "flow_keys", "season_keys")
-        )
-        return Memory(keys, flow_keys, season_keys, columns, stored["last"])
+def load(raw: memoryview) -> Memory:
+    """What `dump` wrote, as arrays that look into `raw` (and are written to, if that can be).
+
+    Raises KeyError, TypeError or ValueError where the bytes are no such thing.
+    """
+    at = 8 + int.from_bytes(raw[:8], "big")
+    head = json.loads(bytes(raw[8:at]))
+    keys, flow_keys, season_keys = (tuple(head[name]) for name in ("keys", "flow_keys", "season_keys"))
+    flow = flow_record(head["depth"])
+    if head["layout"] != _layout(flow):
+        raise ValueError("these are the records of another version")
+    arrays = []
+    for count, kind in (
+        (head["series"], np.dtype(np.int64)),
+        (len(keys), CHART),
+        (len(flow_keys), flow),
+        (len(season_keys), SEASON),
+    ):
+        arrays.append(np.frombuffer(raw[at : at + count * kind.itemsize], kind, count))
+        at += count * kind.itemsize
+    if at != len(raw):
+        raise ValueError("these are not as many bytes as were written")
+    charts, flows, seasons = (array.view(np.recarray) for array in arrays[1:])
+    columns = Columns(charts, flows, seasons, np.array(head["fleet"], dtype=np.float64))
+    return Memory(keys, flow_keys, season_keys, columns, arrays[0])
+
+
+def _layout(flow: np.dtype[Any]) -> str:
+    """Names, types and order of all that is kept of a chart, a flow and a profile."""
+    return " ".join(repr(kind.descr) for kind in (CHART, flow, SEASON))

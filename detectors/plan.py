@@ -23,6 +23,7 @@ ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY = range(6)
 KINDS = {"error_ratio": ERROR, "throughput": THROUGHPUT, "flow": FLOW, "rollout": ROLLOUT}
 MOST_SLICES = 32  # values of one attribute that are judged one by one; more would only raise every threshold
 AT_ONCE = 3600  # seconds: what takes longer to come out depends on the hour of the day
+NOTHING, SUMS = -1, -2
 HOLD = 3  # intervals for which a group of series that falls silent leaves its sum "not measured"
 
 
@@ -34,6 +35,9 @@ class Chart:
     kind: int
     slice: tuple[tuple[str, str], ...] = ()
     version: str = ""
+
+
+ByMetric = dict[tuple[str, str], list[tuple[int, SeriesKey]]]  # the series of each service and metric
 
 
 class Rows(NamedTuple):
@@ -60,7 +64,9 @@ class Plan:
     kind, family: int64[charts]. season, lag: int64[charts], index of a profile (throughputs, slow flows) and of
     a lag curve (flows), else -1. explained_by: int64[charts], the flow chart whose output a throughput counts,
     else -1. failures: int64[charts], the error chart that counts the failures among a flow's outputs, else -1.
-    reach: int64[flows], lag of each flow in intervals. holidays: local day (season.local_days) -> its name.
+    reach: int64[flows], lag of each flow in intervals. within: int64[charts], seconds, of the signal. alone:
+    bool[charts], those that stand for their signal: no slice or version of it. holidays: local day
+    (season.local_days) -> its name.
     """
 
     signals: tuple[Signal, ...]
@@ -80,6 +86,8 @@ class Plan:
     explained_by: NDArray[np.int64]
     failures: NDArray[np.int64]
     reach: NDArray[np.int64]
+    within: NDArray[np.int64]
+    alone: NDArray[np.bool_]
     holidays: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -96,9 +104,13 @@ def lay(
     Lay anew when the table has grown: charts keep their keys, and with them their memory.
     """
     asked = tuple(sorted(signals, key=lambda s: (s.service, s.name)))
-    by_metric: dict[tuple[str, str], list[tuple[int, SeriesKey]]] = {}
+    by_metric: ByMetric = {}
     for row, key in enumerate(table.keys):
-        by_metric.setdefault((key.service, key.metric), []).append((row, key))
+        of = by_metric.get(key[:2])
+        if of is None:
+            by_metric[key[:2]] = [(row, key)]
+        else:
+            of.append((row, key))
     charts: list[Chart] = []
     for family, signal in enumerate(asked):
         charts += _charts(family, signal, by_metric)
@@ -108,8 +120,8 @@ def lay(
     lag = np.full(len(charts), -1, dtype=np.int64)
     lag[flows] = np.arange(len(flows))
     season = np.full(len(charts), -1, dtype=np.int64)
-    slow = np.array([asked[c.family].within > AT_ONCE for c in charts], dtype=np.bool_)
-    seasonal = np.flatnonzero((kind == THROUGHPUT) | ((kind == FLOW) & slow))
+    within = np.array([asked[c.family].within for c in charts], dtype=np.int64)
+    seasonal = np.flatnonzero((kind == THROUGHPUT) | ((kind == FLOW) & (within > AT_ONCE)))
     season[seasonal] = np.arange(len(seasonal))
     reach = [max(1, -(-asked[charts[c].family].within // width)) for c in flows]
     return Plan(
@@ -130,6 +142,8 @@ def lay(
         explained_by=_explained_by(asked, charts),
         failures=_failures(asked, charts),
         reach=np.array(reach, dtype=np.int64),
+        within=within,
+        alone=np.array([not c.slice and not c.version for c in charts], dtype=np.bool_),
         holidays=holidays or {},
     )
 
@@ -139,38 +153,39 @@ def _named(signals: Sequence[Signal]) -> set[str]:
 
 
 def _key(signal: Signal, chart: Chart) -> str:
-    parts = [signal.service, signal.name, str(chart.kind), chart.version]
-    return "\x1f".join(parts + [f"{k}={v}" for k, v in chart.slice])
+    slices = [f"{k}={v}" for k, v in chart.slice]
+    return "\x1f".join((signal.service, signal.name, str(chart.kind), chart.version, *slices))
 
 
-def _charts(
-    family: int, signal: Signal, by_metric: dict[tuple[str, str], list[tuple[int, SeriesKey]]]
-) -> list[Chart]:
+def _charts(family: int, signal: Signal, by_metric: ByMetric) -> list[Chart]:
     """The charts of one signal: itself, its slices and, to compare or to attribute, its versions."""
+    kind = KINDS[signal.kind]
     keys = [
         key
-        for term in (*signal.counted, *signal.out_of)
-        for _, key in by_metric.get((term.service, term.metric), [])
-        if _holds(key, term.where)
+        for term in signal.counted + signal.out_of
+        for _, key in by_metric.get((term.service, term.metric), ())
+        if not term.where or _holds(key, term.where)
     ]
     versions = sorted({key.version for key in keys if key.version and key.service == signal.service})
+    if not versions and not signal.split_by and kind != ROLLOUT:
+        return [Chart(family, kind)]
     if signal.kind == "rollout":
         kind = ROLLOUT_FLOW if signal.within else ROLLOUT
         return [Chart(family, kind, version=version) for version in versions]
-    charts = [Chart(family, KINDS[signal.kind])]
+    charts = [Chart(family, kind)]
     for attribute in signal.split_by:
         values = sorted({value for key in keys for name, value in key.attributes if name == attribute})
-        charts += [Chart(family, KINDS[signal.kind], ((attribute, v),)) for v in values[:MOST_SLICES]]
+        charts += [Chart(family, kind, ((attribute, v),)) for v in values[:MOST_SLICES]]
     return charts + [Chart(family, TALLY, version=version) for version in versions]
 
 
 def _holds(key: SeriesKey, where: tuple[tuple[str, str], ...]) -> bool:
-    return all(pair in key.attributes for pair in where)
+    return not where or all(pair in key.attributes for pair in where)
 
 
 def _rows(
     sides: list[tuple[tuple[Term, ...], Chart]],
-    by_metric: dict[tuple[str, str], list[tuple[int, SeriesKey]]],
+    by_metric: ByMetric,
     services: dict[str, int],
 ) -> Rows:
     terms, groups, members = [0], [0], [0]
@@ -179,14 +194,20 @@ def _rows(
     row: list[int] = []
     for side, chart in sides:
         for term in side:
-            by_group: dict[tuple[tuple[str, str], ...], list[int]] = {}
-            for r, key in by_metric.get((term.service, term.metric), []):
-                wanted = _holds(key, term.where) and _holds(key, chart.slice)
-                if wanted and chart.version in ("", key.version):
-                    by_group.setdefault(key.attributes, []).append(r)
-            for attributes in sorted(by_group):
-                row += by_group[attributes]
+            found = by_metric.get((term.service, term.metric), [])
+            wanted, version = term.where + chart.slice, chart.version
+            if wanted or version:
+                found = [(r, k) for r, k in found if version in ("", k.version) and _holds(k, wanted)]
+            if len(found) == 1:
+                row.append(found[0][0])
                 members.append(len(row))
+            else:
+                by_group: dict[tuple[tuple[str, str], ...], list[int]] = {}
+                for r, key in found:
+                    by_group.setdefault(key.attributes, []).append(r)
+                for attributes in sorted(by_group):
+                    row += by_group[attributes]
+                    members.append(len(row))
             groups.append(len(members) - 1)
             sparse.append(term.sparse)
             service.append(services[term.service])
@@ -250,16 +271,43 @@ def gather(
     charts = len(counted.terms) - 1
     x = np.empty((length, charts))
     n = np.empty((length, charts))
+    x_alone, n_alone = _alone(counted), _alone(out_of)
+    measured = np.zeros(services, dtype=np.bool_)
     for t in range(length):
-        measured = np.zeros(services, dtype=np.bool_)
+        measured[:] = False
         for r in range(values.shape[1]):
             if not np.isnan(values[t, r]):
                 measured[row_service[r]] = True
                 last[r] = first + t
         for c in range(charts):
-            x[t, c] = _sum(values[t], counted, c, measured, last, first + t)
-            n[t, c] = _sum(values[t], out_of, c, measured, last, first + t)
+            a, b = x_alone[c], n_alone[c]
+            x[t, c] = (
+                _at(values, t, a) if a != SUMS else _sum(values[t], counted, c, measured, last, first + t)
+            )
+            n[t, c] = (
+                _at(values, t, b) if b != SUMS else _sum(values[t], out_of, c, measured, last, first + t)
+            )
     return x, n
+
+
+@compiled
+def _at(values: NDArray[np.float64], t: int, r: int) -> float:
+    return values[t, r] if 0 <= r < values.shape[1] else np.nan
+
+
+@compiled
+def _alone(rows: Rows) -> NDArray[np.int64]:
+    """int64[charts]: the one series that this side of a chart is, NOTHING, or SUMS: see _sum."""
+    alone = np.full(len(rows.terms) - 1, SUMS)
+    for c in range(len(alone)):
+        k = rows.terms[c]
+        if rows.terms[c + 1] == k:
+            alone[c] = NOTHING
+        elif rows.terms[c + 1] == k + 1 and not rows.sparse[k] and rows.groups[k + 1] == rows.groups[k] + 1:
+            first, end = rows.members[rows.groups[k]], rows.members[rows.groups[k] + 1]
+            if end == first + 1:
+                alone[c] = rows.row[first]
+    return alone
 
 
 @compiled

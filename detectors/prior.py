@@ -38,6 +38,8 @@ class Window(NamedTuple):
 def suspicious(plan: Plan, bins: Bins, deployments: Sequence[Deployment]) -> list[Window]:
     """The windows of `bins` in which a deployment is recent, and whom it concerns; the earliest one first."""
     found: list[Window] = []
+    if not deployments:
+        return found
     ends = bins.start + bins.width * np.arange(1, len(bins) + 1)
     service_of = [plan.signals[f].service for f in plan.family]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(d.id for d in deployments))}

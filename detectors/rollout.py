@@ -24,7 +24,7 @@ CAP = 4.0
 def missing_for_certain(chart: Record, number: int, came_out: float, went_in: float, reach: int) -> float:
     """Newly certain losses of version c: the rise of the highest (in until `reach` ago) - (out until now)."""
     chart.ring_n[number % RING] = went_in
-    due = chart.ring_n[(number - reach) % RING] if reach < RING else np.nan
+    due = np.float64(chart.ring_n[(number - reach) % RING]) if reach < RING else np.nan
     if not np.isnan(due):
         chart.went_in += due
     if not np.isnan(came_out):

@@ -86,7 +86,7 @@ def learn(chart: Record, season: Record, now: int, x: float, exposure: float) ->
     weight = mean * mean / (1.0 + mean * mean / MOST_WEIGHT)
     for i in range(LAGS_BACK):
         slot = (now - BACK[i]) % RING
-        past, of = chart.ring_x[slot], chart.ring_e[slot] * base
+        past, of = np.float64(chart.ring_x[slot]), np.float64(chart.ring_e[slot]) * base
         if np.isnan(past) or np.isnan(of) or of <= 0.0 or now - BACK[i] < chart.first:
             continue
         there = _clipped(past, of, predictive_sd(of, season.chance + season.quick + season.stays)) / of

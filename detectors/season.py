@@ -85,7 +85,9 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     seasons.day_x[:], seasons.day_n[:] = 0.0, 0.0
     changed = np.flatnonzero(whole)
     if len(changed):
-        _smooth(seasons, changed, ~flows)
+        # A fit takes milliseconds; threads that wait for each other on busy cores make a third of a second of it.
+        with _threads().limit(limits=1):
+            _smooth(seasons, changed, ~flows)
 
 
 def _remember(seasons: Any, day: int) -> None:
@@ -145,8 +147,9 @@ def _without_bursts(day: Floats, counts: Floats) -> Floats:
 
 def _around(day: Floats) -> Floats:
     """float64[QUARTERS]: the median of the quarters around each."""
-    wide = np.pad(day, AROUND // 2, mode="edge")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(wide, AROUND), axis=1))
+    from scipy.ndimage import median_filter  # here, not above: see _design
+
+    return np.asarray(median_filter(day, AROUND, mode="nearest"))
 
 
 def _fill(day: Floats) -> Floats:
@@ -185,9 +188,18 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
     for i, taught in enumerate(patterns):
         rows = changed[which == i]
         known = tuple(taught.tolist())
-        cells = seasons.cells[rows]
+        cells = seasons.cells[rows].astype(np.float64)
         smooth = cells @ _smoother() if min(known) >= SETTLED else _fitted(known, cells)
-        seasons.usual[rows] = smooth + has_steps[rows, None] * _steps(seasons.cells[rows], smooth)
+        seasons.usual[rows] = smooth + has_steps[rows, None] * _steps(cells, smooth)
+
+
+@lru_cache(maxsize=1)
+def _threads() -> Any:
+    """How many threads linear algebra may use, once all that does some is loaded."""
+    import sklearn.linear_model  # noqa: F401  here, not above: see _design
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @lru_cache(maxsize=1)

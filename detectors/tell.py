@@ -172,8 +172,8 @@ def _failed(charts: Any, plan: Plan, c: int, now: int) -> tuple[float, float]:
     if goes_on and charts.onset[e] > 0 and abs(int(charts.onset[e]) - int(charts.onset[c])) <= ONE_FAULT:
         return max(0.0, float(charts.rx[e] - charts.rm[e])), float(charts.rv[e])
     slots = np.arange(max(int(charts.onset[c]), now - RING + 1), now + 1) % RING
-    extra = charts.ring_x[e][slots] - charts.ring_m[e][slots]
-    return max(0.0, float(np.nansum(extra))), float(np.nansum(charts.ring_m[e][slots]))
+    x, usual = _past(charts.ring_x, e, slots), _past(charts.ring_m, e, slots)
+    return max(0.0, float(np.nansum(x - usual))), float(np.nansum(usual))
 
 
 def _added(missing: float, low: float, high: float, failed: float, variance: float) -> tuple[float, float]:
@@ -269,13 +269,12 @@ def _slice(
     slices = [c for c in family if plan.charts[c].slice and plan.kind[c] == ERROR]
     if not slices:
         return plan.charts[speaker].slice, (0.0, 0.0)
-    ring = charts.ring_x[whole], charts.ring_n[whole], charts.ring_m[whole]
     since = np.arange(max(int(charts.onset[speaker]), now - RING + 1), now + 1) % RING
     best, shares = plan.charts[speaker].slice, (0.0, 0.0)
-    extra_all, n_all = np.nansum((ring[0] - ring[2])[since]), np.nansum(ring[1][since])
-    failed_all = np.nansum(ring[0][since])
+    x, n, usual = (_past(ring, whole, since) for ring in (charts.ring_x, charts.ring_n, charts.ring_m))
+    extra_all, n_all, failed_all = np.nansum(x - usual), np.nansum(n), np.nansum(x)
     for c in [speaker] if plan.charts[speaker].slice else slices:
-        x, n, usual = charts.ring_x[c][since], charts.ring_n[c][since], charts.ring_m[c][since]
+        x, n, usual = (_past(ring, c, since) for ring in (charts.ring_x, charts.ring_n, charts.ring_m))
         extra = np.nansum(x - usual)
         share = extra / extra_all if extra_all > 0 else 0.0
         traffic = np.nansum(n) / n_all if n_all > 0 else 1.0
@@ -293,7 +292,7 @@ def _versions(
     rows = []
     for c in family:
         if plan.charts[c].version:
-            x, n = charts.ring_x[c][slots], charts.ring_n[c][slots]
+            x, n = _past(charts.ring_x, c, slots), _past(charts.ring_n, c, slots)
             if not (np.isnan(x).all() and np.isnan(n).all()):
                 rows.append((plan.charts[c].version, float(np.nansum(x)), float(np.nansum(n))))
     return tuple(rows)
@@ -332,16 +331,21 @@ def _trace(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> Trace:
     number = _number(bins, index)
     numbers = np.arange(max(number - RING + 1, int(charts.first[c])), number + 1)
     slots = numbers % RING
-    x, mean, n = charts.ring_x[c][slots], charts.ring_m[c][slots], charts.ring_n[c][slots]
+    x, mean, n = (_past(ring, c, slots) for ring in (charts.ring_x, charts.ring_m, charts.ring_n))
     with np.errstate(invalid="ignore"):
-        sd = np.sqrt(np.maximum(mean + mean * mean * charts.ring_a[c][slots], 0.0))
+        sd = np.sqrt(np.maximum(mean + mean * mean * _past(charts.ring_a, c, slots), 0.0))
     shares = plan.kind[c] in (ERROR, ROLLOUT)
     return Trace(
         start=_time(bins, int(numbers[0])),
         width=bins.width,
-        observed=x.copy(),
-        expected=mean.copy(),
+        observed=x,
+        expected=mean,
         low=np.maximum(mean - Z95 * sd, 0.0),
         high=mean + Z95 * sd,
-        out_of=n.copy() if shares else np.full(len(x), np.nan),
+        out_of=n if shares else np.full(len(x), np.nan),
     )
+
+
+def _past(ring: NDArray[np.float32], c: int, slots: NDArray[np.int64]) -> NDArray[np.float64]:
+    """float64[slots] of the ring of chart c."""
+    return ring[c][slots].astype(np.float64)

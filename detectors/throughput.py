@@ -49,23 +49,37 @@ WARM_UP = 5  # intervals before anything is expected
 
 @compiled
 def shape_at(week: Floats, position: float, has_steps: bool) -> float:
-    """The profile at a position in quarters of an hour since Monday 00:00: between their middles linearly, but for
-    steps, which come with the clock."""
+    """The profile at a position in quarters of an hour since any Monday 00:00: between their middles linearly,
+    but for steps, which come with the clock."""
+    return math.exp(log_shape_at(week, position, has_steps))
+
+
+@compiled
+def log_shape_at(week: Floats, position: float, has_steps: bool) -> float:
+    """The log of shape_at."""
     whole = int(np.floor(position))
     part = position - whole
-    a, b = week[whole % WEEK], week[(whole + 1) % WEEK]
+    a, b = np.float64(week[whole % WEEK]), np.float64(week[(whole + 1) % WEEK])
     if has_steps and abs(b - a) > STEP:
-        return float(np.exp(a if part < 0.5 else b))
-    return float(np.exp(a + (b - a) * part))
+        return float(a if part < 0.5 else b)
+    return float(a + (b - a) * part)
 
 
 @compiled
 def expect(
-    chart: Record, season: Record, now: int, x: float, position: float, quarters: float, cap: float
+    chart: Record,
+    season: Record,
+    now: int,
+    x: float,
+    position: float,
+    quarters: float,
+    cap: float,
+    others: Floats,
 ) -> None:
     """What one measured interval should bring, and by how much better other days explain it.
 
-    position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval.
+    position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval. others:
+    float64[DAYS_LIKE], room for what they should bring.
     """
     exposure = shape_at(season.week, position, True) if season.days > 0 else 1.0
     season.came += x
@@ -86,24 +100,24 @@ def expect(
     picture(chart, now, exposure, mean, scatter)
     chart.ring_n[now % RING] = season.fast
     if season.days >= 2:
-        others = _other_days(season, position)
+        _other_days(season, position, others)
         days = DAYS_LIKE if season.unsure > 0.0 or season.again != 0.0 else DAYS_LIKE - 1
         compare_days(chart, days, x, mean, exposure, others, scatter, cap)
         learn_other_days(chart, days, x, others, scatter, OTHER_DAYS)
 
 
 @compiled
-def _other_days(season: Record, position: float) -> Floats:
-    """float64[DAYS_LIKE]: what the profile says of the other days (see memory.DAYS_LIKE)."""
-    others = np.ones(DAYS_LIKE)
-    others[0] = shape_at(season.week, (position + 0.5) % QUARTERS - 0.5 + 6.0 * QUARTERS, True)
-    others[1] = shape_at(season.week, (position - 4.0) % WEEK, True)
-    others[2] = shape_at(season.week, (position + 4.0) % WEEK, True)
+def _other_days(season: Record, position: float, others: Floats) -> None:
+    """What the profile says of the other days (see memory.DAYS_LIKE), into others[DAYS_LIKE]."""
+    day = math.floor((position + 0.5) / QUARTERS)
+    others[0] = shape_at(season.week, position + (6.0 - day) * QUARTERS, True)
+    others[1] = shape_at(season.week, position - 4.0, True)
+    others[2] = shape_at(season.week, position + 4.0, True)
+    others[3] = 1.0
     if season.unsure > 0.0:
         others[3] = shape_at(season.usual, position, True)
     elif season.again != 0.0:
         others[3] = shape_at(season.week, position, True) * math.exp(season.again)
-    return others
 
 
 @compiled
@@ -121,7 +135,11 @@ def judge(
 ) -> None:
     """One measured interval of a throughput, after `expect`. shared: see judge.other_day."""
     slot = now % RING
-    exposure, mean, scatter = chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot]
+    exposure, mean, scatter = (
+        np.float64(chart.ring_e[slot]),
+        np.float64(chart.ring_m[slot]),
+        np.float64(chart.ring_a[slot]),
+    )
     if chart.total < BELIEVED or season.days < 7:
         # A profile that is still young has nothing to protect, and would never learn the nights that it misjudges.
         add_to_day(season, x, 1.0, position, quarters)
@@ -134,14 +152,14 @@ def judge(
         least = math.sqrt(season.stays) if knows_week else TOO_NEAR * SD_NO_WEEK
         least = max(least, TOO_NEAR * season.unsure)  # nor those by which holidays differ
         # What the fast part has taken of a fault, it gives back again; only what the slow part took is learned.
-        alike = ALIKE / season.fades if season.days >= demand.KNOWN else ALIKE
+        alike = ALIKE / season.fades if season.sure == 1 else ALIKE
         unlike = 0.0
         if season.days >= 2:
             alone = season.days < demand.KNOWN or season.unsure > 0.0 or season.again != 0.0
             is_other, unlike = other_day(chart, shared, alone)
             if is_other:  # of which only the outline is known: what lasts is no evidence
                 alike = ALIKE
-            unlike = max(unlike, _came_early(season, x, mean, exposure, position, scatter))
+            unlike = max(unlike, _came_early(season, x, mean, position, scatter))
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
         weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike, alike)
@@ -174,25 +192,24 @@ def _stand(
 
 
 @compiled
-def _came_early(
-    season: Record, x: float, mean: float, exposure: float, position: float, scatter: float
-) -> float:
+def _came_early(season: Record, x: float, mean: float, position: float, scatter: float) -> float:
     """Evidence (nats, at least 0) that a step of the profile came a little early or late, which needs no belief."""
     if x >= mean:
         return 0.0
-    soon = mean * _least_around(season.week, position) / exposure
-    if math.log(mean / soon) < STEP_SD * math.sqrt(season.quick + season.stays):
+    fall = _fall_around(season.week, position)
+    if fall < STEP_SD * math.sqrt(season.quick + season.stays):
         return 0.0  # a slope, and no step: demand strays by more than that
-    return max(0.0, float(evidence(x, mean, soon, scatter)))
+    return max(0.0, float(evidence(x, mean, mean * math.exp(-fall), scatter)))
 
 
 @compiled
-def _least_around(week: Floats, position: float) -> float:
-    """The lowest that the profile is within a quarter of an hour: when exactly a step comes is not known."""
-    least = shape_at(week, position, True)
+def _fall_around(week: Floats, position: float) -> float:
+    """By how much (in logs) the profile is lower within a quarter of an hour: when exactly a step comes is not
+    known."""
+    least = here = log_shape_at(week, position, True)
     for k in range(-2, 3):
-        least = min(least, shape_at(week, (position + 0.5 * k) % WEEK, True))
-    return least
+        least = min(least, log_shape_at(week, position + 0.5 * k, True))
+    return here - least
 
 
 @compiled

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,22 @@ from numpy.typing import NDArray
 from collector.bins import Bins
 from collector.deployments import Deployment
 from detectors import demand, error_ratio, flow, rollout, scatter, throughput
-from detectors.compiled import compiled
+from detectors.compiled import ahead, compiled
 from detectors.findings import Finding
 from detectors.holidays import lay_days
-from detectors.judge import EXPIRED, OTHER_DAY, cap_of, enough_of, learn_peaks, raise_alarm, settle, stretched
+from detectors.judge import (
+    EXPIRED,
+    LEAST_ENOUGH,
+    OTHER_DAY,
+    cap_of,
+    enough_of,
+    learn_peaks,
+    raise_alarm,
+    settle,
+    stretched,
+)
 from detectors.memory import (
+    CHART,
     DAYS_LIKE,
     QUICK,
     RING,
@@ -34,6 +45,7 @@ from detectors.memory import (
     Memory,
     Wholes,
     forget_scatter,
+    places,
     start_level,
 )
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
@@ -48,6 +60,13 @@ OTHER_DAY_SHARE, OTHER_DAY_LEAST = (
 )  # of the throughputs: a holiday is one for many of them, a loss is not
 FIRST_DAY = 0.04  # variance of the log level, by one day's profile
 MISSING = 3.0  # nats that a flow lacks something: to chance alone less than one in twenty
+# By row of Columns.fleet: what one interval may add at least. Tallies are not judged.
+CAPS = np.array([error_ratio.CAP, throughput.CAP, flow.CAP, rollout.CAP, rollout.CAP, 0.0, flow.CAP])
+# Of so many charts, most aren't in the processor's memory when it is their turn; so many turns ahead they are
+# fetched: the first bytes of a record, and one place in each ring.
+MANY, FAR = 200, 3
+LENGTH, HOT = CHART.itemsize, places(CHART, "aa")[0]
+RINGS = places(CHART, "ring_x", "ring_e", "ring_m", "ring_a", "ring_n")
 LASTS = 86400  # seconds after which what persists is the new usual
 
 
@@ -122,15 +141,13 @@ def watch(
 
 
 def laid_out(plan: Plan) -> Laid:
-    within = [plan.signals[c.family].within for c in plan.charts]
     pool = plan.kind.copy()
-    pool[(plan.kind == FLOW) & (np.array(within) > QUICK)] = SLOW_FLOW
-    alone = [not c.slice and not c.version for c in plan.charts]
+    pool[(plan.kind == FLOW) & (plan.within > QUICK)] = SLOW_FLOW
     return Laid(
         plan.kind, plan.family, plan.season, plan.lag, pool, plan.explained_by, plan.reach,
-        np.array(alone, dtype=np.bool_),
-        np.array([min(-(-w // plan.width) + 1, RING - 1) for w in within], dtype=np.int64),
-        np.array([w <= QUICK for w in within], dtype=np.bool_),
+        plan.alone,
+        np.minimum(-(-plan.within // plan.width) + 1, RING - 1),
+        plan.within <= QUICK,
         plan.budget.per / plan.width / plan.budget.false_alerts,
         LASTS // plan.width,
         -(-flow.PATIENCE // plan.width),
@@ -196,15 +213,13 @@ def run(
     release: int64[charts], see prior.releases. x, n: float64[intervals, charts], counted and out_of. number: of the
     first interval.
     """
+    busy = np.empty(len(laid.kind), dtype=np.int64)
     for t in range(x.shape[0]):
-        for c in range(len(laid.kind)):
-            columns.charts[c].phase, columns.charts[c].s_phase = 0, 0
         if watched[t]:
             shared = _other_days(columns, laid, x[t], positions[t], number + t)
-            for c in range(len(laid.kind)):
-                _judge(columns, laid, c, x[t, c], n[t, c], positions[t], number + t, shared)
+            begun, count = _judge(columns, laid, x[t], n[t], positions[t], number + t, shared, busy)
             _judge_rollouts(columns, laid, n[t], number + t)
-            if _decide(columns, laid, release, number + t):
+            if count > 0 and _decide(columns, laid, release, number + t, begun, busy[:count]):
                 return t + 1, True
         else:
             _skip(columns, laid, x[t], n[t], number + t)
@@ -214,7 +229,8 @@ def run(
 @compiled
 def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: int) -> NDArray[np.bool_]:
     """bool[DAYS_LIKE]: other days that so many throughputs speak for that it is the calendar, and not a loss."""
-    speak, all_of_them = np.zeros(DAYS_LIKE), 0.0
+    speak, all_of_them, others = np.zeros(DAYS_LIKE), 0.0, np.empty(DAYS_LIKE)
+    cap = cap_of(columns.fleet[THROUGHPUT], throughput.CAP)
     for c in range(len(laid.kind)):
         if laid.kind[c] != THROUGHPUT:
             continue
@@ -222,9 +238,8 @@ def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: i
         chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
         if np.isnan(x[c]):
             continue
-        cap = cap_of(columns.fleet[laid.pool[c]], throughput.CAP)
         season = columns.seasons[laid.season[c]]
-        throughput.expect(chart, season, now, x[c], position, laid.quarters, cap)
+        throughput.expect(chart, season, now, x[c], position, laid.quarters, cap, others)
         if season.days >= 2:
             all_of_them += 1.0
             for i in range(DAYS_LIKE):
@@ -237,54 +252,94 @@ def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: i
 def _judge(
     columns: Columns,
     laid: Laid,
-    c: int,
-    x: float,
-    n: float,
+    x: Floats,
+    n: Floats,
     position: float,
     now: int,
     shared: NDArray[np.bool_],
-) -> None:
-    """Everything about one chart in one interval, up to the decision to raise."""
-    chart, kind = columns.charts[c], laid.kind[c]
-    fleet = columns.fleet[laid.pool[c]]
+    busy: Wholes,
+) -> tuple[float, int]:
+    """Everything about all charts in one interval, up to the decision to raise.
+
+    Returns how many charts have begun (but for tallies), and how many numbers of charts it left in `busy`: those
+    that _decide can't pass over. One loop, since passing on a plan costs as much as judging a quiet chart.
+    """
     slot = now % RING
-    chart.ring_x[slot] = x
-    if kind != THROUGHPUT:  # which were told already what to expect
-        chart.ring_n[slot] = n
-        chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
-    shown = n if kind in (FLOW, ROLLOUT_FLOW, TALLY) else x
-    measured = not np.isnan(x) and (kind == THROUGHPUT or not np.isnan(n))
-    if chart.first < 0:
-        if not measured and np.isnan(shown):
-            return
-        chart.first = now
-    if laid.alone[c]:
-        heard = n if kind == ERROR else x
-        chart.s_phase = listen(chart, now, heard, chart.rate, laid.lasts)
-    if kind == FLOW:
-        flow_of = columns.flows[laid.lag[c]]
-        flow_of.quick = 1 if laid.quick[c] else 0
-        cap = cap_of(fleet, flow.CAP)
-        hour = 1.0
-        if laid.season[c] >= 0:
-            hour = flow.hour_factor(columns.seasons[laid.season[c]], position)
-        reach = laid.reach[laid.lag[c]]
-        teaches = flow.judge(chart, flow_of, fleet, now, x, n, hour, reach, cap, laid.lasts, laid.patience)
-        if teaches and laid.season[c] >= 0:
-            flow.add_to_day(columns.seasons[laid.season[c]], flow_of, x, position, laid.quarters)
-    elif kind == ROLLOUT:
-        chart.harm = x
-    elif kind == ROLLOUT_FLOW:
-        chart.harm = rollout.missing_for_certain(chart, now, x, n, laid.within[c])
-    elif not measured and chart.raised == 1 and now - chart.onset >= laid.lasts:
-        settle(chart, now, EXPIRED, 1.0)
-    elif measured and kind == ERROR:
-        cap = cap_of(fleet, error_ratio.CAP)
-        error_ratio.judge(chart, fleet, now, x, n, cap, laid.lasts)
-    elif measured and kind == THROUGHPUT:
-        season = columns.seasons[laid.season[c]]
-        cap = cap_of(fleet, throughput.CAP)
-        throughput.judge(chart, season, fleet, now, x, position, laid.quarters, cap, laid.lasts, shared)
+    caps = np.empty(len(columns.fleet))
+    for k in range(len(caps)):
+        caps[k] = cap_of(columns.fleet[k], CAPS[k])
+    begun, count, many = 1.0, 0, len(laid.kind) > MANY
+    for c in range(len(laid.kind)):
+        if many:
+            _fetch(columns.charts, min(c + FAR, len(laid.kind) - 1), slot)
+        chart, kind = columns.charts[c], laid.kind[c]
+        chart.phase, chart.s_phase = 0, 0
+        chart.ring_x[slot] = x[c]
+        if kind != THROUGHPUT:  # which were told already what to expect
+            chart.ring_n[slot] = n[c]
+            chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
+        measured = not np.isnan(x[c]) and (kind == THROUGHPUT or not np.isnan(n[c]))
+        if chart.first < 0:
+            shown = n[c] if kind in (FLOW, ROLLOUT_FLOW, TALLY) else x[c]
+            if not measured and np.isnan(shown):
+                continue
+            chart.first = now
+        if kind != TALLY:
+            begun += 1.0
+        if laid.alone[c]:
+            heard = n[c] if kind == ERROR else x[c]
+            chart.s_phase = listen(chart, now, heard, chart.rate, laid.lasts)
+        fleet, cap = columns.fleet[laid.pool[c]], caps[laid.pool[c]]
+        if kind == FLOW:
+            _judge_flow(columns, laid, c, x[c], n[c], position, now, cap)
+        elif kind == ROLLOUT:
+            chart.harm = x[c]
+        elif kind == ROLLOUT_FLOW:
+            chart.harm = rollout.missing_for_certain(chart, now, x[c], n[c], laid.within[c])
+        elif not measured and chart.raised == 1 and now - chart.onset >= laid.lasts:
+            settle(chart, now, EXPIRED, 1.0)
+        elif measured and kind == ERROR:
+            error_ratio.judge(chart, fleet, now, x[c], n[c], cap, laid.lasts)
+        elif measured and kind == THROUGHPUT:
+            season = columns.seasons[laid.season[c]]
+            throughput.judge(
+                chart, season, fleet, now, x[c], position, laid.quarters, cap, laid.lasts, shared
+            )
+        if (
+            kind in (ROLLOUT, ROLLOUT_FLOW)  # which are judged later
+            or chart.total >= LEAST_ENOUGH - EASED_JOINING
+            or chart.peak > 0.0
+            or chart.phase > 0
+            or chart.s_phase > 0
+        ):
+            busy[count] = c
+            count += 1
+    return begun, count
+
+
+@compiled
+def _fetch(charts: Any, c: int, slot: int) -> None:
+    """Ask for what a share of errors will touch of chart c, before it is its turn."""
+    start = charts.ctypes.data + c * LENGTH
+    for at in range(0, HOT, 64):
+        ahead(start + at)
+    for ring in RINGS:
+        ahead(start + ring + 4 * slot)
+
+
+@compiled
+def _judge_flow(
+    columns: Columns, laid: Laid, c: int, x: float, n: float, position: float, now: int, cap: float
+) -> None:
+    chart, flow_of = columns.charts[c], columns.flows[laid.lag[c]]
+    flow_of.quick = 1 if laid.quick[c] else 0
+    hour = 1.0
+    if laid.season[c] >= 0:
+        hour = flow.hour_factor(columns.seasons[laid.season[c]], position)
+    fleet, reach = columns.fleet[laid.pool[c]], laid.reach[laid.lag[c]]
+    teaches = flow.judge(chart, flow_of, fleet, now, x, n, hour, reach, cap, laid.lasts, laid.patience)
+    if teaches and laid.season[c] >= 0:
+        flow.add_to_day(columns.seasons[laid.season[c]], flow_of, x, position, laid.quarters)
 
 
 @compiled
@@ -304,31 +359,31 @@ def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
 
 
 @compiled
-def enough_for(columns: Columns, laid: Laid) -> Floats:
-    """float64[rows of Columns.fleet]: the evidence (nats) that is enough to tell, by the budget."""
-    begun = 1.0
-    for c in range(len(laid.kind)):
-        if columns.charts[c].first >= 0 and laid.kind[c] != TALLY:
-            begun += 1.0
-    enough = np.zeros(len(columns.fleet))
+def enough_for(fleet: Floats, begun: float, laid: Laid) -> Floats:
+    """float64[rows of Columns.fleet]: the evidence (nats) that is enough to tell, by the budget.
+
+    begun: one more than the charts that have begun, but for tallies.
+    """
+    enough = np.zeros(len(fleet))
     for k in range(len(enough)):
-        enough[k] = enough_of(columns.fleet[k], begun * laid.per_budget)
+        enough[k] = enough_of(fleet[k], begun * laid.per_budget)
     return enough
 
 
 @compiled
-def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
+def _decide(columns: Columns, laid: Laid, release: Wholes, now: int, begun: float, busy: Wholes) -> bool:
     """Raise what has enough evidence; say whether this interval has news at all.
 
     Enough is the log of the mean time between false alarms of one chart that the budget allows: a mixture of
     CUSUMs crosses it less often than that. release: whoever is raised makes its release the more suspicious, in
-    the same interval.
+    the same interval. busy: int64[n], the charts that may have news; of all others the evidence is too weak for
+    any threshold.
     """
-    enough = enough_for(columns, laid)
+    enough = enough_for(columns.fleet, begun, laid)
     again = True
     while again:
         again = False
-        for c in range(len(laid.kind)):
+        for c in busy:
             chart = columns.charts[c]
             if (
                 chart.raised == 1
@@ -343,7 +398,7 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int) -> bool:
                 raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
                 again = again or chart.raised == 1
     news = False
-    for c in range(len(laid.kind)):
+    for c in busy:
         chart = columns.charts[c]
         learn_peaks(chart, columns.fleet[laid.pool[c]])
         news = news or chart.phase > 0 or chart.s_phase > 0
@@ -367,12 +422,13 @@ def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
     """
     for c in range(len(columns.charts)):
         chart, slot = columns.charts[c], now % RING
+        chart.phase, chart.s_phase = 0, 0
         chart.ring_x[slot], chart.ring_n[slot] = np.nan, np.nan
         chart.ring_e[slot], chart.ring_m[slot] = np.nan, np.nan
         if laid.kind[c] == ERROR and not np.isnan(x[c]) and not np.isnan(n[c]):
             chart.ring_x[slot], chart.ring_n[slot], chart.ring_e[slot] = min(x[c], n[c]), n[c], n[c]
             if chart.raised == 1:
-                error_ratio.count_unwatched(chart, chart.ring_x[slot], n[c])
+                error_ratio.count_unwatched(chart, min(x[c], n[c]), n[c])
     for f in range(len(columns.flows)):
         flow.take_in(columns.flows[f], now, np.nan, 0.0)
         flow.owe(columns.flows[f], now, 0.0, 0.0, 0.0)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from alerts.incidents import Event
@@ -37,6 +38,7 @@ SNAPSHOT_EVERY = 900  # seconds of intervals; a start replays at most these
 AT_ONCE = 1440  # intervals that are closed at once after a long pause
 
 Advance = Callable[[State, Bins, Sequence[Deployment], Plan], tuple[State, list[Event]]]
+STEP: Advance = partial(engine.advance, spend=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Judgement:
     plan: Callable[[SeriesTable], Plan]
     news: Callable[[Event], News]
     sight: Callable[[int, bool], tuple[Message, ...]]
-    advance: Advance = engine.advance
+    advance: Advance = STEP
 
 
 class Live:
@@ -79,6 +81,7 @@ class Live:
         self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
         self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
         self._state, self._judged = kept.remembered(store)
+        self._spent = False
         self._alive_at(now)
         # From the first moment on: since when we listen decides what a first total means.
         store.commit(Closing(collector=(kept.packed(self._counters, self._binner), self._noted)), self._known)
@@ -148,13 +151,14 @@ class Live:
         """Close and judge every interval whose end plus grace has passed; returns how many events were new.
 
         Safe to call twice, late, or not for an hour. When the store cannot be used that is said once, and a
-        later call goes on from here. What `advance` raises comes out: the state is as before, the intervals
-        are kept, and the next call judges them again.
+        later call goes on from here. What `advance` raises comes out: the intervals are kept, and the next call
+        judges them again, from the newest snapshot on, as a start does.
         """
         with self._step:
             fresh = 0
             try:
                 self._keep()
+                self._go_back()
                 while (bins := self._close(now)) is not None or self._behind:
                     fresh += self._catch_up() if bins is None or self._behind else self._judge(bins)
                 self._see_again(now)
@@ -204,19 +208,26 @@ class Live:
             fresh += self._keep()
         return fresh
 
+    def _go_back(self) -> None:
+        """After a step that raised: its state may be half of one interval and half of the next."""
+        if self._spent:
+            self._state, self._judged = kept.remembered(self._store)
+            self._plan, self._spent = None, False
+
     def _advance(self, bins: Bins, closing: Closing) -> Closing:
-        """The one step; `closing` with what came of it. If anything raises, nothing has changed."""
+        """The one step; `closing` with what came of it. If anything raises, the state is spent."""
         after = None if self._judged is None else self._judged + self._binner.grace
         told = self._store.deployments(after, int(bins.closed[-1]))
         plan = (
             self._plan if self._plan is not None and len(self._plan.row_service) == len(self._known) else None
         )
         plan = plan or self._judgement.plan(self._known)
+        self._spent = True
         state, events = self._judgement.advance(self._state, bins, told, plan)
         news = tuple(self._judgement.news(event) for event in events)
         due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
         cache = (bins.end, snapshot.dump(state)) if due else None
-        self._plan, self._state, self._judged = plan, state, bins.end
+        self._plan, self._state, self._judged, self._spent = plan, state, bins.end, False
         self._progress.look(state.memory, plan, self._known, bins.end)
         return replace(closing, news=news, snapshot=cache)
 
@@ -286,7 +297,7 @@ class Live:
             return
         try:
             self._keep()
-            if self._judged is not None and not self._behind:
+            if self._judged is not None and not self._behind and not self._spent:
                 self._store.commit(Closing(snapshot=(self._judged, snapshot.dump(self._state))), self._known)
         except StoreTrouble as trouble:
             self._in_trouble(trouble)

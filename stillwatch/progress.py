@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collector.bins import SeriesTable
 from detectors.learning import WORDS, Learning, learning
@@ -30,11 +31,13 @@ class Progress:
         self._known: dict[str, int] = {}
         self._latest: tuple[Memory, Plan, SeriesTable, int] | None = None
         self._said: tuple[int, dict[str, str]] = (0, {})
+        self._last: tuple[Plan, NDArray[np.int64]] | None = None
 
     def waiting(self) -> dict[str, str]:
         """By young signal ("service/name"), MOST_NAMED at most: what it sees already and what it waits for.
 
-        Asked of the model once an interval, and only if somebody wants to know.
+        Asked of the model once an interval, and only if somebody wants to know. A tick may go on meanwhile, in the
+        same memory: what is said may be that of the next interval.
         """
         if self._latest is None:
             return {}
@@ -49,6 +52,9 @@ class Progress:
         """Notice how far each signal is now. end: of the last interval judged, epoch seconds."""
         self._latest = memory, plan, table, end
         now = learning(memory.columns, plan)
+        if self._last is not None and self._last[0] is plan and np.array_equal(self._last[1], now):
+            return  # of a million signals, their names take longer than judging them
+        self._last = plan, now
         names = [f"{signal.service}/{signal.name}" for signal in plan.signals]
         known = dict(zip(names, now.tolist(), strict=True))
         if known == self._known:

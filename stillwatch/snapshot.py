@@ -19,7 +19,7 @@ from detectors.findings import Finding, Trace
 from detectors.signals import Signal, Term
 from stillwatch.engine import State
 
-MARK = b"stillwatch state 1\n"
+MARK = b"stillwatch state 2\n"
 
 
 def dump(state: State) -> bytes:
@@ -27,11 +27,13 @@ def dump(state: State) -> bytes:
     told = json.dumps(
         {"incidents": _plain(state.incidents), "deployments": _plain(state.deployments)}
     ).encode()
-    return MARK + len(told).to_bytes(8, "big") + told + memory.dump(state.memory)
+    told += b" " * (-len(MARK + told) % 8)  # what the memory holds stays where its numbers are read at once
+    return b"".join([MARK, len(told).to_bytes(8, "big"), told, *memory.dump(state.memory)])
 
 
-def load(raw: bytes) -> State:
-    """What `dump` wrote. Raises ValueError or KeyError where the bytes are no such thing."""
+def load(raw: bytes | bytearray) -> State:
+    """What `dump` wrote; the memory looks into `raw`. Raises KeyError, TypeError or ValueError where the bytes are
+    no such thing."""
     if not raw.startswith(MARK):
         raise ValueError("not a snapshot of this version of Stillwatch")
     start = len(MARK) + 8
@@ -39,7 +41,7 @@ def load(raw: bytes) -> State:
     told = json.loads(raw[start : start + size])
     incidents = tuple(_incident(i) for i in told["incidents"])
     deployments = tuple(Deployment(**d) for d in told["deployments"])
-    return State(memory.load(raw[start + size :]), incidents, deployments)
+    return State(memory.load(memoryview(raw)[start + size :]), incidents, deployments)
 
 
 def _plain(value: Any) -> Any:

@@ -28,6 +28,7 @@ from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_coun
 from stillwatch.tables import StoreTrouble, clear, open_file
 
 SNAPSHOTS = 3  # the newest so many are kept
+PART = 1 << 28  # bytes of a snapshot in one value: SQLite takes no more than a gigabyte
 BLOCK = 1440  # stored intervals that are read at once
 
 
@@ -186,13 +187,18 @@ class Store:
         c.execute(delete(tables.journal).where(tables.journal.c.number <= upto))
 
     def _keep_snapshot(self, c: Connection, upto: int, state: bytes) -> None:
-        row = {"upto": upto, "crc": zlib.crc32(state), "state": state}
+        whole, of, rest = memoryview(state), tables.snapshots.c, tables.snapshot_parts.c
+        row = {"upto": upto, "crc": zlib.crc32(state), "state": whole[:PART]}
         c.execute(
             upsert(tables.snapshots).values(row).on_conflict_do_update(index_elements=["upto"], set_=row)
         )
-        of = tables.snapshots.c
+        c.execute(delete(tables.snapshot_parts).where(rest.upto == upto))
+        for number, at in enumerate(range(PART, len(whole), PART)):
+            part = {"upto": upto, "number": number, "state": whole[at : at + PART]}
+            c.execute(insert(tables.snapshot_parts).values(part))
         newest = select(of.upto).order_by(of.upto.desc()).limit(SNAPSHOTS)
         c.execute(delete(tables.snapshots).where(of.upto.not_in(newest)))
+        c.execute(delete(tables.snapshot_parts).where(rest.upto.not_in(newest)))
 
     def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
         """Put messages into the outbox that no interval caused; those known already are ignored."""
@@ -297,12 +303,28 @@ class Store:
 
     # How to go on: snapshots, the collector's state, the journal.
 
-    def snapshots(self) -> Iterator[tuple[int, bytes]]:
+    def snapshots(self) -> Iterator[tuple[int, bytearray]]:
         """(end of the last interval that is in it, the engine's state), newest first; broken ones left out."""
-        of = tables.snapshots.c
+        of, rest = tables.snapshots.c, tables.snapshot_parts.c
         with self.reading() as c:
-            found = c.execute(select(of.upto, of.crc, of.state).order_by(of.upto.desc())).all()
-        return ((upto, state) for upto, crc, state in found if zlib.crc32(state) == crc)
+            found = c.execute(select(of.upto, of.crc).order_by(of.upto.desc())).all()
+        for upto, crc in found:  # one at a time: of many signals they are large
+            with self.reading() as c:
+                first, more = of.upto == upto, rest.upto == upto
+                state = bytearray(c.execute(select(func.length(of.state)).where(first)).scalar_one())
+                long = c.execute(select(func.sum(func.length(rest.state))).where(more)).scalar_one()
+                state += bytes(long or 0)
+                at = 0
+                asked = (
+                    select(of.state).where(first),
+                    select(rest.state).where(more).order_by(rest.number),
+                )
+                for question in asked:
+                    for part in c.execute(question).scalars():
+                        state[at : at + len(part)] = part
+                        at += len(part)
+            if zlib.crc32(state) == crc:
+                yield upto, state
 
     def collector(self) -> bytes | None:
         """The collector's state as of the last commit."""

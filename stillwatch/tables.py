@@ -75,6 +75,14 @@ snapshots = Table(
     Column("crc", Integer, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
+# The database holds no value above a gigabyte: what a large snapshot has beyond its first part, in order.
+snapshot_parts = Table(
+    "snapshot_parts",
+    meta,
+    Column("upto", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", LargeBinary, nullable=False),
+)
 # What was acknowledged to a sender and is in no stored interval or collector state yet.
 journal = Table(
     "journal",

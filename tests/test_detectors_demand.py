@@ -151,9 +151,9 @@ def test_a_memory_that_was_saved_while_demand_was_lost_goes_on_the_same() -> Non
     expected = list(watch(whole, bins, plan))
     first = memory.fit(memory.nothing(), plan)
     told = list(watch(first, bins.cut(0, cut), plan))
-    again = memory.load(memory.dump(first))
+    again = memory.load(memoryview(bytearray(b"".join(memory.dump(first)))))
     later = list(watch(again, bins.cut(cut, len(bins)), plan))
     assert [(i, len(f)) for i, f in expected] == [(i, len(f)) for i, f in told] + [
         (i + cut, len(f)) for i, f in later
     ]
-    assert memory.dump(again) == memory.dump(whole)
+    assert b"".join(memory.dump(again)) == b"".join(memory.dump(whole))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -15,6 +15,7 @@ from collector.bins import SeriesKey, SeriesTable
 from detectors import plan
 from detectors.expect import evidence
 from detectors.findings import Finding
+from detectors.judge import _with_fault, says_nothing
 from detectors.signals import Budget, Signal, Term
 from stillwatch.engine import State, advance
 
@@ -201,12 +202,29 @@ def test_three_quiet_worlds_open_next_to_nothing() -> None:
 @given(
     mean=st.floats(0.01, 1e5),
     size=st.one_of(st.floats(0.005, 0.99), st.floats(1.01, 300.0)),
+    farther=st.floats(1.0, 10.0),
     part=st.floats(0.0, 1.0),
-    scatter=st.floats(0.0, 1.0),
+    scatter=st.one_of(st.just(0.0), st.floats(1e-9, 1.0)),
+    trials=st.one_of(st.none(), st.floats(1.0, 1e6)),
 )
-def test_on_the_harmless_side_of_the_mean_there_is_never_evidence(
-    mean: float, size: float, part: float, scatter: float
+@settings(max_examples=2000)
+def test_the_screen_leaves_out_no_evidence(
+    mean: float, size: float, farther: float, part: float, scatter: float, trials: float | None
 ) -> None:
-    """What the screen in `weigh` leaves out."""
-    x = mean * part if size > 1.0 else mean * (1.0 + 5.0 * part)
-    assert evidence(x, mean, mean * size, scatter) <= 1e-9 * (1.0 + mean)
+    """What says nothing of one size of fault is no evidence for it, nor for any larger one."""
+    if trials is not None:
+        mean, scatter = min(mean, 0.9 * trials), scatter - 1.0 / trials
+    out_of = np.nan if trials is None else trials
+    other, larger = (_with_fault(mean, s, out_of) for s in (size, size**farther))
+    x = 2.0 * part * max(mean, other)
+    if trials is not None:
+        x = min(x, trials)
+    if says_nothing(x, mean, other, scatter):
+        for of in (other, larger):
+            assert evidence(x, mean, of, scatter) <= 1e-7 * (1.0 + mean + x)
+
+
+@given(mean=st.floats(0.01, 1e4), size=st.floats(1.3, 300.0))
+def test_the_screen_passes_over_what_is_usual(mean: float, size: float) -> None:
+    """Else it would be of no use."""
+    assert says_nothing(mean * (1.0 + 0.3 * (size - 1.0) / size), mean, mean * size, 0.0)

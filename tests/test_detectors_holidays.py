@@ -75,9 +75,10 @@ def test_a_holiday_of_the_calendar_is_no_loss_nor_is_what_comes_after(
     assert told.count(HOLIDAY + 1) + told.count(HOLIDAY + 7) <= signals // 20
 
 
-def test_without_a_calendar_a_lone_throughput_takes_it_for_a_loss() -> None:
+def test_without_a_calendar_a_day_unlike_all_others_is_a_loss_and_a_sunday_out_of_turn_is_none() -> None:
+    assert HOLIDAY in days_of(watched(made(31, 18, [HOLIDAY], "lower", weekend=0.9))[2])
     known, _, found = watched(made(31, 19, [HOLIDAY], "sunday"))
-    assert HOLIDAY in days_of(found)
+    assert HOLIDAY not in days_of(found)
     odd = {int(day): float(off[0]) for day in range(YEAR) if (off := known.columns.seasons.ago[:, day])[0]}
     assert odd == {(FIRST + HOLIDAY) % YEAR: pytest.approx(np.log(WEEKEND), abs=0.1)}  # and remembers it
 

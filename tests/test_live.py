@@ -39,12 +39,16 @@ class Judge:
         self.seen: list[Bins] = []
         self.deployments: list[Deployment] = []
         self.broken: Exception | None = None
+        self.spoils = False  # when broken, having changed half of the state
 
     def advance(
         self, state: State, bins: Bins, told: Sequence[Deployment], plan: Plan
     ) -> tuple[State, list[Event]]:
         if self.broken is not None:
+            if self.spoils:
+                state.memory.columns.fleet[:] = np.nan
             raise self.broken
+        assert not np.isnan(state.memory.columns.fleet).any()
         self.seen.append(bins)
         self.deployments += told
         events = [
@@ -271,6 +275,21 @@ def test_a_step_that_raises_leaves_us_blind_but_keeps_everything_and_is_taken_ag
     assert world.live.tick(T0 + 197) == 1
     assert world.live.health(T0 + 197)["ok"] is True
     assert world.told() == [f"blind:{T0 + 60}", f"i{T0 + 135}", f"blind:{T0 + 60}:over"]
+
+
+def test_a_step_that_raises_half_way_is_taken_again_from_the_newest_snapshot(world: World) -> None:
+    world.wind(0, 136)  # the first interval made a snapshot, the second one did not
+    world.count(T0 + 137, 13)
+    world.wind(138, 194)
+    world.judge.broken, world.judge.spoils = ZeroDivisionError("a mistake of ours"), True
+    for second in (195, 196):
+        with pytest.raises(ZeroDivisionError):
+            world.live.tick(T0 + second)
+    world.judge.broken = None
+    world.judge.seen.clear()
+    assert world.live.tick(T0 + 197) == 1
+    assert list(world.judge.values) == [60, 120]
+    assert world.told() == [f"blind:{T0 + 120}", f"i{T0 + 195}", f"blind:{T0 + 120}:over"]
 
 
 def test_a_blind_start_can_see_later(world: World) -> None:

@@ -146,6 +146,20 @@ def test_the_step_changes_nothing_that_it_was_given(whole: tuple[Bins, Plan, lis
     np.testing.assert_array_equal(values, bins.values)
 
 
+def test_a_state_that_is_given_up_comes_to_the_same(whole: tuple[Bins, Plan, list[str]]) -> None:
+    bins, plan, lines = whole
+    state, events = advance(State.empty(), bins.cut(0, FAULT - 20), DEPLOYMENTS, plan)
+    kept, spent = load(dump(state)), state
+    for first, last in ((FAULT - 20, FAULT + 5), (FAULT + 5, len(bins))):
+        charts = spent.memory.columns.charts
+        spent, news = advance(spent, bins.cut(first, last), DEPLOYMENTS, plan, spend=True)
+        assert spent.memory.columns.charts is charts  # it was not copied
+        kept, _ = advance(kept, bins.cut(first, last), DEPLOYMENTS, plan)
+        events += news
+        assert dump(kept) == dump(spent)
+    assert told(events) == lines
+
+
 def test_what_is_lost_is_counted_and_its_interval_holds_the_truth(
     whole: tuple[Bins, Plan, list[str]],
 ) -> None:

@@ -200,6 +200,25 @@ def test_only_the_newest_snapshots_are_kept_and_a_broken_one_is_passed_over(stor
     assert next(store.snapshots()) == (240, b"state 4")
 
 
+def test_a_snapshot_that_one_value_cannot_hold_is_kept_in_parts(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stillwatch.store.PART", 1000)
+    long, longer = os.urandom(3500), os.urandom(9001)
+    store.commit(Closing(snapshot=(60, longer)), TABLE)
+    store.commit(Closing(snapshot=(120, longer)), TABLE)
+    store.commit(Closing(snapshot=(120, long)), TABLE)
+    assert list(store.snapshots()) == [(120, long), (60, longer)]
+    with sqlite3.connect(path) as raw:
+        raw.execute("DELETE FROM snapshot_parts WHERE upto = 120 AND number = 1")
+    raw.close()
+    assert list(store.snapshots()) == [(60, longer)]
+    for i in range(3, 6):
+        store.commit(Closing(snapshot=(i * 60, b"short")), TABLE)
+    with store.reading() as c:
+        assert c.exec_driver_sql("SELECT count(*) FROM snapshot_parts").scalar_one() == 0
+
+
 def test_a_deployment_told_twice_is_kept_as_it_was_told_first(store: Store) -> None:
     one = Deployment("r1", 100, "a", "2", author="Ü", reported=105)
     assert store.add_deployments([one, one]) == [one]
