@@ -339,17 +339,19 @@ def compare_days(
 
 
 @compiled
-def other_day(chart: Record, shared: NDArray[np.bool_], alone: bool) -> tuple[bool, float]:
+def other_day(chart: Record, shared: NDArray[np.bool_], alone: bool, new: bool) -> tuple[bool, float]:
     """Is it believed that today is like another day; and the evidence (nats) of this interval for the best of them.
 
     shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
     alone: of a profile that has seen no day twice, on a holiday, and a year after an odd day, its word is enough;
     and of any, where all of the day since midnight together speaks for a Sunday: holidays begin at midnight, faults
-    at any time.
+    at any time. new: of a profile that has not seen all days of the week.
     """
     is_one, most = False, 0.0
     for i in range(DAYS_LIKE):
-        word = (alone and chart.like[i] >= OTHER_DAY) or (i == 0 and chart.calm_day >= OTHER_DAY)
+        # That it is an hour off is believed of many alone, clocks are changed for all, but for days never seen.
+        word = alone and (new or i not in (1, 2)) and chart.like[i] >= OTHER_DAY
+        word = word or (i == 0 and chart.calm_day >= OTHER_DAY)
         if shared[i] or word:
             is_one, most = True, max(most, chart.unlike[i])
     return is_one, most

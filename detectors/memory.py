@@ -117,6 +117,7 @@ SEASON = np.dtype(
         ("taught", F, 7),  # days that taught each weekday
         ("day_x", F32, QUARTERS),  # counts of the running day
         ("day_n", F32, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
+        ("open", F),  # quarters of an hour that are usually measured in a day, 0 = nobody knows
         ("trend", F),  # log level of recent days
         ("days", I),  # how many days were learned
         ("sure", I),  # 1: that is enough to know what the level returns to today

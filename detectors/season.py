@@ -71,10 +71,15 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     least = LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
     least[flows] = LEAST_EXPECTED
     enough = measured >= least
-    # A day with a large gap has no shape of its own; a flow may rest for hours.
-    whole = enough.sum(axis=1) >= np.where(flows, 0.5, 0.8) * QUARTERS
+    # A day with a large gap has no shape of its own; a flow may rest for hours, and a desk is closed by night.
+    quarters, usually = enough.sum(axis=1), np.where(seasons.open > 0.0, seasons.open, QUARTERS)
+    whole = quarters >= np.where(flows, 0.5 * QUARTERS, 0.8 * usually)
+    seasons.open[:] = np.where(quarters > 0, 0.5 * (usually + quarters), usually)
     with np.errstate(invalid="ignore", divide="ignore"):
-        log_mean = np.log((seasons.day_x + 0.5) / measured)
+        # Half an event more in each quarter, the less the more such days were seen: what never comes is not to be
+        # expected.
+        known = np.where(flows, 0.0, seasons.taught[:, (day + 3) % 7])
+        log_mean = np.log((seasons.day_x + 0.5 / (1.0 + known[:, None])) / measured)
     log_mean[~enough] = np.nan
     _remember(seasons, day)
     for s in np.flatnonzero(whole & (seasons.unsure > 0.0)):
@@ -190,7 +195,7 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
         known = tuple(taught.tolist())
         cells = seasons.cells[rows].astype(np.float64)
         smooth = cells @ _smoother() if min(known) >= SETTLED else _fitted(known, cells)
-        seasons.usual[rows] = smooth + has_steps[rows, None] * _steps(cells, smooth)
+        seasons.usual[rows] = smooth + has_steps[rows, None] * _of_like_days(_steps(cells, smooth), known)
 
 
 @lru_cache(maxsize=1)
@@ -218,6 +223,17 @@ def _fitted(taught: tuple[float, ...], cells: Floats) -> Floats:
     design, weights = _design(), np.repeat(taught, QUARTERS)
     fitted = Ridge(alpha=0.02, fit_intercept=True).fit(design, cells.T, sample_weight=weights)
     return np.asarray(fitted.predict(design)).T.reshape(len(cells), WEEK)
+
+
+def _of_like_days(steps: Floats, taught: tuple[float, ...]) -> Floats:
+    """float64[n, WEEK]: days never seen have the steps of another working day, or of the weekend's other day."""
+    days = steps.reshape(len(steps), 7, QUARTERS).copy()
+    for half in (range(5), range(5, 7)):
+        seen = [day for day in half if taught[day] > 0.0]
+        for day in half:
+            if taught[day] <= 0.0:
+                days[:, day] = days[:, seen[-1]] if seen else 0.0
+    return days.reshape(len(steps), WEEK)
 
 
 def _steps(cells: Floats, smooth: Floats) -> Floats:

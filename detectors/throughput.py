@@ -39,8 +39,10 @@ CAP = 6.0
 # Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
 # from that. TOO_NEAR times this (in logs) leaves the last of SIZES alone.
 SD_NO_WEEK, TOO_NEAR = 1.6, 2.0
+SD_LIKE = 0.25  # of a weekday after another weekday, or a Sunday after a Saturday
 BURST_SD = 2.4  # above the expected by more than that is a burst
-BURST_LASTS = 360  # intervals after which a burst is the new usual
+BURST_LASTS = 24.0  # quarters of an hour after which a burst is the new usual
+SUNKEN, AGAIN = 0.5, 3  # part of the usual, from which it takes so many intervals to come back to it
 OTHER_DAYS = 2.0 ** (-1 / 60)  # what an interval leaves of the levels under other days
 STEP_SD = 3.0  # what the profile falls by in a quarter of an hour, to be a step
 LASTING = 10.0  # intervals in which it must show whether it is as before
@@ -110,7 +112,10 @@ def expect(
 def _other_days(season: Record, position: float, others: Floats) -> None:
     """What the profile says of the other days (see memory.DAYS_LIKE), into others[DAYS_LIKE]."""
     day = math.floor((position + 0.5) / QUARTERS)
-    others[0] = shape_at(season.week, position + (6.0 - day) * QUARTERS, True)
+    # Of Sundays that were never seen nothing is known.
+    others[0] = shape_at(
+        season.week, position + (6.0 - day if season.taught[6] > 0.0 else 0.0) * QUARTERS, True
+    )
     others[1] = shape_at(season.week, position - 4.0, True)
     others[2] = shape_at(season.week, position + 4.0, True)
     others[3] = 1.0
@@ -149,30 +154,55 @@ def judge(
     if chart.seen >= WARM_UP:
         knows_week = season.days >= 7
         # Sizes nearer to 1 than demand strays for hours can't be told from that.
-        least = math.sqrt(season.stays) if knows_week else TOO_NEAR * SD_NO_WEEK
+        if knows_week:
+            least = math.sqrt(season.stays)
+        else:
+            least = TOO_NEAR * (SD_LIKE if _knows_like(season, position) else SD_NO_WEEK)
         least = max(least, TOO_NEAR * season.unsure)  # nor those by which holidays differ
         # What the fast part has taken of a fault, it gives back again; only what the slow part took is learned.
         alike = ALIKE / season.fades if season.sure == 1 else ALIKE
         unlike = 0.0
         if season.days >= 2:
             alone = season.days < demand.KNOWN or season.unsure > 0.0 or season.again != 0.0
-            is_other, unlike = other_day(chart, shared, alone)
+            is_other, unlike = other_day(chart, shared, alone, not knows_week)
             if is_other:  # of which only the outline is known: what lasts is no evidence
                 alike = ALIKE
+        if season.days >= 1:
             unlike = max(unlike, _came_early(season, x, mean, position, scatter))
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
         weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike, alike)
     chart.seen += 1
-    burst = chart.seen > 30 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
+    burst = chart.seen > 30 and _is_above(x, mean, scatter)
     chart.hot = chart.hot + 1 if burst else 0
-    if burst and chart.hot < BURST_LASTS:
-        return
+    if burst:
+        usual = exposure * math.exp(season.trend) if season.days >= 1 else 0.0
+        is_back = mean < SUNKEN * usual and not _is_above(x, usual, scatter)
+        if chart.hot < (AGAIN if is_back else BURST_LASTS / quarters):
+            return
+        if is_back:
+            demand.place(season, math.log(x / exposure), season.quick + season.stays)
+            return
     demand.learn(chart, season, x, exposure, SIZES)
     if season.unsure > 0.0:
         demand.keep_down(season)
     elif chart.total < BELIEVED and chart.seen > 5:
         scatters.learn(chart, season, now, x, exposure)
+
+
+@compiled
+def _knows_like(season: Record, position: float) -> bool:
+    """Was a whole day of the same half of the week, working days or weekend, seen already?"""
+    weekend = position + 0.5 >= 5.0 * QUARTERS
+    seen = 0.0
+    for day in range(5, 7) if weekend else range(5):
+        seen += season.taught[day]
+    return seen > 0.0
+
+
+@compiled
+def _is_above(x: float, mean: float, scatter: float) -> bool:
+    return x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
 
 
 @compiled

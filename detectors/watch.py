@@ -175,8 +175,9 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
     for c in np.flatnonzero(plan.season >= 0):
         chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         new = season.days > days[plan.season[c]]
-        if new and season.days == 1 and not chart.raised:
+        if new and season.days == 1:  # also if raised: what was held knew nothing of nights
             start_level(chart, math.exp(season.trend))
+            chart.ra, chart.rb = chart.ja[0], chart.jb[0]
             demand.place(season, season.trend, FIRST_DAY)
         else:
             jump = math.exp(float(moved[plan.season[c], whole]))
