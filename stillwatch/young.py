@@ -15,7 +15,7 @@ from detectors.plan import Plan
 
 WITHIN = (900, 3600)  # seconds
 LATER = {
-    Learning.DAY: "; smaller losses once it has seen a week",
+    Learning.DAY: "; smaller losses once it has seen a whole day",
     Learning.WEEK: "; smaller losses once it has seen a week",
 }
 

@@ -73,6 +73,7 @@ def share(words: str) -> float:
         (flow, 60, 0.2, 8),
         (throughput, 60, 1.0, 3),
         (throughput, DAY + 600, 1.0, 3),
+        (throughput, DAY + 600, 0.5, 3),
     ],
 )
 def test_it_is_of_use_soon(build: Build, start: int, size: float, minutes: int) -> None:
@@ -93,7 +94,8 @@ def test_with_its_age_a_signal_says_more() -> None:
     assert share(said(ratio, 600)) < share(said(ratio, 60)) < share(said(ratio, 20))
     assert said(ratio, DAY) == ""
     assert "sees no loss yet: still learning how long it takes to come out, " in said(flow, 8)
-    assert said(throughput, 3).endswith("smaller losses once it has seen a week")
+    assert said(throughput, 3).endswith("smaller losses once it has seen a whole day")
+    assert said(throughput, 3 * DAY).endswith("smaller losses once it has seen a week")
     assert said(throughput, DAY + 60).startswith("25 h of data; sees a ")
     assert said(throughput, 3 * DAY).startswith("3 days of data; sees a ")
     assert said(throughput, 7 * DAY) == ""
