@@ -4,7 +4,7 @@ In: counts and exposures of one throughput. Out: the level that is expected now,
 size of fault, and how far it may be off. Never: learning before judging.
 
 log level = fast + slow. fast: first-order autoregression with variance `quick` that fades in `fades` intervals;
-slow: the same around the level of the last days (scatter.py), with variance `stays`, and it fades in `drifts`. Both
+slow: the same around the level of the last days (scatter.py), with variance `stays`, and it fades in SLOW_TAU. Both
 are followed by a Kalman filter on x / mean - 1, whose observation varies by 1/mean + c. Every size of fault has its
 own account of both, taken from "no fault" whenever its evidence returns to 0. The variances and `fades` come from
 scatter.py. What returns is what makes a small loss that lasts stand out, within hours. While a profile is young or
@@ -19,10 +19,10 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.expect import evidence
-from detectors.judge import OTHER_DAY, RECOVERED
+from detectors.judge import RECOVERED
 from detectors.memory import LEVELS, RING, SIZES, Floats, Record
 
-MOST_DRIFT = 96.0  # quarters of an hour
+SLOW_TAU, MOST_SLOW = 96.0, 1440.0  # quarters of an hour; intervals
 MOST_DOWN, MOST_UP = (
     3.0,
     1.5,
@@ -41,9 +41,10 @@ def place(season: Record, level: float, variance: float) -> None:
 
 
 @compiled
-def _drifts(season: Record, quarters: float) -> float:
-    """In how many intervals the slow part strays by its standard deviation: a day at most."""
-    return min(float(season.drifts), MOST_DRIFT / quarters)
+def _slow_tau(quarters: float) -> float:
+    """In how many intervals the slow part strays by its standard deviation: a day. Of short intervals no more than
+    the level that it returns to is taken over."""
+    return min(SLOW_TAU / quarters, MOST_SLOW)
 
 
 @compiled
@@ -53,11 +54,11 @@ def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
     season.at = now
     keep = math.exp(-steps / season.fades)
     stay, base = 1.0, 0.0
-    if season.sure == 1 and chart.alpha[1] > 0.0 and chart.like.max() < OTHER_DAY:
-        stay, base = math.exp(-steps / _drifts(season, quarters)), math.log(chart.alpha[1] / chart.beta[1])
+    if season.sure == 1 and season.other == 0 and chart.alpha[1] > 0.0:
+        stay, base = math.exp(-steps / _slow_tau(quarters)), math.log(chart.alpha[1] / chart.beta[1])
         season.ps = stay * stay * season.ps + season.stays * (1.0 - stay * stay)
     else:
-        walk = 4.0 * season.stays / _drifts(season, quarters)
+        walk = 4.0 * season.stays / _slow_tau(quarters)
         if season.days < 7:
             walk = max(walk, (UNKNOWN_DAY if season.days < 1 else UNKNOWN_WEEK) * 15.0 * quarters)
         season.ps = min(season.ps + walk * steps, 4.0)
@@ -108,7 +109,7 @@ def strays(season: Record, lasts: float, quarters: float) -> float:
     tau = season.fades
     decay = tau / lasts * (1.0 - math.exp(-lasts / tau))
     free = season.quick * max(2.0 * tau / lasts * (1.0 - decay) - decay * decay, 0.0)
-    walk = season.stays * min(2.0 * lasts / 3.0 / _drifts(season, quarters), 1.0)
+    walk = season.stays * min(2.0 * lasts / 3.0 / _slow_tau(quarters), 1.0)
     return float(max(season.pf, 0.0) * decay * decay + free + max(season.ps, 0.0) + walk)
 
 

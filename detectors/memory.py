@@ -120,12 +120,13 @@ SEASON = np.dtype(
         ("open", F),  # quarters of an hour that are usually measured in a day, 0 = nobody knows
         ("trend", F),  # log level of recent days
         ("days", I),  # how many days were learned
-        ("sure", I),  # 1: that is enough to know what the level returns to today
+        ("sure", I),  # 1: that is enough to know what the level returns to today,
+        ("other", I),  # unless it is (1) believed that today is like another day
         # of a throughput (demand.py): the level's two parts with their covariance, when they were brought up to
         # date, the parts under every size of fault; moments, and what they say
         ("fast", F), ("slow", F), ("pf", F), ("ps", F), ("pc", F), ("at", I), ("hf", F, SIZES), ("hs", F, SIZES),
         ("joint", F, LAGS_BACK), ("joint_n", F, LAGS_BACK), ("before", F, LAGS_BACK),
-        ("quick", F), ("fades", F), ("stays", F), ("drifts", F), ("chance", F),
+        ("quick", F), ("fades", F), ("stays", F), ("chance", F),
         ("stood", I), ("held", F),  # raised: 1 once its onset's fast part is held
     ],
     align=True,

@@ -1,10 +1,10 @@
 """How far the demand of a throughput strays from its profile, and for how long. Pure.
 
-In: counts and exposures of quiet intervals. Out: `quick`, `fades`, `stays`, `drifts` and `chance` (demand.py).
+In: counts and exposures of quiet intervals. Out: `quick`, `fades`, `stays` and `chance` (demand.py).
 Never: a burst or a fault taken for scatter: what lies far off is clipped.
 
 Moments: the covariance of x / mean - 1 with itself BACK intervals ago (weights as in expect.scatter_weight), fitted
-by quick exp(-lag / fades) + stays exp(-lag / drifts); what is more at lag 0, beyond Poisson, is `chance`.
+by quick exp(-lag / fades) + stays; what is more at lag 0, beyond Poisson, is `chance`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from detectors.memory import LAGS_BACK, RING, Record
 
 BACK = np.array([0, 1, 2, 4, 8, 16, 32, 64])  # intervals, LAGS_BACK of them
 FADES = np.array([3.0, 6.0, 10.0, 15.0, 24.0, 40.0, 64.0])
-DRIFTS, BY_FAR = np.array([1440.0, 480.0, 160.0]), 4.0
 MEMORY = 2.0 ** (-1 / 10080)
 BASE = 2.0 ** (-1 / 1440)  # what an interval leaves of the level that the moments are taken around
 PRIOR_QUICK, PRIOR_FADES, PRIOR_STAYS, PRIOR_CHANCE = 0.0025, 15.0, 0.0009, 0.0005
@@ -35,7 +34,7 @@ def forget(season: Record) -> None:
     for i in range(LAGS_BACK):
         season.joint[i], season.joint_n[i] = 0.0, 0.0
         season.before[i] = _of_anybody(i)
-    season.quick, season.fades, season.drifts = PRIOR_QUICK, PRIOR_FADES, DRIFTS[0]
+    season.quick, season.fades = PRIOR_QUICK, PRIOR_FADES
     season.stays, season.chance = PRIOR_STAYS, PRIOR_CHANCE
 
 
@@ -109,34 +108,28 @@ def _clipped(x: float, mean: float, sd: float) -> float:
 
 @compiled
 def _fit(season: Record) -> None:
-    """The variances and times that come nearest to the covariances. `drifts` is shorter than the longest only where
-    that comes nearer by far: it lies beyond the lags that are measured."""
+    """The variances and `fades` that come nearest to the covariances."""
     best = 1e300
-    for d in range(len(DRIFTS)):
-        for i in range(len(FADES)):
-            quick, stays, wrong = _nearest(season, FADES[i], DRIFTS[d])
-            wrong *= 1.0 if d == 0 else BY_FAR
-            if wrong < best:
-                best = wrong
-                season.quick, season.stays = max(quick, 1e-6), max(stays, 1e-4)
-                season.fades, season.drifts = FADES[i], DRIFTS[d]
+    for i in range(len(FADES)):
+        quick, stays, wrong = _nearest(season, FADES[i])
+        if wrong < best:
+            best = wrong
+            season.quick, season.stays, season.fades = max(quick, 1e-6), max(stays, 1e-4), FADES[i]
     season.chance = max(_covariance(season, 0) - season.quick - season.stays, 1e-5)
 
 
 @compiled
-def _nearest(season: Record, fades: float, drifts: float) -> tuple[float, float, float]:
-    """By least squares: the variances of the two parts (at least 0), and the squares that are left."""
-    saa, sab, sbb, say, sby, syy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+def _nearest(season: Record, fades: float) -> tuple[float, float, float]:
+    """By least squares: `quick` and `stays` (at least 0), and the squares that are left."""
+    s1, sa, saa, sy, say, syy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(1, LAGS_BACK):
-        a, b, y = math.exp(-BACK[k] / fades), math.exp(-BACK[k] / drifts), _covariance(season, k)
-        saa, sab, sbb = saa + a * a, sab + a * b, sbb + b * b
-        say, sby, syy = say + a * y, sby + b * y, syy + y * y
-    det = saa * sbb - sab * sab
-    quick, stays = (say * sbb - sby * sab) / det, (sby * saa - say * sab) / det
+        a, y = math.exp(-BACK[k] / fades), _covariance(season, k)
+        s1, sa, saa = s1 + 1.0, sa + a, saa + a * a
+        sy, say, syy = sy + y, say + a * y, syy + y * y
+    quick = max((s1 * say - sa * sy) / (s1 * saa - sa * sa), 0.0)
+    stays = (sy - quick * sa) / s1
     if stays < 0.0:
         quick, stays = max(say / saa, 0.0), 0.0
-    elif quick < 0.0:
-        quick, stays = 0.0, max(sby / sbb, 0.0)
-    left = syy - 2.0 * (quick * say + stays * sby)
-    left += quick * quick * saa + 2.0 * quick * stays * sab + stays * stays * sbb
+    left = syy - 2.0 * (quick * say + stays * sy)
+    left += quick * quick * saa + 2.0 * quick * stays * sa + stays * stays * s1
     return quick, stays, max(left, 0.0)

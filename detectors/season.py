@@ -30,7 +30,8 @@ SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
 LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
 STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
-BLURS = 4  # quarters on either side of a step that the smooth shape blurs
+BLURS = 4  # quarters on either side of a step that the smooth shape blurs;
+HIGH, FAR_BLURS = 2.0, 12  # in logs, a step (from open to closed) that it blurs so far
 BURST_UP, AROUND = (
     0.1,
     17,
@@ -242,8 +243,9 @@ def _steps(cells: Floats, smooth: Floats) -> Floats:
     off = cells - smooth
     wide = np.cumsum(np.pad(np.abs(off), ((0, 0), (HOURS_AROUND + 1, HOURS_AROUND)), mode="wrap"), axis=1)
     scatter = (wide[:, 2 * HOURS_AROUND + 1 :] - wide[:, : -2 * HOURS_AROUND - 1]) / (2 * HOURS_AROUND + 1)
-    jumps = np.abs(np.roll(cells, -1, axis=1) - cells) > np.maximum(STEP, STEP_OFF * scatter)
+    height = np.abs(np.roll(cells, -1, axis=1) - cells)
+    jumps = height > np.maximum(STEP, STEP_OFF * scatter)
     near = np.zeros_like(jumps)
-    for k in range(-BLURS + 1, BLURS + 1):
-        near |= np.roll(jumps, k, axis=1)
+    for k in range(-FAR_BLURS + 1, FAR_BLURS + 1):
+        near |= np.roll(jumps if -BLURS < k <= BLURS else height > HIGH, k, axis=1)
     return np.where(near, off, 0.0)

@@ -3,7 +3,8 @@
 x = count, exposure e = the weekly profile (season.py; 1 before a day is known), level = recent demand.
 Hypotheses: SIZES of the usual are left. Bursts do not raise the level, so that their end is no loss. A loss
 must also beat the explanation that today is like another day: a Sunday (a holiday), or an hour off (clocks).
-Not for: losses inside a burst, or counts that follow what another service sends (use a flow).
+Not for: losses inside a burst, counts that follow what another service sends (use a flow), or hours in which less
+than four events are expected.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ CAP = 6.0
 # Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
 # from that. TOO_NEAR times this (in logs) leaves the last of SIZES alone.
 SD_NO_WEEK, TOO_NEAR = 1.6, 2.0
+LEAST_NEW = 0.12  # in logs, by which a profile of single days is off
 SD_LIKE = 0.25  # of a weekday after another weekday, or a Sunday after a Saturday
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 24.0  # quarters of an hour after which a burst is the new usual
@@ -46,6 +48,7 @@ SUNKEN, AGAIN = 0.5, 3  # part of the usual, from which it takes so many interva
 OTHER_DAYS = 2.0 ** (-1 / 60)  # what an interval leaves of the levels under other days
 STEP_SD = 3.0  # what the profile falls by in a quarter of an hour, to be a step
 LASTING = 10.0  # intervals in which it must show whether it is as before
+LEAST_COMES = 1.0  # events in a quarter of an hour: where less is expected, it may as well be nothing
 WARM_UP = 5  # intervals before anything is expected
 
 
@@ -151,22 +154,22 @@ def judge(
     if chart.raised == 1:
         _stand(chart, season, now, x, exposure, quarters, lasts)
         return
-    if chart.seen >= WARM_UP:
+    if chart.seen >= WARM_UP and mean >= LEAST_COMES * quarters:
         knows_week = season.days >= 7
         # Sizes nearer to 1 than demand strays for hours can't be told from that.
         if knows_week:
-            least = math.sqrt(season.stays)
+            least = max(math.sqrt(season.stays), 0.0 if season.days >= demand.KNOWN else LEAST_NEW)
         else:
             least = TOO_NEAR * (SD_LIKE if _knows_like(season, position) else SD_NO_WEEK)
         least = max(least, TOO_NEAR * season.unsure)  # nor those by which holidays differ
         # What the fast part has taken of a fault, it gives back again; only what the slow part took is learned.
         alike = ALIKE / season.fades if season.sure == 1 else ALIKE
-        unlike = 0.0
+        unlike, season.other = 0.0, 0
         if season.days >= 2:
             alone = season.days < demand.KNOWN or season.unsure > 0.0 or season.again != 0.0
             is_other, unlike = other_day(chart, shared, alone, not knows_week)
             if is_other:  # of which only the outline is known: what lasts is no evidence
-                alike = ALIKE
+                alike, season.other = ALIKE, 1
         if season.days >= 1:
             unlike = max(unlike, _came_early(season, x, mean, position, scatter))
         if knows_week:
@@ -182,6 +185,7 @@ def judge(
             return
         if is_back:
             demand.place(season, math.log(x / exposure), season.quick + season.stays)
+            chart.alpha[1] = chart.beta[1] = 0.0
             return
     demand.learn(chart, season, x, exposure, SIZES)
     if season.unsure > 0.0:

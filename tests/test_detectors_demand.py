@@ -157,3 +157,49 @@ def test_a_memory_that_was_saved_while_demand_was_lost_goes_on_the_same() -> Non
         (i + cut, len(f)) for i, f in later
     ]
     assert b"".join(memory.dump(again)) == b"".join(memory.dump(whole))
+
+
+def test_a_tenth_that_is_lost_for_hours_is_mostly_told_within_hours() -> None:
+    lost, told, false = 19 * DAY + 600, [], 0
+    for seed in range(8, 11):
+        world = World(20 * DAY, seed)
+        for i in range(8):
+            arrivals(world, f"forms-{i}", 5000, loss=0.1 * (i < 6), start=lost, minutes=480, scatter=0.05)
+        raised = [
+            ((one.at - START) // 60, one.signal.service) for one in watched(world)[2] if one.phase == "raised"
+        ]
+        told += [
+            at - lost for i in range(6) for at, service in raised if at > lost and service == f"forms-{i}"
+        ][:6]
+        false += sum(at <= lost for at, _ in raised)
+    assert len(told) >= 9  # of 18
+    assert np.median(told) <= 240
+    assert false <= 9  # in nine weeks
+
+
+@pytest.mark.parametrize("closed", [0.0, np.nan])
+def test_desks_that_are_closed_by_night_and_at_weekends_are_judged_while_they_are_open(closed: float) -> None:
+    world = World(25 * DAY, 9)
+    minute = np.arange(world.length)
+    is_open = (minute % DAY >= 420) & (minute % DAY < 1260) & (minute // DAY % 7 < 5)
+    lost = 24 * DAY + 660
+    left = np.where((minute >= lost) & (minute < lost + 60), 0.4, 1.0)
+    calls = world.random.poisson(demand(world, 40, weekend=1.0) * left)
+    world.add("desk", "stored", np.where(is_open, calls, closed))
+    world.signals.append(Signal("desk", "arriving", "throughput", (Term("desk", "stored"),)))
+    known, _, found = watched(world)
+    raised = [(one.at - START) // 60 for one in found if one.phase == "raised"]
+    assert next(at - lost for at in raised if at >= lost) <= 8
+    assert len([at for at in raised if 14 * DAY <= at < lost]) <= 1
+    assert known.columns.seasons.days[0] >= 14
+
+
+def test_scatter_that_was_hardly_measured_is_that_of_the_others() -> None:
+    world = World(16 * DAY, 10)
+    for i in range(6):
+        arrivals(world, f"forms-{i}", 3000, scatter=0.2)
+    arrivals(world, "rare", 0.5, scatter=0.2)
+    known, plan, _ = watched(world)
+    seasons = known.columns.seasons
+    rare = [chart.family for chart in plan.charts].index([s.service for s in plan.signals].index("rare"))
+    assert np.sqrt(seasons.quick[rare]) == pytest.approx(0.2, rel=0.4)
