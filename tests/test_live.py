@@ -493,7 +493,7 @@ def test_errors_whose_counter_is_born_with_the_first_one_are_told_and_learning_i
             assert isinstance(learning, dict)
             assert set(learning) == {"importer/arriving", "importer/kept", "importer/imports"}
             assert all(words.startswith("6 min of data; sees ") for words in learning.values())
-            assert "smaller losses once it has seen a week" in learning["importer/arriving"]
+            assert "smaller losses once it has seen a whole day" in learning["importer/arriving"]
             assert "still learning how long it takes to come out, 4 min to go" in learning["importer/kept"]
             assert "% fail" in learning["importer/imports"]
     soon = {f.kind for e in told if e.time <= T0 + 54 * W for f in e.incident.findings}
