@@ -7,6 +7,7 @@ import pytest
 from world import DAY, START, World, arrivals, demand
 
 from detectors import memory
+from detectors.demand import strays
 from detectors.findings import Finding
 from detectors.memory import QUARTERS, Memory
 from detectors.plan import Plan
@@ -203,3 +204,9 @@ def test_scatter_that_was_hardly_measured_is_that_of_the_others() -> None:
     seasons = known.columns.seasons
     rare = [chart.family for chart in plan.charts].index([s.service for s in plan.signals].index("rare"))
     assert np.sqrt(seasons.quick[rare]) == pytest.approx(0.2, rel=0.4)
+
+
+def test_what_demand_may_stray_by_is_never_less_than_nothing() -> None:
+    season = np.zeros(1, dtype=memory.SEASON).view(np.recarray)[0]
+    season.fades, season.pf, season.ps = 15.0, -0.5, -0.5  # as rounding may leave them
+    assert strays(season, 10.0, 1 / 15) >= 0.0
