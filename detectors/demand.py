@@ -23,10 +23,8 @@ from detectors.judge import RECOVERED
 from detectors.memory import LEVELS, RING, SIZES, Floats, Record
 
 SLOW_TAU, MOST_SLOW = 96.0, 1440.0  # quarters of an hour; intervals
-MOST_DOWN, MOST_UP = (
-    3.0,
-    1.5,
-)  # standard deviations that one interval may teach: a burst is not to raise the level
+# Standard deviations that one interval may teach: a burst is not to raise the level.
+MOST_DOWN, MOST_UP = 3.0, 1.5
 UNKNOWN_DAY = 2e-4  # variance of the walk, per interval of a minute, while no day is known
 UNKNOWN_WEEK = 2e-5
 KNOWN = 14  # days, after which a profile is no longer that of single days

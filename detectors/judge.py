@@ -117,8 +117,7 @@ def weigh(
                 if says_nothing(x, mean, _with_fault(mean, sizes[j], out_of), scatter):
                     continue
                 chart.ja[j], chart.jb[j] = chart.alpha[chart.best], chart.beta[chart.best]
-                chart.w[j], chart.since[j] = 0.0, number
-                chart.sx[j], chart.sm[j], chart.sn[j], chart.sv[j] = 0.0, 0.0, 0.0, 0.0
+                chart.w[j] = 0.0
             gain = _gain(chart, j, number, x, exposure, out_of, mean, scatter, sizes[j], alike)
             gain = gain / clump - unlike
             strongest = max(strongest, gain)
@@ -167,7 +166,7 @@ def _gain(
     size: float,
     alike: float,
 ) -> float:
-    """Evidence (nats) of one interval for the fault of size j; its sums are added to."""
+    """Evidence (nats) of one interval for the fault of size j; its sums are added to, from 0 on if it had none."""
     base = exposure * chart.ja[j] / chart.jb[j]
     other = _with_fault(base, size, out_of)
     gain = evidence(x, mean, other, scatter)

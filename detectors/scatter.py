@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, predictive_sd
@@ -60,17 +61,18 @@ def doubt(season: Record) -> None:
     _fit(season)
 
 
-def pool(seasons: Any) -> None:
-    """Let each of `seasons` (memory.SEASON) believe beforehand what the others have measured; changed in place.
+def pool(seasons: Any, known: NDArray[np.int64]) -> None:
+    """Let each of the `known` seasons (memory.SEASON, by number) believe beforehand what the others have measured;
+    changed in place.
 
     The mean over all of them, each weighed by how much it has measured, as if one more had measured nothing.
     """
-    weight = seasons.joint_n / (seasons.joint_n + PRIOR_WEIGHT)
-    measured = seasons.joint / np.maximum(seasons.joint_n, 1e-9)
+    counted = seasons.joint_n[known]
+    weight = counted / (counted + PRIOR_WEIGHT)
     anybody = np.array([_of_anybody(i) for i in range(LAGS_BACK)])
-    within = np.clip(measured, 0.0, MOST_UNLIKE * anybody)
+    within = np.clip(seasons.joint[known] / np.maximum(counted, 1e-9), 0.0, MOST_UNLIKE * anybody)
     total, sums = weight.sum(axis=0), (weight * within).sum(axis=0)
-    seasons.before[:] = (anybody + sums - weight * within) / (1.0 + total - weight)
+    seasons.before[known] = (anybody + sums - weight * within) / (1.0 + total - weight)
 
 
 @compiled

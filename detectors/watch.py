@@ -54,10 +54,8 @@ from detectors.season import end_day, local_days, week_positions
 from detectors.silence import listen
 from detectors.tell import take_late, tell
 
-OTHER_DAY_SHARE, OTHER_DAY_LEAST = (
-    0.3,
-    2.0,
-)  # of the throughputs: a holiday is one for many of them, a loss is not
+# Of the throughputs: a holiday is one for many of them, a loss is not.
+OTHER_DAY_SHARE, OTHER_DAY_LEAST = 0.3, 2.0
 FIRST_DAY = 0.04  # variance of the log level, by one day's profile
 MISSING = 3.0  # nats that a flow lacks something: to chance alone less than one in twenty
 # By row of Columns.fleet: what one interval may add at least. Tallies are not judged.
@@ -167,11 +165,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
     # Into a holiday and out of it, the level may change.
     seasons.ps += np.maximum(unsure, seasons.unsure) ** 2
     known = plan.season[(plan.kind == THROUGHPUT) & (plan.season >= 0)]
-    known = known[columns.seasons.days[known] >= demand.KNOWN]
-    if len(known):
-        pooled = columns.seasons[known]
-        scatter.pool(pooled)
-        columns.seasons[known] = pooled
+    scatter.pool(seasons, known[seasons.days[known] >= demand.KNOWN])
     for c in np.flatnonzero(plan.season >= 0):
         chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         new = season.days > days[plan.season[c]]

@@ -87,7 +87,7 @@ def test_half_of_real_calls_lost_is_mostly_told_within_ten_minutes() -> None:
     told = [first_words(calls().bins, some_morning(seed), 0.5, 2) for seed in range(6)]
     kinds = [f.kind for events in told for e in events if e.event == "opened" for f in e.incident.findings]
     assert set(kinds) == {"data_loss"}
-    assert len(kinds) >= 3
+    assert len(kinds) >= 5  # of 6
 
 
 def test_the_flights_that_the_storm_of_february_2013_cancelled_are_told_at_each_airport() -> None:
