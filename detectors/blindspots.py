@@ -219,7 +219,7 @@ def _expected(columns: Columns, plan: Plan, positions: Floats, total: float) -> 
     level = float(chart.alpha[chart.best] / chart.beta[chart.best])
     if kind == THROUGHPUT:
         season = columns.seasons[plan.season[0]]
-        shape = np.array([shape_at(season.week, float(p), True) for p in positions])
+        shape = np.array([shape_at(season, float(p), True) for p in positions])
         return shape * float(np.exp(season.slow)), np.full(len(positions), np.nan)
     out_of = np.full(len(positions), total)
     if kind == ERROR:

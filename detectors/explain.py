@@ -92,7 +92,7 @@ def explain(
                 low=max(float(mean - Z95 * sd), 0.0),
                 high=float(mean + Z95 * sd),
                 out_of=float(one.ring_n[slot]) if plan.kind[c] in (ERROR, ROLLOUT) else np.nan,
-                evidence=float(one.strength if one.raised else stretched(one)),
+                evidence=float(one.strength if one.raised else stretched(one, columns.fleet[laid.pool[c]])),
                 enough=float(enough[laid.pool[c]]),
                 eased=eased,
                 size=size,
@@ -147,10 +147,9 @@ def _reasons(
         found += _holiday(columns.seasons[plan.season[c]])
     if one.total <= 0.0:
         return [*found, "nothing speaks for a fault"]
-    if stretched(one) < one.total - 0.05:
-        found.append(
-            f"its evidence often peaks for nothing: {one.total:.1f} nats count as {stretched(one):.1f}"
-        )
+    counts = stretched(one, columns.fleet[laid.pool[c]])
+    if counts < one.total - 0.05:
+        found.append(f"its evidence often peaks for nothing: {one.total:.1f} nats count as {counts:.1f}")
     found += _limits(columns, plan, laid, c)
     if kind == THROUGHPUT:
         words = DAYS if columns.seasons[plan.season[c]].again == 0.0 else (*DAYS[:-1], YEAR_AGO)

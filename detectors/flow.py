@@ -174,7 +174,7 @@ def _learn_pause(flow: Record, now: int, owed: float) -> None:
 @compiled
 def hour_factor(season: Record, position: float) -> float:
     """How much of what is due comes at this hour, relative to the usual."""
-    return shape_at(season.week, position, False) if season.days > 0 else 1.0
+    return shape_at(season, position, False) if season.days > 0 else 1.0
 
 
 @compiled

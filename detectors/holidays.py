@@ -7,7 +7,7 @@ A holiday is taken for a Sunday, and for what earlier holidays of this signal di
 as if one of them had been a Sunday exactly. How far holidays differ from one another is learned in the same way;
 what may be such a difference is told as no loss. That it is an ordinary day after all is believed from the start,
 and an ordinary morning does not raise the level that the afternoon is judged by. After it the level is that of
-before, give or take what a holiday is, and found out by what comes. What it teaches: season.py.
+before, give or take what a holiday is, and found out by what comes. What it teaches: almanac.py.
 
 On other days, what the same day a year ago was like is believed from the start, if it was far from its profile.
 """
@@ -16,36 +16,42 @@ from __future__ import annotations
 
 import numpy as np
 
+from detectors.almanac import SUNDAY, year_before
 from detectors.demand import KNOWN
 from detectors.judge import OTHER_DAY
-from detectors.memory import DAYS_LIKE, QUARTERS, Columns
+from detectors.memory import DAYS_LIKE, MARGIN, QUARTERS, WEEK, Columns
 from detectors.plan import Plan
-from detectors.season import SUNDAY, year_before
 
 ORDINARY = DAYS_LIKE - 1  # the place of the ordinary day among the other days that a holiday may be like
 APART = 0.6  # standard deviation (log) of a holiday around what is expected of it, worth one holiday
 
 
 def lay_days(columns: Columns, plan: Plan, today: int) -> None:
-    """Put the holidays around local day number `today` in their places in the weeks; `columns` change in place."""
+    """Lay out local day number `today` and its neighbours, holidays in their places; `columns` change in place."""
     seasons = columns.seasons
     near = [day for day in (today - 1, today, today + 1) if day in plan.holidays]
     laid = 8 * today + sum(1 << (day - today + 1) for day in near)
     if (seasons.laid == laid).all():
         return
-    seasons.week[:], seasons.laid[:], seasons.unsure[:] = seasons.usual, laid, 0.0
+    begins = (today + 3) % 7 * QUARTERS - MARGIN
+    around = begins + np.arange(QUARTERS + 2 * MARGIN)
+    seasons.today[:] = seasons.usual[:, around % WEEK]
+    seasons.begins[:], seasons.laid[:], seasons.unsure[:] = begins, laid, 0.0
     know = np.flatnonzero(seasons.days >= 7)
     for day in near:
-        at = np.arange(QUARTERS) + (day + 3) % 7 * QUARTERS
-        seasons.week[np.ix_(know, at)] = seasons.usual[know, SUNDAY] + seasons.holiday[know]
+        at = np.flatnonzero(around // QUARTERS == (today + 3) % 7 + day - today)
+        quarter = around[at] % QUARTERS
+        seasons.today[np.ix_(know, at)] = (
+            seasons.usual[know][:, SUNDAY][:, quarter] + seasons.holiday[know][:, quarter]
+        )
     if today in plan.holidays:
         seasons.unsure[know] = np.sqrt((APART**2 + seasons.apart[know]) / (seasons.holidays[know] + 1.0))
     seasons.sure[:] = seasons.days >= (KNOWN if {today - 1, today}.isdisjoint(near) else np.inf)
     seasons.again[:] = np.where(seasons.unsure > 0.0, 0.0, year_before(seasons, today))
     if today - 1 not in plan.holidays:
         seasons.top[:] = seasons.slow
-    for c in np.flatnonzero(plan.season >= 0):
-        chart = columns.charts[c]
-        chart.ab[ORDINARY], chart.unlike[ORDINARY] = 0.0, 0.0
-        season = seasons[plan.season[c]]
-        chart.like[ORDINARY] = OTHER_DAY if season.unsure > 0.0 or season.again != 0.0 else 0.0
+    mine = np.flatnonzero(plan.season >= 0)
+    charts, own = columns.charts, plan.season[mine]
+    charts.ab[mine, ORDINARY], charts.unlike[mine, ORDINARY] = 0.0, 0.0
+    is_odd = (seasons.unsure[own] > 0.0) | (seasons.again[own] != 0.0)
+    charts.like[mine, ORDINARY] = np.where(is_odd, OTHER_DAY, 0.0)

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, predictive_sd
-from detectors.memory import CLUMPS_WEIGHT, DAYS_LIKE, LEVELS, PEAKS_PRIOR, RING, SIZES, Floats, Record
+from detectors.memory import (
+    CLUMPS_WEIGHT,
+    DAYS_LIKE,
+    LEVELS,
+    PEAKS_OF_KIND,
+    PEAKS_PRIOR,
+    RING,
+    SIZES,
+    Floats,
+    Record,
+)
 
 OTHER_DAY = 6.0  # nats
 MOST_LIKE = 20.0
@@ -357,14 +367,16 @@ def other_day(chart: Record, shared: NDArray[np.bool_], alone: bool, new: bool) 
 
 
 @compiled
-def stretched(chart: Record) -> float:
-    """The evidence, brought to nats by the chart's own peaks while all was well.
+def stretched(chart: Record, fleet: Floats) -> float:
+    """The evidence, brought to nats by the chart's own peaks while all was well, and those of its kind.
 
     If the model holds, peaks exceed any level by 1 nat on average. What exceeds by b nats is worth 1/b as much.
+    fleet: row of Columns.fleet.
     """
     if chart.total <= PEAK:
         return chart.total
-    mean = (PEAKS_PRIOR + chart.excess) / (PEAKS_PRIOR + chart.peaks)
+    of_kind = (PEAKS_OF_KIND + fleet[3]) / (PEAKS_OF_KIND + fleet[2])
+    mean = (PEAKS_PRIOR * of_kind + chart.excess) / (PEAKS_PRIOR + chart.peaks)
     return PEAK + (chart.total - PEAK) / max(mean, 1.0)
 
 
@@ -387,9 +399,11 @@ def learn_peaks(chart: Record, fleet: Floats) -> None:
     if chart.total > PEAK:
         chart.peak = max(chart.peak, chart.total)
     if chart.peak > 0.0 and (chart.total < 1.0 or chart.raised == 1):
-        chart.excess += min(chart.peak - PEAK, MOST_EXCESS)
+        excess = min(chart.peak - PEAK, MOST_EXCESS)
+        chart.excess += excess
         chart.peaks += 1.0
         fleet[2] += 1.0
+        fleet[3] += excess
         chart.peak = 0.0
 
 

@@ -29,6 +29,9 @@ SPANS = np.array([1, 2, 4, 8, 16, 32, 64])  # intervals over which what a flow o
 QUARTERS = 96  # of an hour, in a day
 WEEK = 7 * QUARTERS
 YEAR = 400  # days that are remembered: a year and some
+MARGIN = 8  # quarters of an hour before and after today that are laid out with it
+UNIT = 1 / 2048  # in logs, of what is remembered of a week's shape
+DAY_UNIT = 1 / 32  # in logs, of what is remembered of a day
 STEP = 0.25  # in logs, from one quarter of an hour to the next: what is steeper is a step
 PRIOR_DEN = 300.0  # weight of the prior of c, in units of expect.scatter_weight
 PRIOR_SCATTER = 0.01
@@ -37,7 +40,9 @@ EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
 WANDER = 0.16  # a share of errors may wander by a quarter, before it is known how much it does
 SLOW_FLOW = TALLY + 1  # their own row of Columns.fleet: campaigns differ by more than chance
 QUICK = 600  # seconds: a flow that reaches no further passes on what it gets; it does not convert it
-PEAKS_PRIOR = 10.0  # how many peaks of a model that holds everybody is credited with (judge.py)
+# How many peaks of evidence, as those of its kind, everybody is credited with, and how many of a model that holds
+# every kind (judge.py).
+PEAKS_PRIOR, PEAKS_OF_KIND = 10.0, 20.0
 CLUMPS_WEIGHT = 10.0  # events worth of belief that rare events come one by one
 PRIOR_SHARE = 0.01  # an error share that nobody has seen yet, worth half an error
 
@@ -49,6 +54,7 @@ F, I = np.float64, np.int64  # noqa: E741  the two columns' types, aligned in th
 # Of what is many: the past, and the profile of the week. Compiled code reads it as np.float64(): float() would go
 # on in single precision.
 F32 = np.float32
+SHORT, BITS = np.int16, np.uint8
 
 # Intervals are numbered since the epoch: times of memory are such numbers. Sums are counts.
 CHART = np.dtype(
@@ -102,18 +108,21 @@ CHART = np.dtype(
 
 SEASON = np.dtype(
     [
-        ("usual", F32, WEEK),  # log shape, smooth
-        # the same with the holidays around today in their places (holidays.py), for which day and holidays that was
-        # done; of a holiday that is today, the standard deviation of its log level (0 = it is none) and the slow
-        # part of the level before it
-        ("week", F32, WEEK), ("laid", I), ("unsure", F), ("top", F),
+        ("usual", SHORT, WEEK),  # log shape, smooth, in UNITs
+        # today and MARGIN around it, with holidays in their places (holidays.py): from which quarter of the week
+        # on, for which day and holidays that was done; of a holiday that is today, the standard deviation of its
+        # log level (0 = it is none) and the slow part of the level before it
+        ("today", SHORT, QUARTERS + 2 * MARGIN), ("begins", I), ("laid", I), ("unsure", F), ("top", F),
         # counted on the running day, and expected by the profile alone; by how much each of the last YEAR days was
-        # off that (log ratio, 0 = as usual; by day number modulo YEAR), and what that says of today
-        ("came", F), ("meant", F), ("ago", F32, YEAR), ("again", F),
-        # by how much a holiday differs from a Sunday, how many taught that, and the sum of the squares by which
-        # they were off what was known before
-        ("holiday", F32, QUARTERS), ("holidays", I), ("apart", F),
-        ("cells", F32, WEEK),  # the means that it was fitted to
+        # off that (log ratio in DAY_UNITs, 0 = as usual; by day number modulo YEAR), and what that says of today
+        ("came", F), ("meant", F), ("ago", np.int8, YEAR), ("again", F),
+        # by how much a holiday differs from a Sunday (in UNITs), how many taught that, and the sum of the squares
+        # by which they were off what was known before
+        ("holiday", SHORT, QUARTERS), ("holidays", I), ("apart", F),
+        ("cells", SHORT, WEEK),  # the means that it was fitted to, in UNITs
+        # one bit for each quarter of the week that did not teach the last time, since a loss was believed; and for
+        # those of the running day in which one is
+        ("doubted", BITS, WEEK // 8), ("doubts", BITS, QUARTERS // 8),
         ("taught", F, 7),  # days that taught each weekday
         ("day_x", F32, QUARTERS),  # counts of the running day
         ("day_n", F32, QUARTERS),  # of how many intervals; or, of a flow, what its curve expected
@@ -161,6 +170,16 @@ def flow_record(depth: int) -> np.dtype[Any]:
     )  # fmt: skip
 
 
+def shape_of(units: NDArray[np.int16]) -> Floats:
+    """What is remembered in memory.UNITs, in logs."""
+    return np.asarray(units * UNIT)
+
+
+def in_units(logs: Floats) -> NDArray[np.int16]:
+    """Logs as they are remembered, in memory.UNITs; what is beyond them (a factor of nine million) is the most."""
+    return np.clip(np.rint(logs / UNIT), -32767, 32767).astype(np.int16)
+
+
 def places(record: np.dtype[Any], *names: str) -> tuple[int, ...]:
     """Where these fields begin in a record, in bytes."""
     fields: Any = record.fields
@@ -170,8 +189,8 @@ def places(record: np.dtype[Any], *names: str) -> tuple[int, ...]:
 class Columns(NamedTuple):
     """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs].
 
-    fleet: float64[kinds and SLOW_FLOW, (odd intervals that were no fault, judged intervals, peaks of evidence)], of
-    all charts of a kind together.
+    fleet: float64[kinds and SLOW_FLOW, (odd intervals that were no fault, judged intervals, peaks of evidence, by
+    how much these exceed PEAK of judge.py)], of all charts of a kind together.
     """
 
     charts: Any
@@ -201,8 +220,10 @@ def empty(plan: Plan) -> Memory:
         np.zeros(len(plan.charts), dtype=CHART).view(np.recarray),
         np.zeros(len(plan.reach), dtype=flow_record(depth)).view(np.recarray),
         np.zeros(int((plan.season >= 0).sum()), dtype=SEASON).view(np.recarray),
-        np.zeros((SLOW_FLOW + 1, 3)),
+        np.zeros((SLOW_FLOW + 1, 4)),
     )
+    # Campaigns differ more than a flow's model says, until peaks have shown by how much.
+    columns.fleet[SLOW_FLOW, 3] = PEAKS_OF_KIND
     _priors(plan, columns.charts)
     columns.flows.uneven_n[:] = EDGE_WEIGHT
     columns.flows.uneven[:] = EDGE_WEIGHT * EDGE_VARIANCE
@@ -234,9 +255,6 @@ def _priors(plan: Plan, charts: Any) -> None:
     share, loose = plan.kind == ERROR, plan.kind == THROUGHPUT
     charts.alpha[share], charts.beta[share] = 0.5, 0.5 / PRIOR_SHARE
     charts.alpha[loose], charts.beta[loose] = 0.1, 0.1
-    # Campaigns differ more than a flow's model says, until its own peaks have shown by how much.
-    slow = [c for c, chart in enumerate(plan.charts) if plan.signals[chart.family].within > QUICK]
-    charts.excess[slow] = PEAKS_PRIOR
     charts.ja[:], charts.jb[:] = charts.alpha[:, -1:], charts.beta[:, -1:]
 
 

@@ -1,8 +1,8 @@
 """The weekly profile: what each quarter of an hour of the week usually brings. Pure; off the tick.
 
-In: the counts of a day that is over. Out: the log shape of the week, and of holidays, in Memory's seasons.
-Never: a day's growth, level or burst in the shape; an interval under suspicion; a step at midnight; a holiday
-(holidays.py) in the shape of its weekday. What a day was like as a whole is remembered for a year.
+In: the counts of a day that is over. Out: the log shape of the week in Memory's seasons.
+Never: a day's growth, level or burst in the shape; an interval under suspicion, unless it was suspicious a week ago
+as well; a step at midnight; a holiday (holidays.py) in the shape of its weekday.
 
 scikit-learn's ridge regression on periodic splines: a shape of the day for all, one for weekends, one for
 every weekday, each shrunk towards the one before, as far as the weeks agree on it.
@@ -10,7 +10,8 @@ every weekday, each shrunk towards the one before, as far as the weeks agree on 
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import math
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,13 +19,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.memory import QUARTERS, STEP, WEEK, YEAR, Floats
+from detectors.almanac import remember_day, take_holiday
+from detectors.memory import QUARTERS, STEP, WEEK, Floats, in_units, shape_of
 
 QUARTER = 900  # seconds
-SUNDAY = slice(6 * QUARTERS, WEEK)
-EPOCH = date(1970, 1, 1).toordinal()
-FAR_OFF = 0.2  # in logs: days that were further off are remembered for a year
-HOLIDAY_AROUND = 9  # quarters that are averaged in what a holiday differs by
+AT_ONCE = 4096  # profiles: so many are worked on together, lest their copies fill the memory
 KNOTS = 24
 SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
@@ -32,10 +31,10 @@ LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
 STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
 BLURS = 4  # quarters on either side of a step that the smooth shape blurs;
 HIGH, FAR_BLURS = 2.0, 12  # in logs, a step (from open to closed) that it blurs so far
-BURST_UP, AROUND = (
+BURST_UP, BURST_LONG = (
     0.1,
-    17,
-)  # how far above the quarters around it one may pull, in logs; how many are around it
+    7,
+)  # how far above what is around it a burst may pull, in logs; fewer quarters are one
 MOST_UP, MOST_DOWN = 0.3, 0.6  # how far one day may pull a known quarter, in logs: bursts less than lulls
 
 
@@ -63,11 +62,25 @@ def local_days(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
     return (times + local_offsets(times, timezone)) // 86400
 
 
+def shapes_at(seasons: Any, position: float) -> Floats:
+    """float64[seasons]: the log shape in the quarter of `position`, as laid out around today (holidays.py)."""
+    whole, rows = math.floor(position), np.arange(len(seasons))
+    at = (whole - seasons.begins) % WEEK
+    is_near = at < seasons.today.shape[1]
+    near = seasons.today[rows, np.where(is_near, at, 0)]
+    return shape_of(np.where(is_near, near, seasons.usual[:, whole % WEEK]))
+
+
 def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     """Take the local day number `day`, now over, into the profiles: `seasons` (memory.SEASON) change in place.
 
     flows: bool[seasons], those whose day_n is what was expected, not how many intervals were measured.
     """
+    for at in range(0, len(seasons), AT_ONCE):
+        _end_day(seasons[at : at + AT_ONCE], flows[at : at + AT_ONCE], day)
+
+
+def _end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     measured = seasons.day_n
     least = LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
     least[flows] = LEAST_EXPECTED
@@ -76,92 +89,93 @@ def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     quarters, usually = enough.sum(axis=1), np.where(seasons.open > 0.0, seasons.open, QUARTERS)
     whole = quarters >= np.where(flows, 0.5 * QUARTERS, 0.8 * usually)
     seasons.open[:] = np.where(quarters > 0, 0.5 * (usually + quarters), usually)
+    weekday = (day + 3) % 7
     with np.errstate(invalid="ignore", divide="ignore"):
         # Half an event more in each quarter, the less the more such days were seen: what never comes is not to be
         # expected.
-        known = np.where(flows, 0.0, seasons.taught[:, (day + 3) % 7])
+        known = np.where(flows, 0.0, seasons.taught[:, weekday])
         log_mean = np.log((seasons.day_x + 0.5 / (1.0 + known[:, None])) / measured)
     log_mean[~enough] = np.nan
-    _remember(seasons, day)
-    for s in np.flatnonzero(whole & (seasons.unsure > 0.0)):
-        _take_holiday(seasons, int(s), log_mean[s])
-    whole &= seasons.unsure == 0.0
-    for s in np.flatnonzero(whole):
-        _take_day(seasons, int(s), (day + 3) % 7, log_mean[s], bool(flows[s]))
-    seasons.day_x[:], seasons.day_n[:] = 0.0, 0.0
-    changed = np.flatnonzero(whole)
-    if len(changed):
+    remember_day(seasons, day)
+    holiday = whole & (seasons.unsure > 0.0)
+    if holiday.any():
+        take_holiday(seasons, holiday, filled(log_mean[holiday]))
+    agreed = _agreed(seasons, weekday, enough)
+    taught = np.flatnonzero(whole & (seasons.unsure == 0.0))
+    if len(taught):
+        _take_day(seasons, taught, weekday, log_mean[taught], flows[taught], agreed[taught])
         # A fit takes milliseconds; threads that wait for each other on busy cores make a third of a second of it.
         with _threads().limit(limits=1):
-            _smooth(seasons, changed, ~flows)
+            _smooth(seasons, taught, ~flows)
+    seasons.day_x[:], seasons.day_n[:], seasons.doubts[:] = 0.0, 0.0, 0
 
 
-def _remember(seasons: Any, day: int) -> None:
-    """A day that brought much less or more than its profile, for the same day of the next year."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        off = np.log((seasons.came + 0.5) / seasons.meant) - seasons.trend
-    ordinary = (seasons.days >= 7) & (seasons.unsure == 0.0) & (seasons.meant > 0.0)
-    far = np.abs(off) >= np.maximum(FAR_OFF, 3.0 / np.sqrt(seasons.came + 1.0))
-    seasons.ago[:, day % YEAR] = np.where(ordinary & far, off, 0.0)
-    seasons.came[:], seasons.meant[:] = 0.0, 0.0
+def _agreed(seasons: Any, weekday: int, enough: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """bool[seasons, QUARTERS]: a loss was told a week ago and again today. No fault comes by the calendar: the
+    profile is wrong. What is told for the first time is written down for the next week."""
+    at = slice(weekday * QUARTERS // 8, (weekday + 1) * QUARTERS // 8)
+    before, now = _bits(seasons.doubted[:, at]), _bits(seasons.doubts)
+    seasons.doubted[:, at] = np.packbits(now & ~before, axis=1, bitorder="little")
+    return before & now & enough
 
 
-def year_before(seasons: Any, day: int) -> Floats:
-    """float64[seasons]: by how much (log) the day of the same date, or the same weekday of that week, was off."""
-    today = date.fromordinal(day + EPOCH)
-    leap = (today.month, today.day) == (2, 29)
-    same = date(today.year - 1, today.month, 28 if leap else today.day).toordinal() - EPOCH
-    by_date, by_week = seasons.ago[:, same % YEAR], seasons.ago[:, (day - 364) % YEAR]
-    return np.where(np.abs(by_date) >= np.abs(by_week), by_date, by_week)
+def _bits(packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.unpackbits(packed, axis=1, bitorder="little").astype(np.bool_)
 
 
-def _take_holiday(seasons: Any, s: int, log_mean: Floats) -> None:
-    """What it differed from a Sunday by, into what holidays differ from Sundays by, and how far that was off."""
-    differs = _fill(log_mean - seasons.trend[s] - seasons.usual[s, SUNDAY])
-    wide = np.pad(differs, HOLIDAY_AROUND // 2, mode="wrap")  # of few days, no finer shape is known
-    new = np.convolve(wide, np.full(HOLIDAY_AROUND, 1.0 / HOLIDAY_AROUND), mode="valid") - seasons.holiday[s]
-    seasons.apart[s] += float(np.mean(new * new))
-    seasons.holidays[s] += 1
-    seasons.holiday[s] += new / (seasons.holidays[s] + 1.0)
-
-
-def _take_day(seasons: Any, s: int, weekday: int, log_mean: Floats, is_flow: bool) -> None:
+def _take_day(
+    seasons: Any,
+    rows: NDArray[np.int64],
+    weekday: int,
+    log_mean: Floats,
+    flows: NDArray[np.bool_],
+    agreed: NDArray[np.bool_],
+) -> None:
+    """A day into the means of its weekday. log_mean: float64[rows, QUARTERS]; flows, agreed: of these rows."""
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
-    known, shape = seasons.taught[s, weekday], seasons.usual[s, at]
-    level = float(np.nanmedian(log_mean - shape)) if seasons.days[s] else float(np.nanmedian(log_mean))
-    if seasons.days[s] == 0:
-        seasons.trend[s] = level
-    elif known:
-        seasons.trend[s] += 0.2 * (level - seasons.trend[s])
-    if known == 0:
-        seasons.cells[s, at] = shape  # what other days have taught about this one
-    off = log_mean - seasons.trend[s] - seasons.cells[s, at]
-    if known:
-        off = np.clip(off, -MOST_DOWN, MOST_UP)
-    off = _fill(off)
-    if not is_flow:  # which brings what was sent, whenever that was
-        off = _without_bursts(off, seasons.day_x[s])
-    seasons.cells[s, at] += off * max(1.0 / (known + 1.0), 0.25)
-    seasons.taught[s, weekday] = known + 1.0
-    seasons.days[s] += 1
+    known, days = seasons.taught[rows, weekday], seasons.days[rows]
+    shape = shape_of(seasons.usual[rows, at])
+    level = np.nanmedian(log_mean - shape, axis=1)
+    trend = seasons.trend[rows]
+    trend = np.where(days == 0, level, trend + np.where(known > 0.0, 0.2 * (level - trend), 0.0))
+    # Of a weekday that was never seen, other days have taught the shape.
+    cells = np.where(known[:, None] > 0.0, shape_of(seasons.cells[rows, at]), shape)
+    off = filled(log_mean - trend[:, None] - cells)
+    sent = ~flows  # a flow brings what was sent, whenever that was
+    off[sent] = _without_bursts(off[sent], cells[sent], seasons.day_x[rows[sent]])
+    bounded = (known[:, None] > 0.0) & ~agreed
+    off = np.where(bounded, np.clip(off, -MOST_DOWN, MOST_UP), off)
+    weight = np.where(agreed, 1.0, np.maximum(1.0 / (known + 1.0), 0.25)[:, None])
+    seasons.cells[rows, at] = in_units(cells + off * weight)
+    seasons.trend[rows] = trend
+    seasons.taught[rows, weekday] = known + 1.0
+    seasons.days[rows] = days + 1
 
 
-def _without_bursts(day: Floats, counts: Floats) -> Floats:
-    """float64[QUARTERS]: a campaign of an hour is not to be expected at that hour of every week."""
-    return np.minimum(day, _around(day) + BURST_UP + 2.0 / np.sqrt(_around(counts) + 0.5))
+def _without_bursts(off: Floats, known: Floats, counts: Floats) -> Floats:
+    """float64[n, QUARTERS]: a campaign of an hour is not to be expected at that hour of every week.
+
+    off: by how much a day was off what is known of it. A burst may pull its quarters up by BURST_UP over a
+    straight line from before it to after it, be it of what came or of what it was off by. It is what an opening (in
+    the sense of morphology) takes away: what rises for less than BURST_LONG; slopes and steps stay.
+    """
+    from scipy.ndimage import binary_dilation, grey_opening  # here, not above: see _design
+
+    long = (1, BURST_LONG)
+    chance = 3.0 / np.sqrt(grey_opening(counts, long, mode="wrap") + 0.5)
+    up = off > grey_opening(off, long, mode="wrap") + BURST_UP + chance
+    up = binary_dilation(np.pad(up, ((0, 0), (1, 1)), mode="wrap"), [[True, True, True]])[:, 1:-1]
+    came = filled(np.where(up, np.nan, known + off)) - known
+    return np.minimum(off, np.maximum(filled(np.where(up, np.nan, off)), came) + BURST_UP)
 
 
-def _around(day: Floats) -> Floats:
-    """float64[QUARTERS]: the median of the quarters around each."""
-    from scipy.ndimage import median_filter  # here, not above: see _design
-
-    return np.asarray(median_filter(day, AROUND, mode="nearest"))
-
-
-def _fill(day: Floats) -> Floats:
-    """float64[QUARTERS] with its gaps bridged by straight lines, across midnight too."""
-    known = np.flatnonzero(~np.isnan(day))
-    return np.interp(np.arange(QUARTERS), known, day[known], period=QUARTERS)
+def filled(days: Floats) -> Floats:
+    """float64[n, QUARTERS] with their gaps bridged by straight lines, across midnight too."""
+    out, quarter = days.copy(), np.arange(QUARTERS)
+    for row in np.flatnonzero(np.isnan(days).any(axis=1)):
+        known = np.flatnonzero(~np.isnan(days[row]))
+        out[row] = np.interp(quarter, known, days[row, known], period=QUARTERS)
+    return out
 
 
 @lru_cache(maxsize=1)
@@ -194,9 +208,10 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
     for i, taught in enumerate(patterns):
         rows = changed[which == i]
         known = tuple(taught.tolist())
-        cells = seasons.cells[rows].astype(np.float64)
+        cells = shape_of(seasons.cells[rows])
         smooth = cells @ _smoother() if min(known) >= SETTLED else _fitted(known, cells)
-        seasons.usual[rows] = smooth + has_steps[rows, None] * _of_like_days(_steps(cells, smooth), known)
+        steps = has_steps[rows, None] * _of_like_days(_steps(cells, smooth), known)
+        seasons.usual[rows] = in_units(smooth + steps)
 
 
 @lru_cache(maxsize=1)

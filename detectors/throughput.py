@@ -32,7 +32,7 @@ from detectors.judge import (
     scatter_of,
     weigh,
 )
-from detectors.memory import DAYS_LIKE, QUARTERS, RING, STEP, WEEK, Floats, Record
+from detectors.memory import DAYS_LIKE, QUARTERS, RING, STEP, UNIT, WEEK, Floats, Record
 
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 PART = 0.5  # of a loss: while it goes on, the loss is not over; demand strays by less
@@ -53,21 +53,35 @@ WARM_UP = 5  # intervals before anything is expected
 
 
 @compiled
-def shape_at(week: Floats, position: float, has_steps: bool) -> float:
-    """The profile at a position in quarters of an hour since any Monday 00:00: between their middles linearly,
-    but for steps, which come with the clock."""
-    return math.exp(log_shape_at(week, position, has_steps))
+def shape_at(season: Record, position: float, has_steps: bool) -> float:
+    """The profile around today at a position in quarters of an hour since any Monday 00:00: between their middles
+    linearly, but for steps, which come with the clock."""
+    return math.exp(log_shape_at(season, position, has_steps))
 
 
 @compiled
-def log_shape_at(week: Floats, position: float, has_steps: bool) -> float:
-    """The log of shape_at."""
-    whole = int(np.floor(position))
-    part = position - whole
-    a, b = np.float64(week[whole % WEEK]), np.float64(week[(whole + 1) % WEEK])
+def log_shape_at(season: Record, position: float, has_steps: bool) -> float:
+    """The log of shape_at. Beyond what is laid out around today, every day is as usual."""
+    whole = math.floor(position)
+    i = int(whole - season.begins) % WEEK
+    if i + 1 >= len(season.today):
+        return usual_at(season, position, has_steps)
+    return _between(season.today[i] * UNIT, season.today[i + 1] * UNIT, position - whole, has_steps)
+
+
+@compiled
+def usual_at(season: Record, position: float, has_steps: bool) -> float:
+    """The log of the profile, whatever the calendar says."""
+    whole = math.floor(position)
+    a, b = season.usual[int(whole) % WEEK], season.usual[int(whole + 1) % WEEK]
+    return _between(a * UNIT, b * UNIT, position - whole, has_steps)
+
+
+@compiled
+def _between(a: float, b: float, part: float, has_steps: bool) -> float:
     if has_steps and abs(b - a) > STEP:
-        return float(a if part < 0.5 else b)
-    return float(a + (b - a) * part)
+        return a if part < 0.5 else b
+    return a + (b - a) * part
 
 
 @compiled
@@ -86,7 +100,7 @@ def expect(
     position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval. others:
     float64[DAYS_LIKE], room for what they should bring.
     """
-    exposure = shape_at(season.week, position, True) if season.days > 0 else 1.0
+    exposure = shape_at(season, position, True) if season.days > 0 else 1.0
     season.came += x
     season.meant += exposure
     if season.fades <= 0.0:
@@ -95,6 +109,7 @@ def expect(
     if chart.raised == 1:
         if season.stood == 0:
             demand.hold(chart, season, now)
+            _doubt(season, position - float(now - chart.onset) * quarters, position)
         exposure *= math.exp(-season.held * (1.0 - math.exp(-float(now - chart.onset) / season.fades)))
         picture(chart, now, exposure, exposure * chart.ra / chart.rb, scatter_of(chart))
         return
@@ -116,16 +131,15 @@ def _other_days(season: Record, position: float, others: Floats) -> None:
     """What the profile says of the other days (see memory.DAYS_LIKE), into others[DAYS_LIKE]."""
     day = math.floor((position + 0.5) / QUARTERS)
     # Of Sundays that were never seen nothing is known.
-    others[0] = shape_at(
-        season.week, position + (6.0 - day if season.taught[6] > 0.0 else 0.0) * QUARTERS, True
-    )
-    others[1] = shape_at(season.week, position - 4.0, True)
-    others[2] = shape_at(season.week, position + 4.0, True)
+    sunday = position + (6.0 - day if season.taught[6] > 0.0 else 0.0) * QUARTERS
+    others[0] = math.exp(usual_at(season, sunday, True))
+    others[1] = shape_at(season, position - 4.0, True)
+    others[2] = shape_at(season, position + 4.0, True)
     others[3] = 1.0
     if season.unsure > 0.0:
-        others[3] = shape_at(season.usual, position, True)
+        others[3] = math.exp(usual_at(season, position, True))
     elif season.again != 0.0:
-        others[3] = shape_at(season.week, position, True) * math.exp(season.again)
+        others[3] = shape_at(season, position, True) * math.exp(season.again)
 
 
 @compiled
@@ -148,10 +162,11 @@ def judge(
         np.float64(chart.ring_m[slot]),
         np.float64(chart.ring_a[slot]),
     )
-    if chart.total < BELIEVED or season.days < 7:
-        # A profile that is still young has nothing to protect, and would never learn the nights that it misjudges.
+    # A profile that is still young has nothing to protect, and would never learn the nights that it misjudges.
+    if chart.total < BELIEVED or season.days < 7 or _was_told(season, position):
         add_to_day(season, x, 1.0, position, quarters)
     if chart.raised == 1:
+        _doubt(season, position, position)
         _stand(chart, season, now, x, exposure, quarters, lasts)
         return
     if chart.seen >= WARM_UP and mean >= LEAST_COMES * quarters:
@@ -230,20 +245,35 @@ def _came_early(season: Record, x: float, mean: float, position: float, scatter:
     """Evidence (nats, at least 0) that a step of the profile came a little early or late, which needs no belief."""
     if x >= mean:
         return 0.0
-    fall = _fall_around(season.week, position)
+    fall = _fall_around(season, position)
     if fall < STEP_SD * math.sqrt(season.quick + season.stays):
         return 0.0  # a slope, and no step: demand strays by more than that
     return max(0.0, float(evidence(x, mean, mean * math.exp(-fall), scatter)))
 
 
 @compiled
-def _fall_around(week: Floats, position: float) -> float:
+def _fall_around(season: Record, position: float) -> float:
     """By how much (in logs) the profile is lower within a quarter of an hour: when exactly a step comes is not
     known."""
-    least = here = log_shape_at(week, position, True)
+    least = here = log_shape_at(season, position, True)
     for k in range(-2, 3):
-        least = min(least, log_shape_at(week, position + 0.5 * k, True))
+        least = min(least, log_shape_at(season, position + 0.5 * k, True))
     return here - least
+
+
+@compiled
+def _was_told(season: Record, position: float) -> bool:
+    """Was a loss told in this quarter of an hour a week ago? Then it teaches what it brings (season.py)."""
+    quarter = math.floor(position + 0.5) % WEEK
+    return bool(season.doubted[quarter // 8] & np.uint8(1 << quarter % 8))
+
+
+@compiled
+def _doubt(season: Record, first: float, last: float) -> None:
+    """Remember for next week that a loss is told between these positions of the running day."""
+    day = math.floor((last + 0.5) / QUARTERS) * QUARTERS
+    for quarter in range(max(math.floor(first + 0.5) - day, 0), math.floor(last + 0.5) - day + 1):
+        season.doubts[quarter // 8] |= np.uint8(1 << quarter % 8)
 
 
 @compiled

@@ -39,7 +39,6 @@ from detectors.memory import (
     QUICK,
     RING,
     SLOW_FLOW,
-    WEEK,
     Columns,
     Floats,
     Memory,
@@ -50,7 +49,7 @@ from detectors.memory import (
 )
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
 from detectors.prior import EASED, EASED_JOINING, releases, suspicious
-from detectors.season import end_day, local_days, week_positions
+from detectors.season import end_day, local_days, shapes_at, week_positions
 from detectors.silence import listen
 from detectors.tell import take_late, tell
 
@@ -155,41 +154,44 @@ def laid_out(plan: Plan) -> Laid:
 
 def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: float) -> None:
     """Learn the day that is over; levels are moved so that what is expected does not jump with the shape."""
-    if not len(columns.seasons):
+    charts, seasons = columns.charts, columns.seasons
+    if not len(seasons):
         return
-    seasons = columns.seasons
-    before, days, unsure = seasons.week.copy(), seasons.days.copy(), seasons.unsure.copy()
+    before, days, unsure = shapes_at(seasons, position), seasons.days.copy(), seasons.unsure.copy()
     end_day(seasons, plan.kind[plan.season >= 0] == FLOW, day)
     lay_days(columns, plan, next_day)
-    moved, whole = seasons.week - before, math.floor(position) % WEEK
+    jump = shapes_at(seasons, position) - before
     # Into a holiday and out of it, the level may change.
     seasons.ps += np.maximum(unsure, seasons.unsure) ** 2
     known = plan.season[(plan.kind == THROUGHPUT) & (plan.season >= 0)]
     scatter.pool(seasons, known[seasons.days[known] >= demand.KNOWN])
-    for c in np.flatnonzero(plan.season >= 0):
-        chart, season = columns.charts[c], columns.seasons[plan.season[c]]
-        new = season.days > days[plan.season[c]]
-        if new and season.days == 1:  # also if raised: what was held knew nothing of nights
-            start_level(chart, math.exp(season.trend))
-            chart.ra, chart.rb = chart.ja[0], chart.jb[0]
-            demand.place(season, season.trend, FIRST_DAY)
-        else:
-            jump = math.exp(float(moved[plan.season[c], whole]))
-            chart.beta *= jump
-            chart.jb *= jump
-            chart.rb *= jump
-            season.slow -= math.log(jump)
-            season.hs -= math.log(jump)
-            season.top -= math.log(jump)
-        if unsure[plan.season[c]] > 0.0 and season.unsure == 0.0 and not chart.raised:
-            season.slow = season.hs[:] = season.top
-        if new and season.days in (1, 7):
-            if plan.kind[c] == THROUGHPUT:
-                scatter.doubt(season)
-                season.ps, season.pc = FIRST_DAY, 0.0
-                chart.alpha[1] = chart.beta[1] = 0.0
-            forget_scatter(chart)  # it was that of a chart that knew no day, or no week
-        chart.ab[:], chart.calm_day = 0.0, 0.0
+    mine = np.flatnonzero(plan.season >= 0)
+    own = plan.season[mine]
+    new, learned = seasons.days[own] > days[own], seasons.days[own]
+    on = ~new | (learned != 1)
+    factor = np.exp(jump[own[on]])
+    for level in (charts.beta, charts.jb):
+        level[mine[on]] *= factor[:, None]
+    charts.rb[mine[on]] *= factor
+    seasons.slow[own[on]] -= jump[own[on]]
+    seasons.hs[own[on]] -= jump[own[on], None]
+    seasons.top[own[on]] -= jump[own[on]]
+    for c in mine[~on]:  # the first day; also if raised: what was held knew nothing of nights
+        chart, season = charts[c], seasons[plan.season[c]]
+        start_level(chart, math.exp(season.trend))
+        chart.ra, chart.rb = chart.ja[0], chart.jb[0]
+        demand.place(season, season.trend, FIRST_DAY)
+    over = own[(unsure[own] > 0.0) & (seasons.unsure[own] == 0.0) & (charts.raised[mine] == 0)]
+    seasons.slow[over] = seasons.top[over]
+    seasons.hs[over] = seasons.top[over, None]
+    for c in mine[new & ((learned == 1) | (learned == 7))]:
+        chart, season = charts[c], seasons[plan.season[c]]
+        if plan.kind[c] == THROUGHPUT:
+            scatter.doubt(season)
+            season.ps, season.pc = FIRST_DAY, 0.0
+            chart.alpha[1] = chart.beta[1] = 0.0
+        forget_scatter(chart)  # it was that of a chart that knew no day, or no week
+    charts.ab[mine], charts.calm_day[mine] = 0.0, 0.0
 
 
 @compiled
@@ -380,16 +382,14 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int, begun: floa
         again = False
         for c in busy:
             chart = columns.charts[c]
-            if (
-                chart.raised == 1
-                or chart.phase != 0
-                or stretched(chart) < enough[laid.pool[c]] - EASED_JOINING
-            ):
+            if chart.raised == 1 or chart.phase != 0:
                 continue
-            eased = 0.0
+            evidence, least = stretched(chart, columns.fleet[laid.pool[c]]), enough[laid.pool[c]]
+            if evidence < least - EASED_JOINING:
+                continue
             if release[c] >= 0:
-                eased = EASED_JOINING if _is_blamed(columns, release, release[c]) else EASED
-            if stretched(chart) >= enough[laid.pool[c]] - eased and not is_explained(columns, laid, c):
+                least -= EASED_JOINING if _is_blamed(columns, release, release[c]) else EASED
+            if evidence >= least and not is_explained(columns, laid, c):
                 raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
                 again = again or chart.raised == 1
     news = False

@@ -10,10 +10,10 @@ import pytest
 from world import DAY, START, World, between, demand
 
 from detectors import memory
+from detectors.almanac import SUNDAY, write_day, year_before
 from detectors.findings import Finding
-from detectors.memory import QUARTERS, YEAR, Memory
+from detectors.memory import DAY_UNIT, QUARTERS, YEAR, Memory
 from detectors.plan import Plan
-from detectors.season import SUNDAY, year_before
 from detectors.signals import Signal, Term
 from detectors.watch import watch
 
@@ -52,7 +52,7 @@ def watched(
     plan = world.plan(holidays={FIRST + day: "a day off" for day in calendar})
     known = memory.fit(memory.nothing(), plan)
     for day, part in (year_ago or {}).items():
-        known.columns.seasons.ago[:, (FIRST + day) % YEAR] = np.log(part)
+        write_day(known.columns.seasons, FIRST + day, np.log(part))
     news = [one for _, told in watch(known, world.bins(), plan) for one in told]
     return known, plan, [one for one in news if one.phase == "raised"]
 
@@ -79,7 +79,7 @@ def test_without_a_calendar_a_day_unlike_all_others_is_a_loss_and_a_sunday_out_o
     assert HOLIDAY in days_of(watched(made(31, 18, [HOLIDAY], "lower", weekend=0.9))[2])
     known, _, found = watched(made(31, 19, [HOLIDAY], "sunday"))
     assert HOLIDAY not in days_of(found)
-    odd = {int(day): float(off[0]) for day in range(YEAR) if (off := known.columns.seasons.ago[:, day])[0]}
+    odd = {day: ago * DAY_UNIT for day, ago in enumerate(known.columns.seasons.ago[0].tolist()) if ago}
     assert odd == {(FIRST + HOLIDAY) % YEAR: pytest.approx(np.log(WEEKEND), abs=0.1)}  # and remembers it
 
 
@@ -100,9 +100,10 @@ def test_a_holiday_teaches_its_weekday_nothing() -> None:
     season = known.columns.seasons[plan.season[0]]
     weekday = (FIRST + HOLIDAY + 3) % 7
     assert season.taught[weekday] == 2  # of three such days
-    thursday = season.usual[weekday * QUARTERS : (weekday + 1) * QUARTERS]
-    assert np.median(thursday - season.usual[SUNDAY]) == pytest.approx(-np.log(0.3), abs=0.15)
-    assert (season.week == season.usual).all()
+    usual = memory.shape_of(season.usual)
+    thursday = usual[weekday * QUARTERS : (weekday + 1) * QUARTERS]
+    assert np.median(thursday - usual[SUNDAY]) == pytest.approx(-np.log(0.3), abs=0.15)
+    assert (season.today == np.roll(season.usual, -season.begins)[: len(season.today)]).all()
 
 
 def test_what_holidays_have_in_common_is_learned() -> None:
@@ -112,7 +113,7 @@ def test_what_holidays_have_in_common_is_learned() -> None:
     known, plan, found = watched(world, holidays)
     season = known.columns.seasons[plan.season[0]]
     assert not set(days_of(found)) & {d + after for d in holidays for after in (0, 1)}
-    assert np.median(season.holiday) == pytest.approx(np.log(0.6 / 0.9) * 7 / 8, abs=0.1)
+    assert np.median(memory.shape_of(season.holiday)) == pytest.approx(np.log(0.6 / 0.9) * 7 / 8, abs=0.1)
     assert np.sqrt((0.36 + season.apart) / 8) < 0.4
 
 
@@ -139,6 +140,6 @@ def test_a_day_that_was_odd_a_year_ago_is_no_loss_and_hides_no_stop(ago: int) ->
 def test_a_year_before_29_february_was_28_february() -> None:
     seasons = np.zeros(1, dtype=memory.SEASON).view(np.recarray)
     days = {text: (date.fromisoformat(text) - date(1970, 1, 1)).days for text in ("2027-02-28", "2028-02-29")}
-    seasons.ago[:, days["2027-02-28"] % YEAR] = -0.5
+    write_day(seasons, days["2027-02-28"], -0.5)
     assert year_before(seasons, days["2028-02-29"]) == -0.5
     assert year_before(seasons, days["2028-02-29"] + 1) == 0.0
