@@ -1,4 +1,4 @@
-"""How many signals one core watches: a year of twenty, a tick over many, and a restart with them.
+"""How many signals one core watches: a year of twenty of a kind, a tick over many, and a restart with them.
 
 usage: python benchmarks/scale.py [SIGNALS]
 
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 
 from collector.bins import Bins, SeriesKey, SeriesTable
-from detectors.memory import CHART, SEASON
+from detectors.memory import CHART, SEASON, Floats, Wholes
 from detectors.plan import lay
 from detectors.signals import Budget, Signal, Term
 from stillwatch import kept, snapshot
@@ -27,6 +28,7 @@ from stillwatch.store import Closing, Store
 START = 1_646_006_400
 DAY = 1440
 BUDGET = Budget()
+OPENED = 0.3  # of what is sent, over two days, half of it within eight hours
 
 
 class Clock:
@@ -55,23 +57,66 @@ def arrivals(count: int) -> tuple[SeriesTable, list[Signal]]:
     ]
 
 
+def passing_on(count: int, within: int) -> tuple[SeriesTable, list[Signal]]:
+    """Flows: series of what goes in, then series of what comes out within so many seconds."""
+    names = [f"service-{i}" for i in range(count)]
+    table = SeriesTable(SeriesKey(name, metric) for metric in ("received", "stored") for name in names)
+    asked = [
+        Signal(n, "kept", "flow", (Term(n, "stored"),), (Term(n, "received"),), within=within) for n in names
+    ]
+    return table, asked
+
+
 def block(kind: str, first: int, minutes: int, signals: int, random: np.random.Generator) -> Bins:
-    """Requests at 100 a minute, of which one in a thousand fails; what is sent follows the hour of the day."""
+    """Requests at 100 a minute, of which one in a thousand fails; what is sent follows the hour of the day.
+
+    Of what goes into a short flow a third comes out a minute later, and by midnight all of it. What goes into a
+    long one is opened later, or never.
+    """
     if kind == "errors":
         total = random.poisson(100.0, (minutes, signals))
         values = np.concatenate([total, random.binomial(total, 0.001)], axis=1).astype(np.float64)
+    elif kind == "short flows":
+        total = random.poisson(_by_hour(first + np.arange(minutes)), (minutes, signals))
+        later = random.binomial(total, 0.33)
+        later[-1] = 0
+        came = total - later
+        came[1:] += later[:-1]
+        values = np.concatenate([total, came], axis=1).astype(np.float64)
+    elif kind == "long flows":
+        ago = np.arange(2 * DAY)
+        opened = OPENED * np.exp(-ago / 700.0) / np.exp(-ago / 700.0).sum()
+        sent = _by_hour(np.arange(first - 2 * DAY + 1, first + minutes))[:, 0]
+        came = np.convolve(sent, opened, mode="valid")[:, None]
+        both = (
+            random.poisson(sent[-minutes:, None], (minutes, signals)),
+            random.poisson(came, (minutes, signals)),
+        )
+        values = np.concatenate(both, axis=1).astype(np.float64)
     else:
-        of_day = np.sin((first + np.arange(minutes)) / DAY * 2.0 * np.pi)
-        values = random.poisson(100.0 * np.exp(0.7 * of_day)[:, None], (minutes, signals)).astype(np.float64)
+        values = random.poisson(_by_hour(first + np.arange(minutes)), (minutes, signals)).astype(np.float64)
     begun = START + 60 * first
     ends = begun + 60 * np.arange(1, minutes + 1, dtype=np.int64)
     return Bins(begun, 60, ends + 15, values, np.ones(minutes, dtype=np.bool_))
 
 
-def year(kind: str, signals: int = 20, days: int = 365) -> None:
-    """The step over a year, day by day as a backtest takes it."""
+def _by_hour(minutes: Wholes) -> Floats:
+    """float64[minutes, 1]: expected events at these minutes, a hundred on a middling one."""
+    return np.asarray(100.0 * np.exp(0.7 * np.sin(minutes / DAY * 2.0 * np.pi))[:, None])
+
+
+KINDS = {
+    "errors": errors,
+    "throughputs": arrivals,
+    "short flows": partial(passing_on, within=120),
+    "long flows": partial(passing_on, within=2 * 86400),
+}
+
+
+def over(days: int, kind: str, signals: int = 20) -> None:
+    """The step over so many days, day by day as a backtest takes it."""
     random = np.random.default_rng(1)
-    table, asked = errors(signals) if kind == "errors" else arrivals(signals)
+    table, asked = KINDS[kind](signals)
     plan, state, taken, news = lay(asked, table, 60, BUDGET), State.empty(), 0.0, 0
     for day in range(days):
         bins = block(kind, day * DAY, DAY, signals, random)
@@ -83,7 +128,7 @@ def year(kind: str, signals: int = 20, days: int = 365) -> None:
         news += len(events)
     rate = signals * days * DAY / taken
     print(
-        f"a year of {signals} {kind}: {taken:.1f} s, {rate / 1e6:.2f} M signal-bins/s, {news} events",
+        f"{days} days of {signals} {kind}: {taken:.1f} s, {rate / 1e6:.2f} M signal-bins/s, {news} events",
         flush=True,
     )
 
@@ -123,8 +168,10 @@ def many(signals: int) -> None:
 def main() -> None:
     both = CHART.itemsize + SEASON.itemsize
     print(f"bytes remembered of a share of errors: {CHART.itemsize}, of a throughput: {both}")
-    year("errors")
-    year("throughputs")
+    over(365, "errors")
+    over(365, "throughputs")
+    over(365, "short flows")
+    over(90, "long flows")
     many(int(sys.argv[1]) if len(sys.argv) > 1 else 250_000)
 
 

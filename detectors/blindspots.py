@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from collector.bins import Bins, SeriesTable
-from detectors.flow import comes_out, hour_factor
+from detectors.flow import hour_factor
 from detectors.holidays import lay_days
 from detectors.learning import Learning, learning
 from detectors.memory import RING, Columns, Floats, Memory, fit
@@ -228,7 +228,7 @@ def _expected(columns: Columns, plan: Plan, positions: Floats, total: float) -> 
     if plan.season[0] >= 0:
         season = columns.seasons[plan.season[0]]
         hour = np.array([hour_factor(season, float(p)) for p in positions])
-    return out_of * comes_out(columns.flows[plan.lag[0]]) * level * hour, out_of
+    return out_of * float(columns.flows.brings[plan.lag[0]]) * level * hour, out_of
 
 
 def _play(

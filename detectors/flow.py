@@ -43,9 +43,13 @@ HELD = 8.0  # nats that something is held up
 SOON = 10  # intervals: a flow that has settled by then owes what it has not brought
 CAMPAIGNS = 0.25  # relative variance of conversion from campaign to campaign, at least
 LEAST_DUE = 1e-9  # events; what is less is what running sums leave of nothing
+# First lag (in intervals) of each block of the curve: 0, 1, 2, 3, 4, 6, 9, 14, ... growing by half.
+EDGES = np.array([0, 1, 2, 3, 4, 6, 9, 14, 21, 32, 48, 72, 108, 162, 243, 365, 548, 822, 1233, 1850])
+SPANS_TRIED = math.log(len(SPANS))  # nats that it costs to have taken the best of them
+NEWEST = RING - 1  # RING is a power of two: what is left of a number by it is where that interval lies
 READY = 10  # intervals that must have taught the curve before it may judge
 MEMORY = 2.0 ** (-1 / 4320)  # of the least-squares sums, a factor per interval
-SPREAD_MEMORY = 0.999
+SPREAD_RATE = 0.001  # of what a quiet interval teaches of the spread, at least
 # Variance of what a flow that passes on owes, in units of chance, beforehand.
 SPREAD, SPREAD_WEIGHT = 0.15, 4.0
 MOST_OF_IT = 0.7
@@ -79,10 +83,10 @@ def judge(
     interval may teach what the hour does.
     """
     flow.reach = reach
-    u = np.zeros(LAGS)
+    blocks = blocks_of(reach)
     take_in(flow, now, n, flow.went / max(float(now - chart.first), 1.0))
-    gap = features(flow, now, chart.first, reach, u)
-    flow.due, young = expected(flow, u)
+    gap = features(flow, now, chart.first, reach, blocks)
+    flow.due, young = expected(flow, blocks)
     exposure, edge = flow.due * hour, _edge(flow, young * hour)
     if exposure < LEAST_DUE:
         exposure = 0.0
@@ -123,8 +127,8 @@ def judge(
         return False
     _learn_uneven(flow, edge, (x - mean) * (x - mean) - mean - spread_of(chart, chart.best) * mean * mean)
     if ready:
-        learn_spread(flow, now, reach)
-    _learn_curve(chart, flow, u, x / hour, ready)
+        learn_spread(flow, now)
+    _learn_curve(chart, flow, blocks, x / hour, ready)
     return ready
 
 
@@ -212,6 +216,8 @@ def _mix(chart: Record, news: float) -> None:
         narrow = 1.0 / (1.0 + news * chart.alpha[b])
         chart.alpha[b] *= narrow
         chart.beta[b] *= narrow
+    if chart.alive == 0:
+        return
     for j in range(COUNT):
         narrow = 1.0 / (1.0 + news * chart.ja[j])
         chart.ja[j] *= narrow
@@ -231,15 +237,20 @@ def _learn_uneven(flow: Record, edge: float, off: float) -> None:
 
 
 @compiled
-def _learn_curve(chart: Record, flow: Record, u: Floats, x: float, ready: bool) -> None:
-    """Teach the curve; where it was fitted anew, the level moves so that what is expected does not jump."""
-    flow.usual += (u - flow.usual) * max(1.0 / (flow.fits + 1.0), 1.0 - MEMORY)
-    before, _ = expected(flow, flow.usual)
-    if not teach(flow, u, x, spread_of(chart, chart.best)):
+def _learn_curve(chart: Record, flow: Record, blocks: int, x: float, ready: bool) -> None:
+    """Teach the curve; where it is fitted anew, the level moves so that what is expected does not jump."""
+    rate = max(1.0 / (flow.fits + 1.0), 1.0 - MEMORY)
+    for b in range(blocks):
+        flow.usual[b] += (flow.lags[b] - flow.usual[b]) * rate
+    flow.usual[LAGS - 1] += (flow.lags[LAGS - 1] - flow.usual[LAGS - 1]) * rate
+    teach(flow, x, spread_of(chart, chart.best))
+    if not _is_fitted_now(flow.fits):
         return
+    before = _usually(flow)
+    _fit(flow)
     _settle_by(flow)
-    _, flow.young = expected(flow, u)
-    after, _ = expected(flow, flow.usual)
+    _, flow.young = expected(flow, blocks)
+    after = _usually(flow)
     if not ready or before <= 0.0 or after <= 0.0:
         return
     for b in range(LEVELS):
@@ -250,33 +261,22 @@ def _learn_curve(chart: Record, flow: Record, u: Floats, x: float, ready: bool) 
 
 @compiled
 def _settle_by(flow: Record) -> None:
-    """After how many intervals has all but a hundredth of what went in come out?"""
-    total, so_far = 0.0, 0.0
+    """What comes out in the end by the curve, and after how many intervals has all but a hundredth of it?"""
+    flow.brings, so_far = 0.0, 0.0
     for b in range(LAGS - 1):
-        total += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
+        flow.brings += flow.curve[b] * (EDGES[b + 1] - EDGES[b])
     for b in range(LAGS - 1):
-        so_far += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
-        if so_far >= 0.99 * total:
-            flow.settled = block_edge(b + 1) - 1
+        so_far += flow.curve[b] * (EDGES[b + 1] - EDGES[b])
+        if so_far >= 0.99 * flow.brings:
+            flow.settled = EDGES[b + 1] - 1
             break
-
-
-@compiled
-def block_edge(b: int) -> int:
-    """First lag (in intervals) of block b: 0, 1, 2, 3, 4, 6, 9, 13, … growing by half."""
-    if b < 4:
-        return b
-    edge = 4.0
-    for _ in range(b - 4):
-        edge = math.ceil(edge * 1.5)
-    return int(edge)
 
 
 @compiled
 def blocks_of(reach: int) -> int:
     """How many blocks cover lags 0..reach."""
     b = 1
-    while b < LAGS - 1 and block_edge(b) <= reach:
+    while b < LAGS - 1 and EDGES[b] <= reach:
         b += 1
     return b
 
@@ -294,62 +294,74 @@ def take_in(flow: Record, number: int, went_in: float, usual: float) -> None:
 
 
 @compiled
-def features(flow: Record, number: int, first: int, reach: int, u: Floats) -> float:
-    """What went in, by lag block, into u[LAGS]; the last is the unknown past. Returns the unmeasured share
-    of the most recent intervals."""
+def features(flow: Record, number: int, first: int, reach: int, blocks: int) -> float:
+    """What went in, by lag block, into flow.lags; the last is the unknown past. Returns the unmeasured share of the
+    most recent intervals."""
     depth = len(flow.went_ring)
-    u[:] = 0.0
+    slot = number % depth
     known = number - first + 1  # intervals that the ring holds
-    blocks = blocks_of(reach)
+    newest = flow.went_ring[slot]
     for b in range(blocks):
-        near = block_edge(b)
-        far = min(block_edge(b + 1), reach + 1) if b + 1 < blocks else reach + 1
-        near, far = min(near, known), min(far, known)
-        if far <= near:
-            continue
-        newest = flow.went_ring[(number - near) % depth]
-        oldest = 0.0 if far >= known else flow.went_ring[(number - far) % depth]
-        u[b] = newest - oldest
+        far = min(EDGES[b + 1] if b + 1 < blocks else reach + 1, known)
+        oldest = flow.went_ring[slot - far if far <= slot else slot - far + depth] if far < known else 0.0
+        flow.lags[b] = newest - oldest
+        newest = oldest
     # A past that nobody saw still comes out: a background that fades as the ring fills.
-    u[LAGS - 1] = max(0.0, 1.0 - known / (reach + 1.0)) if known > reach // 8 else 1.0
+    flow.lags[LAGS - 1] = max(0.0, 1.0 - known / (reach + 1.0)) if known > reach // 8 else 1.0
     recent = min(10, known - 1, reach + 1)
     if recent <= 0:
         return 1.0
-    missing = flow.gone_ring[number % depth] - flow.gone_ring[(number - recent) % depth]
+    missing = (
+        flow.gone_ring[slot] - flow.gone_ring[slot - recent if recent <= slot else slot - recent + depth]
+    )
     return float(missing) / recent
 
 
 @compiled
-def expected(flow: Record, u: Floats) -> tuple[float, float]:
+def expected(flow: Record, blocks: int) -> tuple[float, float]:
     """What should come out, and how much of that entered within the last few intervals."""
     total, young = 0.0, 0.0
-    for b in range(LAGS):
-        part = flow.curve[b] * u[b]
-        total += part
-        if b < 4:
-            young += part
-    return total, young
+    for b in range(blocks):
+        total += flow.curve[b] * flow.lags[b]
+        if b == min(blocks - 1, 3):
+            young = total
+    return total + flow.curve[LAGS - 1] * flow.lags[LAGS - 1], young
 
 
 @compiled
-def teach(flow: Record, u: Floats, x: float, scatter: float) -> bool:
-    """Let one interval teach the curve. True when the curve was fitted anew."""
+def _usually(flow: Record) -> float:
+    """What comes out of what usually went in."""
+    total = 0.0
+    for b in range(LAGS):
+        total += flow.curve[b] * flow.usual[b]
+    return total
+
+
+@compiled
+def teach(flow: Record, x: float, scatter: float) -> None:
+    """Let one interval teach the least-squares sums: x came out of flow.lags."""
     mean = max(x, 1.0)
-    weight = 1.0 / (mean + scatter * mean * mean)
+    weight = flow.grown / (mean + scatter * mean * mean)
     for i in range(LAGS):
-        if u[i] == 0.0:
+        part = weight * flow.lags[i]
+        if part == 0.0:
             continue
-        flow.moment[i] += weight * u[i] * x
+        flow.moment[i] += part * x
         for j in range(LAGS):
-            flow.gram[i, j] += weight * u[i] * u[j]
-    flow.gram *= MEMORY
-    flow.moment *= MEMORY
+            flow.gram[i, j] += part * flow.lags[j]
+    # Rather than that the sums shrink, what is added grows.
+    flow.grown /= MEMORY
+    if flow.grown >= 2.0:
+        flow.grown *= 0.5
+        flow.gram *= 0.5
+        flow.moment *= 0.5
     flow.fits += 1
-    n = flow.fits
-    due = n == READY or (n > READY and n < 120 and n % 10 == 0) or n % 120 == 0
-    if due:
-        _fit(flow)
-    return due
+
+
+@compiled
+def _is_fitted_now(n: int) -> bool:
+    """Is the curve to be fitted after n intervals that taught it?"""
+    return n == READY or (n > READY and n < 120 and n % 10 == 0) or n % 120 == 0
 
 
 @compiled
@@ -359,86 +371,82 @@ def _fit(flow: Record) -> None:
     Starting from nothing, near lags take what they can explain before far ones are asked: where steady
     traffic can't tell the lags apart, things are taken to come out soon.
     """
-    gram, moment, curve = flow.gram, flow.moment, flow.curve
+    gram, curve = flow.gram, flow.curve
+    rest, inverse = flow.moment.copy(), np.zeros(LAGS)  # rest: what the curve has not explained of the moment
+    for i in range(LAGS):
+        if gram[i, i] <= 0.0:
+            curve[i] = 0.0
+            continue
+        inverse[i] = 1.0 / (gram[i, i] * (1.0 + 1e-6))
+        for j in range(LAGS):
+            rest[j] -= curve[i] * gram[i, j]
     for _ in range(60):
+        moved = False
         for i in range(LAGS):
-            if gram[i, i] <= 0.0:
-                curve[i] = 0.0
+            better = max(0.0, (rest[i] + gram[i, i] * curve[i]) * inverse[i])
+            step = better - curve[i]
+            if step == 0.0:
                 continue
-            rest = moment[i] + gram[i, i] * curve[i]
+            curve[i], moved = better, True
             for j in range(LAGS):
-                rest -= gram[i, j] * curve[j]
-            curve[i] = max(0.0, rest / (gram[i, i] * (1.0 + 1e-6)))
+                rest[j] -= step * gram[i, j]
+        if not moved:
+            break
 
 
 @compiled
 def owe(flow: Record, number: int, mean: float, unsure: float, missing: float) -> None:
     """Remember by how much less than expected came out, and what it may scatter by."""
     flow.owed += missing
-    flow.owed_ring[number % RING] = flow.owed
+    flow.owed_ring[number & NEWEST] = flow.owed
     flow.meant += mean
-    flow.meant_ring[number % RING] = flow.meant
+    flow.meant_ring[number & NEWEST] = flow.meant
     flow.unsure += unsure
-    flow.unsure_ring[number % RING] = flow.unsure
+    flow.unsure_ring[number & NEWEST] = flow.unsure
 
 
 @compiled
-def owed_over(flow: Record, number: int, span: int) -> float:
-    """What the last `span` intervals owe."""
-    return _over(flow.owed_ring, number, span)
+def _ends(flow: Record, number: int) -> float:
+    """What was to come in the last intervals before one end of a span: by so much the lag makes its sum scatter."""
+    return flow.meant_ring[number & NEWEST] - flow.meant_ring[(number - 3) & NEWEST]
 
 
 @compiled
-def owed_for_certain(flow: Record, number: int, span: int, wait: int) -> float:
-    """What the `span` intervals owe that ended `wait` intervals ago, less what has come since.
-
-    A pause that is made up for (a restart, a deployment) owes nothing when it is over; a loss goes on owing.
-    """
-    least = flow.owed_ring[number % RING]
-    for k in range(1, wait + 1):
-        least = min(least, flow.owed_ring[(number - k) % RING])
-    return float(least - flow.owed_ring[(number - wait - span) % RING])
-
-
-@compiled
-def _over(ring: Floats, number: int, span: int) -> float:
-    """What a running sum has grown by in the `span` intervals up to `number`."""
-    return ring[number % RING] - ring[(number - span) % RING]
-
-
-@compiled
-def _unit(flow: Record, number: int, span: int, reach: int) -> float:
-    """In what unit the variance by chance of a span is kept.
-
-    What is owed by chance is owed by the intervals at the span's two ends; what the edges of bursts do, by all.
-    """
-    ends = _over(flow.meant_ring, number, 3) + _over(flow.meant_ring, number - span, 3)
-    return 1.0 + ends + _over(flow.unsure_ring, number, min(span + max(reach, SOON), RING - 1))
+def _burst(flow: Record, span: int) -> int:
+    """For how many intervals the edges of bursts add to what a span may scatter by."""
+    return min(span + max(flow.reach, SOON), RING - 1)
 
 
 @compiled
 def _misfit(flow: Record, i: int, meant: float, usual: float, weight: float) -> float:
-    """Variance of what span i owes because the curve is a little wrong: a share of what was to come, squared.
+    """Relative variance of what span i owes because the curve is a little wrong.
 
-    usual: that share's square beforehand, worth `weight` spans.
+    meant: what was to come in the span. usual: that variance beforehand, worth `weight` spans.
     """
     prior = weight * meant * meant
-    return meant * meant * (usual * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
+    return (usual * prior + flow.misfit[i]) / (prior + flow.misfit_n[i] + 1e-9)
 
 
 @compiled
-def comes_out(flow: Record) -> float:
-    """What comes out in the end by the curve alone, per one that went in."""
-    total = 0.0
-    for b in range(LAGS - 1):
-        total += flow.curve[b] * (block_edge(b + 1) - block_edge(b))
-    return total
+def _spread(flow: Record, i: int) -> tuple[float, float]:
+    """By how much what span i owes scatters, in units of chance, and how many degrees of freedom that has.
+
+    A longer span is believed like the shorter one until it was seen often.
+    """
+    spread, credit, freedom = SPREAD, SPREAD_WEIGHT if flow.quick == 1 else 0.0, 0.0
+    for k in range(i + 1):
+        seen = min(flow.spread_n[k] / SPANS[k], 200.0)
+        freedom = seen + credit
+        if freedom >= 4.0:
+            spread = (seen * flow.spread[k] + credit * spread) / freedom
+            credit = min(freedom, LIKE_SHORTER)
+    return spread, freedom
 
 
 @compiled
 def _kept(chart: Record, flow: Record) -> float:
     """What comes out in the end, per one that went in."""
-    return comes_out(flow) * chart.alpha[chart.best] / chart.beta[chart.best]
+    return flow.brings * chart.alpha[chart.best] / chart.beta[chart.best]
 
 
 @compiled
@@ -456,53 +464,74 @@ def owed_evidence(chart: Record, flow: Record, number: int, wait: int, least: fl
     if flow.quick == 1:
         usual, weight = min(MISFIT, 0.1 * lost * lost + WHOLE), MISFIT_WEIGHT
     lost = (lost * seen_out + PRIOR_LOSS * PRIOR_LOSS_WEIGHT) / (seen_out + PRIOR_LOSS_WEIGHT)
-    best, owes, shorter = 0.0, 0.0, SPREAD
-    credit = SPREAD_WEIGHT if flow.quick == 1 else 0.0
+    certain = _owed_for_certain(flow, number, wait)
+    until = (number - wait) & NEWEST
+    meant_until, unsure, ends = flow.meant_ring[until], flow.unsure_ring[until], _ends(flow, until)
+    best, owes, smallest, last, to_come = 0.0, 0.0, SPREAD, -1, 0.0
     for i in range(len(SPANS)):
-        span = SPANS[i]
-        seen = min(flow.spread_n[i] / span, 200.0)
-        freedom = seen + credit
-        if freedom < 4.0:
+        smallest = min(smallest, flow.spread[i])
+        owed = certain - flow.owed_ring[(number - wait - SPANS[i]) & NEWEST]
+        if owed <= 0.0 or (flow.quick == 0 and _spread(flow, i)[1] < 4.0):
             continue
-        spread = (seen * flow.spread[i] + credit * shorter) / freedom
-        shorter, credit = spread, min(freedom, LIKE_SHORTER)
-        owed = owed_for_certain(flow, number, span, wait)
-        if owed <= 0.0:
-            continue
-        meant = _over(flow.meant_ring, number - wait, span)
+        meant = meant_until - flow.meant_ring[(number - wait - SPANS[i]) & NEWEST]
         if owed < least * meant:
             continue
-        chance = _unit(flow, number - wait, span, flow.reach) * spread
-        misfit = _misfit(flow, i, meant, usual, weight)
-        variance = max(chance, lost * meant) + misfit
-        chart.astray = misfit / (meant * meant) if meant > 0.0 else chart.astray
+        if meant > 0.0:
+            last, to_come = i, meant
+        unit = 1.0 + ends + _ends(flow, number - wait - SPANS[i])
+        unit += unsure - flow.unsure_ring[(number - wait - _burst(flow, SPANS[i])) & NEWEST]
+        # Neither kind of evidence is more than owed^2 / 2 variance: log(1 + z) <= z, and (1 + u) log(1 + u) - u <=
+        # u^2 / 2. And what a span is believed to scatter by is not less than the least of it and the shorter ones.
+        if owed * owed <= 2.0 * SPANS_TRIED * max(unit * smallest, lost * meant):
+            continue
+        spread, freedom = _spread(flow, i)
+        chance = unit * spread
+        variance = max(chance, lost * meant) + meant * meant * _misfit(flow, i, meant, usual, weight)
         student = 0.5 * freedom * math.log(1.0 + owed * owed / (freedom * variance))
         u = owed / variance
         whole = variance * ((1.0 + u) * math.log(1.0 + u) - u)
-        gain = min(student, whole) - math.log(float(len(SPANS)))
+        gain = min(student, whole) - SPANS_TRIED
         if gain > best:
             best, owes = gain, owed
             chart.steady, chart.ends = lost, chance
+    if last >= 0:
+        chart.astray = _misfit(flow, last, to_come, usual, weight)
     for span in SPANS:
-        if best <= 0.0 or owed_for_certain(flow, number, span, wait) >= MOST_OF_IT * owes:
+        if best <= 0.0 or certain - flow.owed_ring[(number - wait - span) & NEWEST] >= MOST_OF_IT * owes:
             return best, span
     return best, SPANS[-1]
 
 
 @compiled
-def learn_spread(flow: Record, number: int, reach: int) -> None:
+def _owed_for_certain(flow: Record, number: int, wait: int) -> float:
+    """The running sum of what was owed `wait` intervals ago, less what has come since.
+
+    A pause that is made up for (a restart, a deployment) owes nothing when it is over; a loss goes on owing.
+    """
+    least = flow.owed_ring[number & NEWEST]
+    for k in range(1, wait + 1):
+        least = min(least, flow.owed_ring[(number - k) & NEWEST])
+    return least
+
+
+@compiled
+def learn_spread(flow: Record, number: int) -> None:
     """Let a quiet interval teach how much the sums over each span scatter."""
+    ends, unsure = _ends(flow, number), flow.unsure
     for i in range(len(SPANS)):
         span = SPANS[i]
-        owed, unit = owed_over(flow, number, span), _unit(flow, number, span, reach)
-        meant = _over(flow.meant_ring, number, span)
+        owed = flow.owed - flow.owed_ring[(number - span) & NEWEST]
+        unit = 1.0 + ends + _ends(flow, number - span)
+        unit += unsure - flow.unsure_ring[(number - _burst(flow, span)) & NEWEST]
         count = flow.spread_n[i]
         square = (owed * owed + 0.25) / unit
         if count > 10.0 * span:
             # What stands out is the curve's fault rather than chance.
+            meant = flow.meant - flow.meant_ring[(number - span) & NEWEST]
             over = max(owed * owed - 2.0 * flow.spread[i] * unit, 0.0)
             flow.misfit[i] = flow.misfit[i] * MISFIT_MEMORY + over
             flow.misfit_n[i] = flow.misfit_n[i] * MISFIT_MEMORY + meant * meant
             square = min(square, 16.0 * flow.spread[i])
-        flow.spread[i] += max(1.0 / (count + 1.0), 1.0 - SPREAD_MEMORY) * (square - flow.spread[i])
+        rate = SPREAD_RATE if count >= 1.0 / SPREAD_RATE else 1.0 / (count + 1.0)
+        flow.spread[i] += rate * (square - flow.spread[i])
         flow.spread_n[i] = count + 1.0

@@ -146,11 +146,12 @@ def flow_record(depth: int) -> np.dtype[Any]:
     """The record of a flow (flow.py) whose past is kept for `depth` intervals."""
     return np.dtype(
         [
-            ("gram", F, (LAGS, LAGS)), ("moment", F, LAGS),  # least-squares sums
+            # least-squares sums, and what an interval adds to them, which grows instead of that they fade
+            ("gram", F, (LAGS, LAGS)), ("moment", F, LAGS), ("grown", F),
             ("curve", F, LAGS),  # expected out per in, by lag block
-            ("usual", F, LAGS),  # what usually went in, by lag block
+            ("lags", F, LAGS), ("usual", F, LAGS),  # what went in by lag block, now and usually
             ("reach", I), ("quick", I),  # of the lag, in intervals; 1 if it is passed on rather than converted
-            ("settled", I),  # intervals after which all but a hundredth has come out
+            ("brings", F), ("settled", I),  # what comes out in the end, per in; intervals until 99 % of it has
             ("held", I), ("pause", F),  # since when something is held up, 0 = nothing; the longest such pause
             ("fits", I),  # intervals that taught the curve
             ("due", F),  # what the curve expects now
@@ -225,6 +226,7 @@ def empty(plan: Plan) -> Memory:
     # Campaigns differ more than a flow's model says, until peaks have shown by how much.
     columns.fleet[SLOW_FLOW, 3] = PEAKS_OF_KIND
     _priors(plan, columns.charts)
+    columns.flows.grown[:] = 1.0
     columns.flows.uneven_n[:] = EDGE_WEIGHT
     columns.flows.uneven[:] = EDGE_WEIGHT * EDGE_VARIANCE
     flow_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.lag >= 0))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from detectors.findings import Cleared, Finding, FindingKind, Phase, Trace
-from detectors.flow import comes_out
 from detectors.judge import LATE, settle
 from detectors.memory import RING, Columns
 from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, Rows
@@ -75,7 +74,7 @@ def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
                 charts.rn[c] += bins.late.count[i]
                 comes = charts.ra[c] / charts.rb[c]
                 if plan.kind[c] == FLOW:
-                    comes *= comes_out(columns.flows[plan.lag[c]])
+                    comes *= columns.flows.brings[plan.lag[c]]
                 charts.rm[c] += bins.late.count[i] * comes
             if counted or out_of:
                 changed = True

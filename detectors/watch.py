@@ -288,7 +288,16 @@ def _judge(
             chart.s_phase = listen(chart, now, heard, chart.rate, laid.lasts)
         fleet, cap = columns.fleet[laid.pool[c]], caps[laid.pool[c]]
         if kind == FLOW:
-            _judge_flow(columns, laid, c, x[c], n[c], position, now, cap)
+            flow_of, s, reach = columns.flows[laid.lag[c]], laid.season[c], laid.reach[laid.lag[c]]
+            flow_of.quick = 1 if laid.quick[c] else 0
+            hour = flow.hour_factor(columns.seasons[s], position) if s >= 0 else 1.0
+            if (
+                flow.judge(
+                    chart, flow_of, fleet, now, x[c], n[c], hour, reach, cap, laid.lasts, laid.patience
+                )
+                and s >= 0
+            ):
+                flow.add_to_day(columns.seasons[s], flow_of, x[c], position, laid.quarters)
         elif kind == ROLLOUT:
             chart.harm = x[c]
         elif kind == ROLLOUT_FLOW:
@@ -322,21 +331,6 @@ def _fetch(charts: Any, c: int, slot: int) -> None:
         ahead(start + at)
     for ring in RINGS:
         ahead(start + ring + 4 * slot)
-
-
-@compiled
-def _judge_flow(
-    columns: Columns, laid: Laid, c: int, x: float, n: float, position: float, now: int, cap: float
-) -> None:
-    chart, flow_of = columns.charts[c], columns.flows[laid.lag[c]]
-    flow_of.quick = 1 if laid.quick[c] else 0
-    hour = 1.0
-    if laid.season[c] >= 0:
-        hour = flow.hour_factor(columns.seasons[laid.season[c]], position)
-    fleet, reach = columns.fleet[laid.pool[c]], laid.reach[laid.lag[c]]
-    teaches = flow.judge(chart, flow_of, fleet, now, x, n, hour, reach, cap, laid.lasts, laid.patience)
-    if teaches and laid.season[c] >= 0:
-        flow.add_to_day(columns.seasons[laid.season[c]], flow_of, x, position, laid.quarters)
 
 
 @compiled
