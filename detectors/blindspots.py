@@ -102,7 +102,7 @@ def _family(
     if signal.kind == "rollout" or stage in (Learning.NOTHING, Learning.LAG):
         return None
     alone = lay([signal], table, plan.width, plan.budget, plan.timezone, plan.holidays)
-    mine = _alone(memory, alone)
+    mine = fit(memory, alone)
     started = ((memory.columns.charts.first >= 0) & (plan.kind != TALLY)).sum()
     begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
     # Alone it would have the whole budget; it has its part of it.
@@ -113,14 +113,6 @@ def _family(
 
 def _is_young(memory: Memory, plan: Plan, end: int) -> bool:
     return end // plan.width - int(memory.columns.charts.first[0]) < YOUNG // plan.width
-
-
-def _alone(memory: Memory, plan: Plan) -> Memory:
-    """What is remembered of the one signal of `plan`; a flow with all of its past, also if that is longer than it
-    would be alone."""
-    mine = fit(memory, plan)
-    rows = [memory.flow_keys.index(key) for key in mine.flow_keys]
-    return replace(mine, columns=mine.columns._replace(flows=memory.columns.flows[rows]))
 
 
 def _copy(memory: Memory) -> Memory:

@@ -82,10 +82,11 @@ def judge(
     intervals. Returns whether the
     interval may teach what the hour does.
     """
-    flow.reach = reach
+    if flow.reach != reach:
+        _set_reach(flow, reach)
     blocks = blocks_of(reach)
     take_in(flow, now, n, flow.went / max(float(now - chart.first), 1.0))
-    gap = features(flow, now, chart.first, reach, blocks)
+    gap = unknown_past(flow, now, chart.first, reach)
     flow.due, young = expected(flow, blocks)
     exposure, edge = flow.due * hour, _edge(flow, young * hour)
     if exposure < LEAST_DUE:
@@ -285,36 +286,59 @@ def blocks_of(reach: int) -> int:
 def take_in(flow: Record, number: int, went_in: float, usual: float) -> None:
     """Remember what went in; where it was not measured, the usual stands in and is counted as unknown."""
     depth = len(flow.went_ring)
+    slot = number % depth
     if np.isnan(went_in):
         flow.gone += 1.0
         went_in = usual
+    flow.at = number
     flow.went += went_in
-    flow.went_ring[number % depth] = flow.went
-    flow.gone_ring[number % depth] = flow.gone
+    flow.went_ring[slot] = went_in
+    flow.gone_ring[number & NEWEST] = flow.gone
+    if slot == 0:
+        count_lags(flow)  # anew: what sums that were added to and taken from have lost by rounding is no more
+        return
+    blocks, comes = blocks_of(flow.reach), np.float64(flow.went_ring[slot])
+    for b in range(blocks):
+        far = EDGES[b + 1] if b + 1 < blocks else flow.reach + 1
+        goes = np.float64(flow.went_ring[slot - far if far <= slot else slot - far + depth])
+        flow.lags[b] += comes - goes
+        comes = goes
 
 
 @compiled
-def features(flow: Record, number: int, first: int, reach: int, blocks: int) -> float:
-    """What went in, by lag block, into flow.lags; the last is the unknown past. Returns the unmeasured share of the
-    most recent intervals."""
-    depth = len(flow.went_ring)
-    slot = number % depth
-    known = number - first + 1  # intervals that the ring holds
-    newest = flow.went_ring[slot]
+def count_lags(flow: Record) -> None:
+    """Add up what went in, by lag block."""
+    depth, blocks = len(flow.went_ring), blocks_of(flow.reach)
     for b in range(blocks):
-        far = min(EDGES[b + 1] if b + 1 < blocks else reach + 1, known)
-        oldest = flow.went_ring[slot - far if far <= slot else slot - far + depth] if far < known else 0.0
-        flow.lags[b] = newest - oldest
-        newest = oldest
-    # A past that nobody saw still comes out: a background that fades as the ring fills.
+        flow.lags[b] = 0.0
+        for lag in range(EDGES[b], EDGES[b + 1] if b + 1 < blocks else flow.reach + 1):
+            flow.lags[b] += np.float64(flow.went_ring[(flow.at - lag) % depth])
+
+
+@compiled
+def _set_reach(flow: Record, reach: int) -> None:
+    """Another reach was asked for: what lies beyond it is no longer known of the curve."""
+    flow.reach = reach
+    for b in range(blocks_of(reach), LAGS - 1):
+        flow.curve[b] = flow.usual[b] = flow.lags[b] = flow.moment[b] = 0.0
+        flow.gram[b, :] = 0.0
+        flow.gram[:, b] = 0.0
+    _settle_by(flow)
+    count_lags(flow)
+
+
+@compiled
+def unknown_past(flow: Record, number: int, first: int, reach: int) -> float:
+    """A past that nobody saw still comes out, as a block of its own: a background that fades as the ring fills.
+
+    Returns the unmeasured share of the most recent intervals.
+    """
+    known = number - first + 1
     flow.lags[LAGS - 1] = max(0.0, 1.0 - known / (reach + 1.0)) if known > reach // 8 else 1.0
     recent = min(10, known - 1, reach + 1)
     if recent <= 0:
         return 1.0
-    missing = (
-        flow.gone_ring[slot] - flow.gone_ring[slot - recent if recent <= slot else slot - recent + depth]
-    )
-    return float(missing) / recent
+    return (flow.gone - flow.gone_ring[(number - recent) & NEWEST]) / recent
 
 
 @compiled

@@ -156,8 +156,8 @@ def flow_record(depth: int) -> np.dtype[Any]:
             ("fits", I),  # intervals that taught the curve
             ("due", F),  # what the curve expects now
             ("young", F), ("edge", F),  # how much of the expected entered just now, and how suddenly
-            # running sums of what went in and of unmeasured intervals, and both by interval
-            ("went", F), ("gone", F), ("went_ring", F, depth), ("gone_ring", F, depth),
+            ("at", I), ("went_ring", F32, depth),  # what went in by interval, up to the one of this number
+            ("went", F), ("gone", F), ("gone_ring", F, RING),  # running sums: what went in, unmeasured intervals
             ("owed", F), ("owed_ring", F, RING),  # running sum of what is missing
             ("meant", F), ("meant_ring", F, RING),  # running sum of what was to come
             ("unsure", F), ("unsure_ring", F, RING),  # running sum of the variance that edges of bursts add
@@ -286,7 +286,7 @@ def fit(memory: Memory, plan: Plan) -> Memory:
     fresh = empty(plan)
     old, new = memory.columns, fresh.columns
     _move(old.charts, new.charts, memory.keys, plan.keys)
-    _move(old.flows, new.flows, memory.flow_keys, fresh.flow_keys)
+    _move_flows(old.flows, new.flows, memory.flow_keys, fresh.flow_keys)
     _move(old.seasons, new.seasons, memory.season_keys, fresh.season_keys)
     new.fleet[:] = old.fleet
     fresh.last[: len(memory.last)] = memory.last
@@ -294,14 +294,31 @@ def fit(memory: Memory, plan: Plan) -> Memory:
 
 
 def _move(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[str, ...]) -> None:
-    """Records of the same key. A past of another depth can't be kept: such flows start their history anew."""
-    if old_keys == new_keys and old.dtype == new.dtype:
+    """Records of the same key."""
+    if old_keys == new_keys:
         new[:] = old
         return
     where = {key: i for i, key in enumerate(old_keys)}
     for i, key in enumerate(new_keys):
-        if key in where and old.dtype == new.dtype:
+        if key in where:
             new[i] = old[where[key]]
+
+
+def _move_flows(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[str, ...]) -> None:
+    """Flows of the same key. A past of another depth is laid anew by the numbers of its intervals: what does not
+    fit is cut, and in what was never kept nothing went in."""
+    if old.dtype == new.dtype:
+        _move(old, new, old_keys, new_keys)
+        return
+    where = {key: i for i, key in enumerate(old_keys)}
+    here = np.array([i for i, key in enumerate(new_keys) if key in where], dtype=np.int64)
+    there = np.array([where[key] for key in new_keys if key in where], dtype=np.int64)
+    for name in old.dtype.names:
+        if name != "went_ring":
+            new[name][here] = old[name][there]
+    before, after = old.went_ring.shape[1], new.went_ring.shape[1]
+    kept = old.at[there, None] - np.arange(min(before, after))
+    new.went_ring[here[:, None], kept % after] = old.went_ring[there[:, None], kept % before]
 
 
 def dump(memory: Memory) -> list[bytes | memoryview]:

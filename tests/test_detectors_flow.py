@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import nnls
+from world import World, passes_on
 
+from collector.bins import Bins, SeriesKey
 from detectors import flow
-from detectors.memory import CHART, LAGS, LEVELS, RING, SPANS, flow_record
+from detectors.memory import CHART, LAGS, LEVELS, RING, SPANS, Memory, fit, flow_record, nothing
+from detectors.plan import Plan
+from detectors.signals import Budget
+from detectors.watch import watch
 
 DEPTH = 64
 
@@ -148,3 +154,64 @@ def test_what_is_passed_over_would_have_owed_nothing(
     found, _ = flow.owed_evidence(chart, one, number, wait, least)
     assert found == pytest.approx(evidence, rel=1e-9, abs=1e-9)
     assert chart.astray == pytest.approx(astray, rel=1e-9)
+
+
+def parsed(minutes: int, *within: int) -> tuple[World, Plan]:
+    """A world with a parser that hands on within 3 minutes, and flows beside it that may take so many seconds."""
+    world = World(minutes, 3)
+    passes_on(world, "parser", 100, lag=20.0)
+    world.series[SeriesKey("parser", "received")][40:43] = np.nan
+    for seconds in (60, 600, 7200):
+        passes_on(world, f"beside-{seconds}", 30)
+        beside = replace(world.signals.pop(), within=seconds)
+        world.signals += [beside] if seconds in within else []
+    return world, world.plan(Budget(1e-300))
+
+
+def after(memory: Memory, blocks: list[tuple[Bins, Plan]]) -> Any:
+    """The records of the parser, its chart and its flow, after these blocks, each with its plan."""
+    for bins, plan in blocks:
+        memory = fit(memory, plan)
+        assert list(watch(memory, bins, plan)) == []
+    key = next(key for key in memory.flow_keys if key.startswith("parser"))
+    columns = memory.columns
+    return columns.charts[memory.keys.index(key)], columns.flows[memory.flow_keys.index(key)]
+
+
+@pytest.mark.parametrize("turns", [((), (7200,)), ((7200,), ()), ((600,), (7200,), (), (60,))])
+def test_a_flow_keeps_its_past_when_longer_ones_come_and_go(turns: tuple[tuple[int, ...], ...]) -> None:
+    """The depth of the rings is that of the longest flow in the plan."""
+    minutes = 150 * len(turns)
+    alone, plan = parsed(minutes)
+    blocks = []
+    for i, within in enumerate(turns):
+        world, changed = parsed(minutes, *within)
+        blocks.append((world.bins().cut(150 * i, 150 * (i + 1)), changed))
+    chart, flow_of = after(nothing(), [(alone.bins(), plan)])
+    other_chart, other = after(nothing(), blocks)
+    for name in set(CHART.names or ()) - {"total", "w"}:
+        np.testing.assert_array_equal(chart[name], other_chart[name], err_msg=name)
+    for name in set(flow_of.dtype.names) - {"went_ring"}:
+        np.testing.assert_array_equal(flow_of[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("first", "then"), [(600, 7200), (7200, 600)])
+def test_a_flow_that_is_asked_to_reach_further_or_less_far_knows_what_it_saw(first: int, then: int) -> None:
+    """What went in is counted by lag as far as it was kept."""
+    world = World(600, 5)
+    passes_on(world, "parser", 100, lag=20.0)
+    plans = []
+    for within in (first, then):
+        world.signals[0] = replace(world.signals[0], within=within)
+        plans.append(world.plan(Budget(1e-300)))
+    _, flow_of = after(
+        nothing(), [(world.bins().cut(0, 550), plans[0]), (world.bins().cut(550, 600), plans[1])]
+    )
+    received = world.series[SeriesKey("parser", "received")]
+    reach, kept = then // 60, min(first, then) // 60
+    for b in range(flow.blocks_of(reach)):
+        near, far = flow.EDGES[b], min(flow.EDGES[b + 1], reach + 1)
+        if far <= kept + 50:
+            assert flow_of.lags[b] == received[600 - far : 600 - near].sum()
+    assert flow_of.curve[flow.blocks_of(reach) : -1].sum() == 0.0
+    assert flow_of.brings == pytest.approx(1.0, abs=0.05)
