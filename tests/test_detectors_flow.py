@@ -215,3 +215,15 @@ def test_a_flow_that_is_asked_to_reach_further_or_less_far_knows_what_it_saw(fir
             assert flow_of.lags[b] == received[600 - far : 600 - near].sum()
     assert flow_of.curve[flow.blocks_of(reach) : -1].sum() == 0.0
     assert flow_of.brings == pytest.approx(1.0, abs=0.05)
+
+
+def test_what_rounding_leaves_of_nothing_is_nothing() -> None:
+    """If it were due, what the edge of a burst adds to its variance would be divided by next to nothing."""
+    chart, flow_of, now = records(CHART), a_flow(), 10**6
+    chart.alpha[:], chart.beta[:], chart.den[:] = 20.0, 20.0, 1.0
+    flow_of.reach, flow_of.quick, flow_of.fits = 2, 1, 1000
+    flow_of.curve[0], flow_of.edge, flow_of.uneven, flow_of.uneven_n = 1e-22, 100.0, 10.0, 100.0
+    flow.judge(chart, flow_of, np.zeros(3), now, 0.0, 1.0, 1.0, 2, flow.CAP, 1440, 1)
+    assert flow_of.due > 0.0
+    assert np.isfinite(chart.ring_a).all()
+    assert chart.total == 0.0
