@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.bins import Bins, Late, SeriesTable
+from collector.bins import MOST_AGE, Bins, Late, SeriesTable
 from collector.points import NANOS, Limits, Points, tally, why_not
 from collector.spread import Shares, spread
 
@@ -71,7 +71,10 @@ class Binner:
         why = why_not(points.end, points.count, now, self._limits)
         good = why == 0
         refused = Counter(points.refused) + Counter(tally(why))
-        points = Points(points.row[good], points.start[good], points.end[good], points.count[good])
+        entered = None if points.entered is None else points.entered[good]
+        points = Points(
+            points.row[good], points.start[good], points.end[good], points.count[good], entered=entered
+        )
         if len(points):
             self._bridge(points)
             floor = max(self._first, int((now - self._limits.age) // self.width))
@@ -89,19 +92,35 @@ class Binner:
 
     def _lay(self, points: Points, shares: Shares, now: float) -> None:
         """Put shares into their open intervals, and those of closed ones aside."""
-        row = points.row[shares.point]
+        row, bin_ = self._by_entry(points, shares)
         # Closed are those handed out, and those whose moment (end + grace) has passed.
         open_from = max(self._next, int(np.ceil((now - self.grace) / self.width)) - 1)
-        late = shares.bin < open_from
+        late = bin_ < open_from
         if late.any():
-            self._late.append((now, shares.bin[late], row[late], shares.count[late]))
+            self._late.append((now, bin_[late], row[late], shares.count[late]))
             self.refused += Counter(late=int(np.count_nonzero(shares.count[late] > 0)))
-        for number in np.unique(shares.bin[~late]).tolist():
-            here = np.flatnonzero(~late & (shares.bin == number))
+        for number in np.unique(bin_[~late]).tolist():
+            here = np.flatnonzero(~late & (bin_ == number))
             rows = row[here]
             values = self._interval(number)
             values[rows[np.isnan(values[rows])]] = 0.0
             np.add.at(values, rows, shares.count[here])
+
+    def _by_entry(self, points: Points, shares: Shares) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(row, interval) of each share. What is said to have entered at some time gets a series of its own for
+        each age, and comes out no sooner than it entered, wherever in its export it was laid."""
+        row, bin_ = points.row[shares.point], shares.bin
+        if points.entered is None:
+            return row, bin_
+        entered = points.entered[shares.point] // (self.width * NANOS)
+        said = (points.entered[shares.point] > 0) & (shares.count > 0)
+        bin_ = np.where(said, np.maximum(bin_, entered), bin_)
+        age = np.where(said, np.minimum(bin_ - entered, MOST_AGE), -1)
+        for series, old in np.unique(np.stack([row[said], age[said]], axis=1), axis=0).tolist():
+            key = self.table.keys[series].aged(old)
+            if len(self.table) < self._limits.series or key in self.table:
+                row = np.where((points.row[shares.point] == series) & (age == old), self.table.row(key), row)
+        return row, bin_
 
     def _interval(self, number: int) -> NDArray[np.float64]:
         """The values of an open interval, with room for all series."""

@@ -13,14 +13,38 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+ENTERED_AGO = "entered_ago"  # attribute: so many intervals before it was counted, an event had entered
+MOST_AGE = 60  # intervals; what entered earlier counts as that old
+
 
 class SeriesKey(NamedTuple):
-    """The name of one series. `attributes` are sorted (name, value) pairs."""
+    """The name of one series. `attributes` are sorted (name, value) pairs.
+
+    Where a sender says of its events when they entered, there is one series for each age.
+    """
 
     service: str
     metric: str
     version: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
+
+    def aged(self, age: int) -> SeriesKey:
+        """The series of those events of this one that entered `age` intervals before they were counted."""
+        pair = (ENTERED_AGO, str(min(age, MOST_AGE)))
+        return self._replace(attributes=tuple(sorted((*self.ageless, pair))))
+
+    @property
+    def age(self) -> int:
+        """Intervals since its events entered, -1 = not said."""
+        for name, value in self.attributes:
+            if name == ENTERED_AGO and value.isdecimal() and value.isascii() and len(value) <= 2:
+                return min(int(value), MOST_AGE)
+        return -1
+
+    @property
+    def ageless(self) -> tuple[tuple[str, str], ...]:
+        """The attributes that the sender gave."""
+        return tuple(pair for pair in self.attributes if pair[0] != ENTERED_AGO)
 
 
 class SeriesTable:

@@ -21,6 +21,10 @@ SETTLE = 75  # s for which a process must be known before a new counter of it is
 REPEAT = 180  # s for which a delta is remembered, so that one sent again counts once
 
 Life = tuple[int, int, int]  # series row, stream number, start (ns)
+# row, start, end, count of Points, and int64[n]: the place of the reading that says it, -1 = none does
+Columns = tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]
+]
 
 
 class Heard(NamedTuple):
@@ -80,7 +84,7 @@ class Counters:
         were refused here and in the decoder. What is refused changes nothing.
         """
         self._sweep(now)
-        why = why_not(readings.time, readings.value, now, self._limits)
+        why = why_not(readings.time, readings.value, now, self._limits, readings.entered)
         rows, full = self._rows(readings, table, why)
         refused = _add(readings.refused, tally(why), {"too many series": full})
         taken = rows >= 0
@@ -93,8 +97,9 @@ class Counters:
             self._silent(rows, readings, taken),
         ]
         self._hear(readings, taken)
-        row, start, end, count = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Points(row, start, end, count, refused)
+        row, start, end, count, of = (np.concatenate(column) for column in zip(*parts, strict=True))
+        entered = None if readings.entered is None else np.append(readings.entered, 0)[of]
+        return Points(row, start, end, count, refused, entered)
 
     def _rows(
         self, readings: Readings, table: SeriesTable, why: NDArray[np.int64]
@@ -115,8 +120,8 @@ class Counters:
 
     def _running(
         self, rows: NDArray[np.int64], numbers: NDArray[np.int64], readings: Readings, at: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """row, start, end, count of the running totals at the places `at`."""
+    ) -> Columns:
+        """The counts of the running totals at the places `at`."""
         row, time, value, start = rows[at], readings.time[at], readings.value[at], readings.start[at]
         number = numbers[readings.stream[at]]
         lives = list(zip(row.tolist(), number.tolist(), start.tolist(), strict=True))
@@ -131,7 +136,7 @@ class Counters:
         slot_of = np.array(slots, dtype=np.int64)
         later = np.flatnonzero(time > self._time[slot_of])
         order = later[np.lexsort((time[later], slot_of[later]))]
-        slot_of, row, time, value = slot_of[order], row[order], time[order], value[order]
+        slot_of, row, time, value, of = slot_of[order], row[order], time[order], value[order], at[order]
         # Within a request a life may report several times: each goes on from the one before it.
         follows = np.zeros(len(order), dtype=np.bool_)
         follows[1:] = slot_of[1:] == slot_of[:-1]
@@ -141,7 +146,7 @@ class Counters:
         self._time[slot_of] = time
         fresh = time > last_time  # false for the same moment told twice in one request
         count = np.where(value >= last_total, value - last_total, value)
-        return row[fresh], last_time[fresh], time[fresh], count[fresh]
+        return row[fresh], last_time[fresh], time[fresh], count[fresh], of[fresh]
 
     def _birth(self, life: Life, instance: str, time: int, total: float) -> int:
         """The slot of a life seen for the first time, set to what it goes on from (rules 4 to 6)."""
@@ -169,8 +174,8 @@ class Counters:
         readings: Readings,
         at: NDArray[np.int64],
         now: float,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """row, start, end, count of the deltas at the places `at`; one that came before is left out."""
+    ) -> Columns:
+        """The counts of the deltas at the places `at`; one that came before is left out."""
         keep: list[int] = []
         since: list[int] = []
         for i in at.tolist():
@@ -189,12 +194,10 @@ class Counters:
             keep.append(i)
             since.append(start if 0 < start < time else time)
         kept = np.array(keep, dtype=np.int64)
-        return rows[kept], np.array(since, dtype=np.int64), readings.time[kept], readings.value[kept]
+        return rows[kept], np.array(since, dtype=np.int64), readings.time[kept], readings.value[kept], kept
 
-    def _silent(
-        self, rows: NDArray[np.int64], readings: Readings, taken: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """row, start, end, 0 for the deltas that a heard process left out of this export (rule 7)."""
+    def _silent(self, rows: NDArray[np.int64], readings: Readings, taken: NDArray[np.bool_]) -> Columns:
+        """A count of 0 for each delta that a heard process left out of this export (rule 7)."""
         row: list[int] = []
         since: list[int] = []
         until: list[int] = []
@@ -212,6 +215,7 @@ class Counters:
             np.array(since, dtype=np.int64),
             np.array(until, dtype=np.int64),
             np.zeros(len(row)),
+            np.full(len(row), -1, dtype=np.int64),
         )
 
     def _hear(self, readings: Readings, taken: NDArray[np.bool_]) -> None:

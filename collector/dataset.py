@@ -172,6 +172,9 @@ def write(folder: Path, table: SeriesTable, bins: Bins, deployments: Sequence[De
         columns[name] = pa.DictionaryArray.from_arrays(
             pa.array(code, pa.int32(), mask=code < 0), pa.array(dictionary, pa.string())
         )
+    age = np.array([key.age for key in keys], dtype=np.int64)[rows.series]
+    if (age >= 0).any():
+        columns["entered"] = pa.array(rows.time - age * bins.width, pa.int64(), mask=age < 0)
     columns["value"] = pa.array(rows.value, pa.float64(), mask=np.isnan(rows.value))
     if rows.received.any():
         columns["received"] = pa.array(rows.received, pa.int64(), mask=rows.received == 0)
@@ -228,7 +231,7 @@ def _without_empty_attributes(table: SeriesTable) -> tuple[list[SeriesKey], meas
 def _named_columns(keys: Sequence[SeriesKey]) -> dict[str, list[str]]:
     """The texts of each key by column."""
     columns = {name: [getattr(key, name) for key in keys] for name in ("service", "metric", "version")}
-    attributes = [dict(key.attributes) for key in keys]
+    attributes = [dict(key.ageless) for key in keys]
     for name in sorted({name for of in attributes for name in of}):
         columns[measured.column_of(name)] = [of.get(name, "") for of in attributes]
     return columns

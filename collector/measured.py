@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector import moments
-from collector.bins import SeriesKey
+from collector.bins import MOST_AGE, SeriesKey
 from collector.errors import shown
 from collector.tabular import A_NAME, Column, Sheet, is_name
 
 NEEDED = ("time", "service", "metric", "value")
-NAMED = (*NEEDED, "version", "received")
+NAMED = (*NEEDED, "version", "received", "entered")
 ESCAPE = "attribute."  # before an attribute that is called like one of our columns
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -65,11 +65,26 @@ def cells(sheets: Sequence[Sheet], width: int) -> Cells:
     time = np.concatenate([_times(sheet, width) for sheet in sheets])
     value = np.concatenate([_values(sheet) for sheet in sheets])
     received = np.concatenate([_received(sheet) for sheet in sheets])
+    entered = np.concatenate([_entered(sheet, width) for sheet in sheets])
     series, keys = _series(sheets)
     found = Cells(time, value, received, series, keys)
     _check_order(sheets, found)
-    _check_repeats(sheets, found)
+    _check_repeats(sheets, found, entered)
+    if (entered > 0).any():
+        age = np.where(entered > 0, np.minimum((time - entered) // width, MOST_AGE), -1)
+        series, keys = _by_age(series, keys, age)
+        found = Cells(time, value, received, series, keys)
     return found
+
+
+def _by_age(series: Whole, keys: list[SeriesKey], age: Whole) -> tuple[Whole, list[SeriesKey]]:
+    """A series of its own for each age: int64[rows], and the keys that it points at.
+
+    age: int64[rows], intervals since the entry, -1 = not said.
+    """
+    pairs, series = np.unique(series * (MOST_AGE + 2) + age + 1, return_inverse=True)
+    told = [divmod(pair, MOST_AGE + 2) for pair in pairs.tolist()]
+    return series.astype(np.int64), [keys[i].aged(old - 1) if old else keys[i] for i, old in told]
 
 
 def _locate(sheets: Sequence[Sheet], row: int) -> tuple[Sheet, int]:
@@ -143,6 +158,20 @@ def _received(sheet: Sheet) -> Whole:
     times = _in_range(sheet, "received", _each(sheet, "received", moments.seconds, 0.0))
     # Known in the course of a second is known at its end: never early.
     return np.ceil(times).astype(np.int64)
+
+
+def _entered(sheet: Sheet, width: int) -> Whole:
+    """int64[rows]: start of the interval in which the events entered, 0 = not said."""
+    if "entered" not in sheet.columns:
+        return np.zeros(sheet.rows, dtype=np.int64)
+    times = _in_range(sheet, "entered", _each(sheet, "entered", moments.seconds, 0.0))
+    entered = times.astype(np.int64) // width * width
+    later = entered > _times(sheet, width)
+    if later.any():
+        row = int(np.argmax(later))
+        found = shown(moments.rfc3339(int(times[row])))
+        raise sheet.bad(row, "entered", found, "a time in the interval in which it is counted, or before it")
+    return entered
 
 
 def _values(sheet: Sheet) -> Floats:
@@ -241,9 +270,11 @@ def _check_order(sheets: Sequence[Sheet], found: Cells) -> None:
         raise sheet.bad(row, "time", said, "the rows of a series in order of time")
 
 
-def _check_repeats(sheets: Sequence[Sheet], found: Cells) -> None:
-    """One row for each series and interval, or several that became known at different moments."""
+def _check_repeats(sheets: Sequence[Sheet], found: Cells, entered: Whole) -> None:
+    """One row for each series, interval and entry, or several that became known at different moments."""
     keys = (found.received, found.time, found.series) if found.received.any() else (found.time, found.series)
+    if entered.any():
+        keys = (entered, *keys)
     order = np.lexsort(keys)
     same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
     for key in keys:

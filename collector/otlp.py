@@ -16,15 +16,16 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from collector import otlp_json
+from collector import moments, otlp_json
 from collector.bins import SeriesKey
-from collector.points import Readings, Stream
+from collector.points import NANOS, Readings, Stream
 
 Encoding = Literal["protobuf", "json"]
 
 _DELTA, _CUMULATIVE = 1, 2
 _NO_RECORDED_VALUE = 1  # bit of a data point's flags
 _LATEST = 2**63 - 1  # ns; what claims to be later is refused as far future in any case
+ENTERED = "entered"  # attribute: when the events that a point counts had entered
 _ENVIRONMENT = "deployment.environment.name"
 _OLD_ENVIRONMENT = "deployment.environment"
 
@@ -39,7 +40,8 @@ def decode(body: bytes, encoding: Encoding) -> Readings:
     Taken: monotonic sums, and of histograms and exponential histograms how many values they hold, delta or
     cumulative. `service.name`, `service.version` of the resource name the series; the environment and the
     attributes of the data point become its attributes, values as text; the rest of the resource (pod,
-    process, `service.instance.id`) and the scope only tell the streams apart. Raises BadRequest.
+    process, `service.instance.id`) and the scope only tell the streams apart. The attribute `entered` is no
+    part of a series' name: it says when the events had entered. Raises BadRequest.
     """
     try:
         request = (
@@ -76,6 +78,7 @@ class _Columns:
     time: list[int] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
     cumulative: list[bool] = field(default_factory=list)
+    entered: list[int] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -97,6 +100,7 @@ class _Columns:
             cumulative=np.array(self.cumulative, dtype=np.bool_),
             refused=dict(self.refused),
             skipped=dict(self.skipped),
+            entered=np.array(self.entered, dtype=np.int64) if any(self.entered) else None,
         )
 
 
@@ -126,17 +130,16 @@ def _metric(columns: _Columns, scope: tuple[str, str], metric: Any) -> None:
         columns.refused[why] += len(points)
         return
     stream = Stream(columns.instance, json.dumps([*scope, kind, metric.unit or ""]))
-    number = columns.streams.setdefault(stream, len(columns.streams))
     cumulative = data.aggregation_temporality == _CUMULATIVE
     for point in points:
-        _point(columns, metric.name, kind, number, cumulative, point)
+        _point(columns, metric.name, kind, stream, cumulative, point)
 
 
 def _point(
     columns: _Columns,
     metric: str,
     kind: str,
-    stream: int,
+    stream: Stream,
     cumulative: bool,
     point: Any,
 ) -> None:
@@ -155,13 +158,24 @@ def _point(
         columns.refused["no time"] += 1
         return
     attributes = _pairs(point.attributes)
+    said, entered, start = attributes.pop(ENTERED, ""), 0, min(point.start_time_unix_nano or 0, _LATEST)
+    if said:
+        try:
+            entered = int(moments.seconds(said)) * NANOS
+        except ValueError:
+            columns.refused["entered is no time"] += 1
+            return
+        # A counter of its own for each entry; it can't have begun before that.
+        stream = stream._replace(scope=f"{stream.scope} {entered}")
+        start = max(start, entered) if cumulative else start
     if columns.environment:
         attributes.setdefault(_ENVIRONMENT, columns.environment)
     columns.keys.append(
         SeriesKey(columns.service, metric, columns.version, tuple(sorted(attributes.items())))
     )
-    columns.stream.append(stream)
-    columns.start.append(min(point.start_time_unix_nano or 0, _LATEST))
+    columns.stream.append(columns.streams.setdefault(stream, len(columns.streams)))
+    columns.start.append(start)
+    columns.entered.append(entered)
     columns.time.append(min(point.time_unix_nano, _LATEST))
     columns.value.append(value)
     columns.cumulative.append(cumulative)

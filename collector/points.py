@@ -36,6 +36,7 @@ class Readings:
     start, time: int64[n] epoch nanoseconds, start 0 = not said; value: float64[n];
     cumulative: bool[n], value is a running total since `start`, else the count between start and time.
     refused: data points at fault, by reason; skipped: data points that are no counts (gauges), by reason.
+    entered: int64[n] epoch nanoseconds, when the events had entered, 0 = not said; None where nobody says.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -47,6 +48,7 @@ class Readings:
     cumulative: NDArray[np.bool_]
     refused: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    entered: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -58,7 +60,7 @@ class Points:
 
     row: int64[n] row of the series table; start, end: int64[n] epoch nanoseconds, the events happened
     after start and not after end, start == end is a moment; count: float64[n], 0 = measured, none came.
-    refused: what was left out on the way here, by reason.
+    refused: what was left out on the way here, by reason. entered: as of Readings.
     """
 
     row: NDArray[np.int64]
@@ -66,6 +68,7 @@ class Points:
     end: NDArray[np.int64]
     count: NDArray[np.float64]
     refused: Mapping[str, int] = field(default_factory=dict)
+    entered: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -73,24 +76,34 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """ahead, age: seconds by which a count may be newer or older than now; series: rows at most."""
+    """ahead, age: seconds by which a count may be newer or older than now; series: rows at most.
+
+    skew: seconds by which the clock that says when an event entered may be ahead of the one that counts it.
+    """
 
     ahead: int = 300
     age: int = 86400
     series: int = 1_000_000
+    skew: int = 60
 
 
-REASONS = ("", "not finite", "negative", "far future", "too old")
+REASONS = ("", "not finite", "negative", "far future", "too old", "entered after it was counted")
 
 
 def why_not(
-    time: NDArray[np.int64], value: NDArray[np.float64], now: float, limits: Limits
+    time: NDArray[np.int64],
+    value: NDArray[np.float64],
+    now: float,
+    limits: Limits,
+    entered: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """int64[n], index into REASONS of why each is refused; 0 = it is not.
 
-    time: int64[n] epoch nanoseconds, value: float64[n], now: epoch seconds.
+    time: int64[n] epoch nanoseconds, value: float64[n], now: epoch seconds, entered: see Readings.
     """
     why = np.zeros(len(time), dtype=np.int64)
+    if entered is not None:
+        why[entered > time + limits.skew * NANOS] = 5
     why[time < int((now - limits.age) * NANOS)] = 4
     why[time > int((now + limits.ahead) * NANOS)] = 3
     why[value < 0] = 2

@@ -14,11 +14,12 @@ from functools import cache
 import numpy as np
 
 from collector.bins import Bins, SeriesTable
+from detectors.cohort import usual_share
 from detectors.flow import hour_factor
 from detectors.holidays import lay_days
 from detectors.learning import Learning, learning
 from detectors.memory import RING, Columns, Floats, Memory, fit
-from detectors.plan import ERROR, FLOW, TALLY, THROUGHPUT, Plan, gather, lay
+from detectors.plan import COHORT, ERROR, FLOW, TALLY, THROUGHPUT, Plan, gather, lay
 from detectors.season import local_days, week_positions
 from detectors.throughput import shape_at
 from detectors.watch import Laid, laid_out, run
@@ -116,8 +117,7 @@ def _is_young(memory: Memory, plan: Plan, end: int) -> bool:
 
 
 def _copy(memory: Memory) -> Memory:
-    charts, flows, seasons, fleet = memory.columns
-    return replace(memory, columns=Columns(charts.copy(), flows.copy(), seasons.copy(), fleet.copy()))
+    return replace(memory, columns=Columns(*(column.copy() for column in memory.columns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,8 @@ def _quiet(memory: Memory, plan: Plan, start: int, total: float, lead: int, last
     laid = laid_out(plan)
     # Numbers go on where the memory ends, whatever the hour: rings are kept by number.
     number = int(mine.columns.seasons.at[plan.season[0]]) + 1 if kind == THROUGHPUT else _next(mine)
-    _play(mine.columns, laid, counted[:lead], out_of[:lead], positions[:lead], number, stop=False)
+    values = _by_age(mine.columns, plan, out_of[:lead], 1.0)
+    _play(mine.columns, laid, counted[:lead], out_of[:lead], values, positions[:lead], number, stop=False)
     return _Hour(mine, plan, laid, positions[lead:], number + lead, counted[lead:], out_of[lead:])
 
 
@@ -223,19 +224,48 @@ def _expected(columns: Columns, plan: Plan, positions: Floats, total: float) -> 
     return out_of * float(columns.flows.brings[plan.lag[0]]) * level * hour, out_of
 
 
+def _by_age(columns: Columns, plan: Plan, out_of: Floats, kept: float) -> Floats:
+    """float64[intervals, series]: what a flow with cohorts counts, by age, if `kept` of the usual comes out."""
+    values = np.full((len(out_of), len(plan.row_service)), np.nan)
+    entries = plan.entries
+    if not len(entries.reach):
+        return values
+    record, mine = columns.cohorts[0], slice(int(entries.first[0]), int(entries.first[1]))
+    rows, ages, enters = entries.row[mine], entries.age[mine], entries.enters[mine]
+    values[:, rows[enters][np.argmin(np.abs(ages[enters]))]] = out_of
+    missing = 1.0
+    for age in range(int(entries.reach[0]) + 1):
+        still = usual_share(record, age)
+        there = rows[~enters & (ages == age)]
+        if len(there):
+            values[:, there[0]] = out_of * max(missing - still, 0.0) * kept
+        missing = min(missing, still)
+    return values
+
+
 def _play(
-    columns: Columns, laid: Laid, counted: Floats, out_of: Floats, positions: Floats, number: int, stop: bool
+    columns: Columns,
+    laid: Laid,
+    counted: Floats,
+    out_of: Floats,
+    values: Floats,
+    positions: Floats,
+    number: int,
+    stop: bool,
 ) -> int:
-    """Judge intervals; returns how many it took to raise the signal's chart, 0 = it was not raised."""
+    """Judge intervals; returns how many it took to raise the signal's chart or its cohorts', 0 = neither."""
     charts = len(laid.kind)
     x, n = np.full((len(counted), charts), np.nan), np.full((len(counted), charts), np.nan)
-    x[:, 0], n[:, 0] = counted, out_of
+    played = [0, 1] if charts > 1 and laid.kind[1] == COHORT else [0]
+    x[:, played], n[:, played] = counted[:, None], out_of[:, None]
     watched, release = np.ones(len(counted), dtype=np.bool_), np.full(charts, -1, dtype=np.int64)
     at = 0
     while at < len(counted):
-        judged, _ = run(columns, laid, release, x[at:], n[at:], watched[at:], positions[at:], number + at)
+        judged, _ = run(
+            columns, laid, release, x[at:], n[at:], values[at:], watched[at:], positions[at:], number + at
+        )
         at += judged
-        if stop and columns.charts[0].phase == 1:
+        if stop and (columns.charts.phase[played] == 1).any():
             return at
     return 0
 
@@ -250,7 +280,8 @@ def _smallest(hour: _Hour, usual: float, rises: bool, allowed: Sequence[int]) ->
         """Intervals until a fault of this size is told, more than are allowed if it is not."""
         counted = hour.out_of * sizes[step] if rises else hour.counted * (1.0 - sizes[step])
         columns = _copy(hour.memory).columns
-        took = _play(columns, hour.laid, counted, hour.out_of, hour.positions, hour.number, stop=True)
+        values = _by_age(columns, hour.plan, hour.out_of, 1.0 - sizes[step])
+        took = _play(columns, hour.laid, counted, hour.out_of, values, hour.positions, hour.number, stop=True)
         return took or len(counted) + 1
 
     found: list[float | None] = []

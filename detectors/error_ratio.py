@@ -23,8 +23,11 @@ CAP = 4.0  # nats that a single interval may add while nobody knows yet how ofte
 
 
 @compiled
-def judge(chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float, lasts: int) -> None:
-    """One interval of an error ratio: x of n failed, both measured."""
+def judge(
+    chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float, lasts: int, least_more: float
+) -> None:
+    """One interval of an error ratio: x of n failed, both measured. least_more: a smaller rise of the share is not
+    looked for."""
     if n <= 0.0:
         return  # nobody asked for anything: nothing to be learned
     x = min(x, n)
@@ -35,6 +38,8 @@ def judge(chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float
         return
     # Sizes nearer to 1 than twice as far as the share wanders by itself can't be told from that.
     least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))
+    if least_more > 0.0:
+        least = max(least, math.log(1.0 + least_more * n / max(mean, 1e-9)))
     fleet[1] += 1.0
     weigh(chart, fleet, now, x, n, n, mean, scatter, SIZES, least, cap, 0.0, ALIKE)
     learn(chart, x, n, n, SIZES, SLOW_KEEPS)

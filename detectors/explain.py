@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from detectors.cohort import FLOOR, covers
 from detectors.error_ratio import CAP as ERROR_CAP
 from detectors.flow import CAP as FLOW_CAP
 from detectors.flow import SOON
 from detectors.judge import OTHER_DAY, cap_of, stretched
 from detectors.learning import WORDS, Learning, learning
 from detectors.memory import DAYS_LIKE, RING, Columns, Wholes
-from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan
+from detectors.plan import COHORT, ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan
 from detectors.prior import EASED, EASED_JOINING
 from detectors.tell import Z95
 from detectors.throughput import TOO_NEAR
@@ -72,6 +73,8 @@ def explain(
         if signal.service != service or chart.kind == TALLY or gone:
             continue
         slot = number % RING
+        if chart.kind == COHORT:  # the one that was judged last
+            slot = int(columns.cohorts[plan.cohort[c]].judged) % RING
         observed, mean, scatter = float(one.ring_x[slot]), float(one.ring_m[slot]), float(one.ring_a[slot])
         sd = math.sqrt(max(mean + mean * mean * scatter, 0.0)) if not np.isnan(mean) else np.nan
         eased = _eased(columns, release, c)
@@ -81,6 +84,9 @@ def explain(
         part = ", ".join(f"{k}={v}" for k, v in chart.slice) or (
             f"version {chart.version}" if chart.version else ""
         )
+        if chart.kind == COHORT:
+            part = f"{part}, missing of what entered together" if part else "missing of what entered together"
+            observed -= FLOOR * float(one.ring_n[slot])
         reasons = _reasons(columns, plan, laid, c, watched, observed, Learning(known[chart.family]))
         found.append(
             Explained(
@@ -91,7 +97,7 @@ def explain(
                 expected=float(mean),
                 low=max(float(mean - Z95 * sd), 0.0),
                 high=float(mean + Z95 * sd),
-                out_of=float(one.ring_n[slot]) if plan.kind[c] in (ERROR, ROLLOUT) else np.nan,
+                out_of=float(one.ring_n[slot]) if plan.kind[c] in (ERROR, ROLLOUT, COHORT) else np.nan,
                 evidence=float(one.strength if one.raised else stretched(one, columns.fleet[laid.pool[c]])),
                 enough=float(enough[laid.pool[c]]),
                 eased=eased,
@@ -147,6 +153,9 @@ def _reasons(
         found += _holiday(columns.seasons[plan.season[c]])
     if one.total <= 0.0:
         return [*found, "nothing speaks for a fault"]
+    i = plan.cohort[c] if kind == FLOW else -1
+    if i >= 0 and covers(columns.charts[c + 1], columns.cohorts[i]):
+        found.append("it is judged by what entered together")
     counts = stretched(one, columns.fleet[laid.pool[c]])
     if counts < one.total - 0.05:
         found.append(f"its evidence often peaks for nothing: {one.total:.1f} nats count as {counts:.1f}")
@@ -172,7 +181,7 @@ def _limits(columns: Columns, plan: Plan, laid: Laid, c: int) -> list[str]:
     kind, fleet = plan.kind[c], columns.fleet[laid.pool[c]]
     if kind in (ROLLOUT, ROLLOUT_FLOW):
         return []
-    cap = cap_of(fleet, ERROR_CAP if kind == ERROR else FLOW_CAP)
+    cap = cap_of(fleet, ERROR_CAP if kind in (ERROR, COHORT) else FLOW_CAP)
     if columns.charts[c].odd:
         return [f"one odd interval may add {cap:.1f} nats at most: so rarely are intervals odd for nothing"]
     return []

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.bins import SeriesTable
-from detectors.plan import ERROR, TALLY, THROUGHPUT, Plan, lay
+from collector.bins import MOST_AGE, SeriesTable
+from detectors.plan import COHORT, ERROR, THROUGHPUT, Plan, lay
 from detectors.signals import Budget
 
 SIZES = 8  # hypotheses about the size of a fault, per chart
@@ -38,7 +38,7 @@ PRIOR_SCATTER = 0.01
 EDGE_VARIANCE = 0.1  # of the squared edge of a burst (flow.py), before that is known,
 EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
 WANDER = 0.16  # a share of errors may wander by a quarter, before it is known how much it does
-SLOW_FLOW = TALLY + 1  # their own row of Columns.fleet: campaigns differ by more than chance
+SLOW_FLOW = COHORT + 1  # their own row of Columns.fleet: campaigns differ by more than chance
 QUICK = 600  # seconds: a flow that reaches no further passes on what it gets; it does not convert it
 # How many peaks of evidence, as those of its kind, everybody is credited with, and how many of a model that holds
 # every kind (judge.py).
@@ -142,6 +142,25 @@ SEASON = np.dtype(
 )  # fmt: skip
 
 
+AGES = MOST_AGE + 1
+COHORTS = np.dtype(
+    [
+        # of the last AGES intervals, by number modulo AGES: which one it is about, what went in, and what of that
+        # has come out so far
+        ("entered", I, AGES), ("went", F, AGES), ("came", F, AGES),
+        # by age: what had not come by then, of how many, and the squares by which it was off what usually had not
+        ("due", F, AGES), ("of", F, AGES), ("off", F, AGES),
+        ("taught", I),  # whole cohorts that taught these
+        ("wait", I),  # age at which a cohort is judged
+        ("pause", I),  # the longest age at which came what had been held up
+        ("judged", I),  # the last one
+        ("hole", I),  # the last interval of which it is not known what came out of which cohort
+        ("since", I),  # of a raised chart: the first cohort in its sums
+    ],
+    align=True,
+)  # fmt: skip
+
+
 def flow_record(depth: int) -> np.dtype[Any]:
     """The record of a flow (flow.py) whose past is kept for `depth` intervals."""
     return np.dtype(
@@ -188,7 +207,8 @@ def places(record: np.dtype[Any], *names: str) -> tuple[int, ...]:
 
 
 class Columns(NamedTuple):
-    """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs].
+    """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs]; cohorts: COHORTS[charts of
+    cohorts].
 
     fleet: float64[kinds and SLOW_FLOW, (odd intervals that were no fault, judged intervals, peaks of evidence, by
     how much these exceed PEAK of judge.py)], of all charts of a kind together.
@@ -198,11 +218,13 @@ class Columns(NamedTuple):
     flows: Any
     seasons: Any
     fleet: Floats
+    cohorts: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """keys: names of the charts, as in Plan.keys; flow_keys, season_keys: of those that have such a record.
+    """keys: names of the charts, as in Plan.keys; flow_keys, season_keys, cohort_keys: of those that have such a
+    record.
 
     last: int64[series], see plan.gather.
     """
@@ -210,6 +232,7 @@ class Memory:
     keys: tuple[str, ...]
     flow_keys: tuple[str, ...]
     season_keys: tuple[str, ...]
+    cohort_keys: tuple[str, ...]
     columns: Columns
     last: Wholes
 
@@ -222,17 +245,19 @@ def empty(plan: Plan) -> Memory:
         np.zeros(len(plan.reach), dtype=flow_record(depth)).view(np.recarray),
         np.zeros(int((plan.season >= 0).sum()), dtype=SEASON).view(np.recarray),
         np.zeros((SLOW_FLOW + 1, 4)),
+        np.zeros(len(plan.entries.reach), dtype=COHORTS).view(np.recarray),
     )
-    # Campaigns differ more than a flow's model says, until peaks have shown by how much.
-    columns.fleet[SLOW_FLOW, 3] = PEAKS_OF_KIND
+    # Campaigns differ and lags wander more than a model says, until peaks have shown by how much.
+    columns.fleet[[SLOW_FLOW, COHORT], 3] = PEAKS_OF_KIND
     _priors(plan, columns.charts)
     columns.flows.grown[:] = 1.0
     columns.flows.uneven_n[:] = EDGE_WEIGHT
     columns.flows.uneven[:] = EDGE_WEIGHT * EDGE_VARIANCE
     flow_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.lag >= 0))
     season_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.season >= 0))
+    cohort_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.kind == COHORT))
     last = np.full(len(plan.row_service), -1, dtype=np.int64)
-    return Memory(plan.keys, flow_keys, season_keys, columns, last)
+    return Memory(plan.keys, flow_keys, season_keys, cohort_keys, columns, last)
 
 
 def _depth(plan: Plan) -> int:
@@ -254,7 +279,7 @@ def _priors(plan: Plan, charts: Any) -> None:
     for name in ("ring_x", "ring_e", "ring_m", "ring_a", "ring_n"):
         charts[name][:] = np.nan
     charts.alpha[:], charts.beta[:] = 20.0, 20.0  # a level of 1, give or take a fifth
-    share, loose = plan.kind == ERROR, plan.kind == THROUGHPUT
+    share, loose = (plan.kind == ERROR) | (plan.kind == COHORT), plan.kind == THROUGHPUT
     charts.alpha[share], charts.beta[share] = 0.5, 0.5 / PRIOR_SHARE
     charts.alpha[loose], charts.beta[loose] = 0.1, 0.1
     charts.ja[:], charts.jb[:] = charts.alpha[:, -1:], charts.beta[:, -1:]
@@ -288,6 +313,7 @@ def fit(memory: Memory, plan: Plan) -> Memory:
     _move(old.charts, new.charts, memory.keys, plan.keys)
     _move_flows(old.flows, new.flows, memory.flow_keys, fresh.flow_keys)
     _move(old.seasons, new.seasons, memory.season_keys, fresh.season_keys)
+    _move(old.cohorts, new.cohorts, memory.cohort_keys, fresh.cohort_keys)
     new.fleet[:] = old.fleet
     fresh.last[: len(memory.last)] = memory.last
     return fresh
@@ -330,12 +356,13 @@ def dump(memory: Memory) -> list[bytes | memoryview]:
             "keys": memory.keys,
             "flow_keys": memory.flow_keys,
             "season_keys": memory.season_keys,
+            "cohort_keys": memory.cohort_keys,
             "fleet": columns.fleet.tolist(),
             "series": len(memory.last),
             "depth": columns.flows.dtype["went_ring"].shape[0],
         }
     ).encode()
-    arrays = (memory.last, columns.charts, columns.flows, columns.seasons)
+    arrays = (memory.last, columns.charts, columns.flows, columns.seasons, columns.cohorts)
     head += b" " * (-len(head) % 8)  # so that the arrays lie where their numbers are read at once
     parts = [np.ascontiguousarray(array).view(np.uint8).reshape(-1).data for array in arrays]
     return [len(head).to_bytes(8, "big"), head, *parts]
@@ -348,7 +375,8 @@ def load(raw: memoryview) -> Memory:
     """
     at = 8 + int.from_bytes(raw[:8], "big")
     head = json.loads(bytes(raw[8:at]))
-    keys, flow_keys, season_keys = (tuple(head[name]) for name in ("keys", "flow_keys", "season_keys"))
+    names = ("keys", "flow_keys", "season_keys", "cohort_keys")
+    keys, flow_keys, season_keys, cohort_keys = (tuple(head.get(name, ())) for name in names)
     flow = flow_record(head["depth"])
     if head["layout"] != _layout(flow):
         raise ValueError("these are the records of another version")
@@ -358,16 +386,17 @@ def load(raw: memoryview) -> Memory:
         (len(keys), CHART),
         (len(flow_keys), flow),
         (len(season_keys), SEASON),
+        (len(cohort_keys), COHORTS),
     ):
         arrays.append(np.frombuffer(raw[at : at + count * kind.itemsize], kind, count))
         at += count * kind.itemsize
     if at != len(raw):
         raise ValueError("these are not as many bytes as were written")
-    charts, flows, seasons = (array.view(np.recarray) for array in arrays[1:])
-    columns = Columns(charts, flows, seasons, np.array(head["fleet"], dtype=np.float64))
-    return Memory(keys, flow_keys, season_keys, columns, arrays[0])
+    charts, flows, seasons, cohorts = (array.view(np.recarray) for array in arrays[1:])
+    columns = Columns(charts, flows, seasons, np.array(head["fleet"], dtype=np.float64), cohorts)
+    return Memory(keys, flow_keys, season_keys, cohort_keys, columns, arrays[0])
 
 
 def _layout(flow: np.dtype[Any]) -> str:
-    """Names, types and order of all that is kept of a chart, a flow and a profile."""
-    return " ".join(repr(kind.descr) for kind in (CHART, flow, SEASON))
+    """Names, types and order of all that is kept of a chart, a flow, a profile and cohorts."""
+    return " ".join(repr(kind.descr) for kind in (CHART, flow, SEASON, COHORTS))

@@ -3,7 +3,8 @@
 In: signals and the series table. Out: Plan (charts, and which rows each sums), gather().
 Never: a measured zero in place of "not measured".
 
-A chart is one thing that is judged: a signal, a slice of one (an attribute value), or a version of one.
+A chart is one thing that is judged: a signal, a slice of one (an attribute value), a version of one, or the
+cohorts of a flow whose sender says when its events had entered.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.bins import SeriesKey, SeriesTable
+from collector.bins import MOST_AGE, SeriesKey, SeriesTable
 from detectors.compiled import compiled
 from detectors.signals import Budget, Signal, Term
 
-ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY = range(6)
+ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, COHORT = range(7)
 KINDS = {"error_ratio": ERROR, "throughput": THROUGHPUT, "flow": FLOW, "rollout": ROLLOUT}
 MOST_SLICES = 32  # values of one attribute that are judged one by one; more would only raise every threshold
 AT_ONCE = 3600  # seconds: what takes longer to come out depends on the hour of the day
@@ -44,7 +45,7 @@ class Rows(NamedTuple):
     """Which series each chart sums, as nested index ranges, once for `counted` and once for `out_of`.
 
     Chart c has terms terms[c]..terms[c+1]; term k has groups groups[k]..groups[k+1] and is `sparse` or not;
-    group g has rows members[g]..members[g+1] of `row` (int64[n], series rows: versions of one series).
+    group g has rows members[g]..members[g+1] of `row` (int64[n], series rows: versions and ages of one series).
     service: int64[terms], into Plan.service_rows.
     """
 
@@ -56,6 +57,21 @@ class Rows(NamedTuple):
     row: NDArray[np.int64]
 
 
+class Entries(NamedTuple):
+    """What each chart of cohorts adds up, by age.
+
+    Cohort chart i has series rows row[first[i]]..row[first[i+1]] (int64[n]); age: int64[n], intervals since what
+    they count had entered, -1 = not said; enters: bool[n], do they count what went in. reach: int64[cohort
+    charts], intervals after which it is known whether what entered has come out at all.
+    """
+
+    first: NDArray[np.int64]
+    row: NDArray[np.int64]
+    age: NDArray[np.int64]
+    enters: NDArray[np.bool_]
+    reach: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything about the watch that does not change from interval to interval.
@@ -64,8 +80,9 @@ class Plan:
     kind, family: int64[charts]. season, lag: int64[charts], index of a profile (throughputs, slow flows) and of
     a lag curve (flows), else -1. explained_by: int64[charts], the flow chart whose output a throughput counts,
     else -1. failures: int64[charts], the error chart that counts the failures among a flow's outputs, else -1.
-    reach: int64[flows], lag of each flow in intervals. within: int64[charts], seconds, of the signal. alone:
-    bool[charts], those that stand for their signal: no slice or version of it. holidays: local day
+    reach: int64[flows], lag of each flow in intervals. cohort: int64[charts], the index in `entries` of a chart
+    of cohorts and of its flow, else -1. within: int64[charts], seconds, of the signal. alone: bool[charts], those
+    that stand for their signal: no slice, version or cohorts of it. holidays: local day
     (season.local_days) -> its name.
     """
 
@@ -88,6 +105,8 @@ class Plan:
     reach: NDArray[np.int64]
     within: NDArray[np.int64]
     alone: NDArray[np.bool_]
+    cohort: NDArray[np.int64]
+    entries: Entries
     holidays: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -113,7 +132,7 @@ def lay(
             of.append((row, key))
     charts: list[Chart] = []
     for family, signal in enumerate(asked):
-        charts += _charts(family, signal, by_metric)
+        charts += _with_cohorts(_charts(family, signal, by_metric), signal, by_metric, width)
     services = {name: i for i, name in enumerate(sorted({k.service for k in table.keys} | _named(asked)))}
     kind = np.array([c.kind for c in charts], dtype=np.int64)
     flows = np.flatnonzero(kind == FLOW)
@@ -143,7 +162,9 @@ def lay(
         failures=_failures(asked, charts),
         reach=np.array(reach, dtype=np.int64),
         within=within,
-        alone=np.array([not c.slice and not c.version for c in charts], dtype=np.bool_),
+        alone=np.array([not c.slice and not c.version and c.kind != COHORT for c in charts], dtype=np.bool_),
+        cohort=_cohort(charts),
+        entries=_entries([(asked[c.family], c) for c in charts if c.kind == COHORT], by_metric, width),
         holidays=holidays or {},
     )
 
@@ -179,6 +200,55 @@ def _charts(family: int, signal: Signal, by_metric: ByMetric) -> list[Chart]:
     return charts + [Chart(family, TALLY, version=version) for version in versions]
 
 
+def _with_cohorts(charts: list[Chart], signal: Signal, by_metric: ByMetric, width: int) -> list[Chart]:
+    """Beside each flow chart one for its cohorts, where what comes out says when it had entered."""
+    if signal.kind != "flow" or -(-signal.within // width) > MOST_AGE:
+        return charts
+    found: list[Chart] = []
+    for chart in charts:
+        found.append(chart)
+        out = [key for term in signal.counted for _, key in _of(term, chart, by_metric)]
+        if chart.kind == FLOW and any(key.age >= 0 for key in out):
+            found.append(Chart(chart.family, COHORT, chart.slice))
+    return found
+
+
+def _cohort(charts: list[Chart]) -> NDArray[np.int64]:
+    found = np.full(len(charts), -1, dtype=np.int64)
+    which = [i for i, chart in enumerate(charts) if chart.kind == COHORT]
+    for i, c in enumerate(which):
+        found[c - 1] = found[c] = i  # each follows its flow, see _with_cohorts
+    return found
+
+
+def _entries(cohorts: list[tuple[Signal, Chart]], by_metric: ByMetric, width: int) -> Entries:
+    first = [0]
+    found: list[tuple[int, int, bool]] = []
+    for signal, chart in cohorts:
+        for side, enters in ((signal.out_of, True), (signal.counted, False)):
+            found += [(row, key.age, enters) for term in side for row, key in _of(term, chart, by_metric)]
+        first.append(len(found))
+    # What comes later than it should is late, and not lost.
+    reach = [min(2 * max(1, -(-signal.within // width)), MOST_AGE) for signal, _ in cohorts]
+    whole = np.int64
+    return Entries(
+        np.array(first, dtype=whole),
+        np.array([row for row, _, _ in found], dtype=whole),
+        np.array([age for _, age, _ in found], dtype=whole),
+        np.array([enters for _, _, enters in found], dtype=np.bool_),
+        np.array(reach, dtype=whole),
+    )
+
+
+def _of(term: Term, chart: Chart, by_metric: ByMetric) -> list[tuple[int, SeriesKey]]:
+    """The series that one term of a chart sums."""
+    found = by_metric.get((term.service, term.metric), [])
+    wanted, version = term.where + chart.slice, chart.version
+    if not wanted and not version:
+        return found
+    return [(r, k) for r, k in found if version in ("", k.version) and _holds(k, wanted)]
+
+
 def _holds(key: SeriesKey, where: tuple[tuple[str, str], ...]) -> bool:
     return not where or all(pair in key.attributes for pair in where)
 
@@ -194,17 +264,14 @@ def _rows(
     row: list[int] = []
     for side, chart in sides:
         for term in side:
-            found = by_metric.get((term.service, term.metric), [])
-            wanted, version = term.where + chart.slice, chart.version
-            if wanted or version:
-                found = [(r, k) for r, k in found if version in ("", k.version) and _holds(k, wanted)]
+            found = _of(term, chart, by_metric)
             if len(found) == 1:
                 row.append(found[0][0])
                 members.append(len(row))
             else:
                 by_group: dict[tuple[tuple[str, str], ...], list[int]] = {}
                 for r, key in found:
-                    by_group.setdefault(key.attributes, []).append(r)
+                    by_group.setdefault(key.ageless, []).append(r)
                 for attributes in sorted(by_group):
                     row += by_group[attributes]
                     members.append(len(row))
@@ -228,7 +295,7 @@ def _failures(signals: tuple[Signal, ...], charts: list[Chart]) -> NDArray[np.in
     errors = [(i, signals[c.family]) for i, c in enumerate(charts) if c.kind == ERROR and not c.slice]
     found = np.full(len(charts), -1, dtype=np.int64)
     for i, chart in enumerate(charts):
-        if chart.kind != FLOW:
+        if chart.kind not in (FLOW, COHORT):
             continue
         counted = set(signals[chart.family].counted)
         fitting = [e for e, s in errors if set(s.counted) < counted]
@@ -321,8 +388,8 @@ def _sum(
 ) -> float:
     """The sum of one side of chart c, NaN where any term of it was not measured.
 
-    Inside a group (one series in several versions) what is missing is simply not serving. A group that fell
-    silent at most HOLD intervals ago leaves the sum unknown; after that it is taken to be gone.
+    Inside a group (one series in several versions, or by age) what is missing is simply not serving. A group that
+    fell silent at most HOLD intervals ago leaves the sum unknown; after that it is taken to be gone.
     """
     total = 0.0
     if rows.terms[c] == rows.terms[c + 1]:

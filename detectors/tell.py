@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import Bins
+from detectors import cohort
 from detectors.findings import Cleared, Finding, FindingKind, Phase, Trace
 from detectors.judge import LATE, settle
 from detectors.memory import RING, Columns
-from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, Rows
+from detectors.plan import COHORT, ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, Rows
 
 FINDING: dict[int, FindingKind] = {
     ERROR: "error_spike",
     THROUGHPUT: "data_loss",
     FLOW: "data_loss",
+    COHORT: "data_loss",
     ROLLOUT: "rollout",
     ROLLOUT_FLOW: "rollout",
 }
@@ -62,7 +64,12 @@ def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
         _remember_late(charts, plan, bins, known, int(bins.start // bins.width + index))
     for i, judged in zip(known, heard, strict=True):
         number, row = int(bins.late.start[i]) // bins.width, int(bins.late.row[i])
-        for c in np.flatnonzero((charts.raised == 1) & (plan.kind != TALLY)):
+        for c in np.flatnonzero(plan.kind == COHORT):
+            changed |= cohort.take_late(
+                columns, plan.entries, int(c), int(plan.cohort[c]), number, row, float(bins.late.count[i]),
+                int(bins.start // bins.width + index),
+            )  # fmt: skip
+        for c in np.flatnonzero((charts.raised == 1) & (plan.kind != TALLY) & (plan.kind != COHORT)):
             if number < charts.onset[c] or (plan.kind[c] == THROUGHPUT and not judged[c]):
                 continue  # where nobody listened, nothing was expected of a throughput either
             counted = _sums(plan.counted, int(c), row)
@@ -98,6 +105,8 @@ def _remember_late(charts: Any, plan: Plan, bins: Bins, known: NDArray[np.int64]
             continue
         slot = number % RING
         for c in counted.get(row, ()):
+            if plan.kind[c] == COHORT:
+                continue  # whose rings are of cohorts
             if plan.kind[c] == ERROR or not np.isnan(charts.ring_x[c, slot]):
                 charts.ring_x[c, slot] = np.nan_to_num(charts.ring_x[c, slot]) + count
         for c in out_of.get(row, ()):
@@ -192,24 +201,29 @@ def _of_family(
     judged: list[int],
 ) -> Finding | None:
     """One finding for a signal and its slices or versions: the chart that lost most speaks for all."""
-    up = plan.kind[judged[0]] in (ERROR, ROLLOUT, ROLLOUT_FLOW)
-    sign = 1.0 if up else -1.0
+    sign = {c: 1.0 if plan.kind[c] in (ERROR, ROLLOUT, ROLLOUT_FLOW, COHORT) else -1.0 for c in judged}
     raised = [c for c in judged if charts.raised[c] == 1]
     speakers = raised or judged
-    c = max(speakers, key=lambda c: (_lost(charts, c, sign)[0], -c))
+    # Cohorts know best what is missing.
+    speakers = [c for c in speakers if plan.kind[c] == COHORT] or speakers
+    c = max(speakers, key=lambda c: (_lost(charts, c, sign[c])[0], -c))
     if not raised:
         phase: Phase = "cleared"
     elif all(charts.phase[c] == 1 for c in raised) and len(raised) == len(judged):
         phase = "raised"
     else:
         phase = "standing"
-    missing, low, high = _lost(charts, c, sign)
+    missing, low, high = _lost(charts, c, sign[c])
     failed, spread = _failed(charts, plan, c, _number(bins, index))
     low, high = _added(missing, low, high, failed, spread)
     low, high = float(np.floor(low)), float(np.ceil(high))  # events are whole
     onset = min((charts.onset[d] for d in raised), default=charts.onset[c])
     signal, chart = plan.signals[plan.family[c]], plan.charts[c]
     slice_, share = _slice(charts, plan, family, c, _number(bins, index))
+    observed, expected = float(charts.rx[c]), float(charts.rm[c])
+    if chart.kind == COHORT:  # which counts what is missing, of what went in
+        entered = float(charts.rn[c]) * (1.0 + cohort.FLOOR)
+        observed, expected = entered - observed, entered - expected
     return Finding(
         signal=signal,
         kind=FINDING[chart.kind],
@@ -218,16 +232,14 @@ def _of_family(
         onset=_time(bins, onset),
         onset_low=_time(bins, min(charts.onset_low[c], onset)),
         onset_high=_time(bins, charts.onset_high[c]),
-        observed=float(charts.rx[c]),
-        expected=float(charts.rm[c]),
+        observed=observed,
+        expected=expected,
         lost=missing + failed,
         lost_low=low,
         lost_high=high,
         failed=failed,
         missing=missing if plan.failures[c] >= 0 else 0.0,
-        out_of=float(charts.rn[c])
-        if chart.kind != THROUGHPUT and chart.kind != FLOW
-        else float(charts.rm[c]),
+        out_of=float(charts.rn[c]) if chart.kind not in (THROUGHPUT, FLOW, COHORT) else expected,
         strength=float(charts.strength[c]),
         late=float(charts.came_late[c]),
         recovered=_time(bins, charts.v_since[c]) if phase == "cleared" else 0,
@@ -257,7 +269,7 @@ def _young(chart: Any, seasons: Any, plan: Plan, c: int) -> bool:
         return bool(seasons[plan.season[c]].days < 1)
     if plan.kind[c] == ERROR:
         return bool(chart.onset - chart.first < BEFORE)
-    return bool(plan.kind[c] == FLOW and chart.seen < 30)
+    return bool(plan.kind[c] in (FLOW, COHORT) and chart.seen < 30)
 
 
 def _slice(
@@ -333,6 +345,8 @@ def _trace(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> Trace:
     x, mean, n = (_past(ring, c, slots) for ring in (charts.ring_x, charts.ring_m, charts.ring_n))
     with np.errstate(invalid="ignore"):
         sd = np.sqrt(np.maximum(mean + mean * mean * _past(charts.ring_a, c, slots), 0.0))
+    if plan.kind[c] == COHORT:
+        x, mean = n * (1.0 + cohort.FLOOR) - x, n * (1.0 + cohort.FLOOR) - mean
     shares = plan.kind[c] in (ERROR, ROLLOUT)
     return Trace(
         start=_time(bins, int(numbers[0])),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from collector.deployments import Deployment
-from detectors import demand, error_ratio, flow, rollout, scatter, throughput
+from detectors import cohort, demand, error_ratio, flow, rollout, scatter, throughput
 from detectors.compiled import ahead, compiled
 from detectors.findings import Finding
 from detectors.holidays import lay_days
@@ -47,7 +47,18 @@ from detectors.memory import (
     places,
     start_level,
 )
-from detectors.plan import ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, gather
+from detectors.plan import (
+    COHORT,
+    ERROR,
+    FLOW,
+    ROLLOUT,
+    ROLLOUT_FLOW,
+    TALLY,
+    THROUGHPUT,
+    Entries,
+    Plan,
+    gather,
+)
 from detectors.prior import EASED, EASED_JOINING, releases, suspicious
 from detectors.season import end_day, local_days, shapes_at, week_positions
 from detectors.silence import listen
@@ -58,7 +69,9 @@ OTHER_DAY_SHARE, OTHER_DAY_LEAST = 0.3, 2.0
 FIRST_DAY = 0.04  # variance of the log level, by one day's profile
 MISSING = 3.0  # nats that a flow lacks something: to chance alone less than one in twenty
 # By row of Columns.fleet: what one interval may add at least. Tallies are not judged.
-CAPS = np.array([error_ratio.CAP, throughput.CAP, flow.CAP, rollout.CAP, rollout.CAP, 0.0, flow.CAP])
+CAPS = np.array(
+    [error_ratio.CAP, throughput.CAP, flow.CAP, rollout.CAP, rollout.CAP, 0.0, error_ratio.CAP, flow.CAP]
+)
 # Of so many charts, most aren't in the processor's memory when it is their turn; so many turns ahead they are
 # fetched: the first bytes of a record, and one place in each ring.
 MANY, FAR = 200, 3
@@ -73,7 +86,7 @@ class Laid(NamedTuple):
     pool: row of Columns.fleet. alone: charts that stand for their signal, and are listened to for silence.
     per_budget: intervals in the budget's time, per false alert. lasts: see judge.stand. within: intervals, of
     rollouts that compare flows. quick: flows that pass on. patience: see flow.judge. quarters: of an hour, in an
-    interval.
+    interval. cohort, entries: see Plan.
     """
 
     kind: Wholes
@@ -90,6 +103,8 @@ class Laid(NamedTuple):
     lasts: int
     patience: int
     quarters: float
+    cohort: Wholes
+    entries: Entries
 
 
 def watch(
@@ -124,6 +139,7 @@ def watch(
             releases(windows, at, len(plan.charts)),
             x[at:stop],
             n[at:stop],
+            bins.values[at:stop],
             bins.watched[at:stop],
             positions[at:stop],
             number + at,
@@ -149,6 +165,7 @@ def laid_out(plan: Plan) -> Laid:
         LASTS // plan.width,
         -(-flow.PATIENCE // plan.width),
         plan.width / 900.0,
+        plan.cohort, plan.entries,
     )  # fmt: skip
 
 
@@ -201,20 +218,23 @@ def run(
     release: Wholes,
     x: Floats,
     n: Floats,
+    values: Floats,
     watched: NDArray[np.bool_],
     positions: Floats,
     number: int,
 ) -> tuple[int, bool]:
     """Judge intervals until the first one with news. Returns (intervals judged, was there news).
 
-    release: int64[charts], see prior.releases. x, n: float64[intervals, charts], counted and out_of. number: of the
-    first interval.
+    release: int64[charts], see prior.releases. x, n: float64[intervals, charts], counted and out_of. values:
+    float64[intervals, series], of which cohorts are counted. number: of the first interval.
     """
     busy = np.empty(len(laid.kind), dtype=np.int64)
     for t in range(x.shape[0]):
         if watched[t]:
             shared = _other_days(columns, laid, x[t], positions[t], number + t)
-            begun, count = _judge(columns, laid, x[t], n[t], positions[t], number + t, shared, busy)
+            begun, count = _judge(
+                columns, laid, x[t], n[t], values[t], positions[t], number + t, shared, busy
+            )
             _judge_rollouts(columns, laid, n[t], number + t)
             if count > 0 and _decide(columns, laid, release, number + t, begun, busy[:count]):
                 return t + 1, True
@@ -251,6 +271,7 @@ def _judge(
     laid: Laid,
     x: Floats,
     n: Floats,
+    values: Floats,
     position: float,
     now: int,
     shared: NDArray[np.bool_],
@@ -280,6 +301,8 @@ def _judge(
             shown = n[c] if kind in (FLOW, ROLLOUT_FLOW, TALLY) else x[c]
             if not measured and np.isnan(shown):
                 continue
+            if kind == COHORT and not cohort.speaks(laid.entries, laid.cohort[c], values):
+                continue
             chart.first = now
         if kind != TALLY:
             begun += 1.0
@@ -298,6 +321,11 @@ def _judge(
                 and s >= 0
             ):
                 flow.add_to_day(columns.seasons[s], flow_of, x[c], position, laid.quarters)
+        elif kind == COHORT:
+            i = laid.cohort[c]
+            cohort.judge(
+                chart, columns.cohorts[i], fleet, laid.entries, i, values, now, measured, cap, laid.lasts
+            )
         elif kind == ROLLOUT:
             chart.harm = x[c]
         elif kind == ROLLOUT_FLOW:
@@ -305,7 +333,7 @@ def _judge(
         elif not measured and chart.raised == 1 and now - chart.onset >= laid.lasts:
             settle(chart, now, EXPIRED, 1.0)
         elif measured and kind == ERROR:
-            error_ratio.judge(chart, fleet, now, x[c], n[c], cap, laid.lasts)
+            error_ratio.judge(chart, fleet, now, x[c], n[c], cap, laid.lasts, 0.0)
         elif measured and kind == THROUGHPUT:
             season = columns.seasons[laid.season[c]]
             throughput.judge(
@@ -384,7 +412,11 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int, begun: floa
             if release[c] >= 0:
                 least -= EASED_JOINING if _is_blamed(columns, release, release[c]) else EASED
             if evidence >= least and not is_explained(columns, laid, c):
+                if laid.kind[c] == FLOW and _is_covered(columns, laid, c):
+                    continue
                 raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
+                if laid.kind[c] == COHORT and chart.raised == 1:
+                    cohort.place_onset(chart, columns.cohorts[laid.cohort[c]], now)
                 again = again or chart.raised == 1
     news = False
     for c in busy:
@@ -403,6 +435,13 @@ def _is_blamed(columns: Columns, release: Wholes, which: int) -> bool:
 
 
 @compiled
+def _is_covered(columns: Columns, laid: Laid, c: int) -> bool:
+    """Is flow c judged by its cohorts, which are the next chart?"""
+    i = laid.cohort[c]
+    return i >= 0 and cohort.covers(columns.charts[c + 1], columns.cohorts[i])
+
+
+@compiled
 def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
     """Nobody was listening: nothing is judged, nothing is learned, and the rings show a hole.
 
@@ -418,6 +457,8 @@ def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
             chart.ring_x[slot], chart.ring_n[slot], chart.ring_e[slot] = min(x[c], n[c]), n[c], n[c]
             if chart.raised == 1:
                 error_ratio.count_unwatched(chart, min(x[c], n[c]), n[c])
+    for i in range(len(columns.cohorts)):
+        columns.cohorts[i].hole = now
     for f in range(len(columns.flows)):
         flow.take_in(columns.flows[f], now, np.nan, 0.0)
         flow.owe(columns.flows[f], now, 0.0, 0.0, 0.0)
@@ -434,5 +475,10 @@ def is_explained(columns: Columns, laid: Laid, c: int) -> bool:
 
 def sizes_of(kind: int) -> Floats:
     """The sizes of fault that a kind of chart is asked about."""
-    rows = {ERROR: error_ratio.SIZES, THROUGHPUT: throughput.SIZES, FLOW: flow.SIZES}
+    rows = {
+        ERROR: error_ratio.SIZES,
+        COHORT: error_ratio.SIZES,
+        THROUGHPUT: throughput.SIZES,
+        FLOW: flow.SIZES,
+    }
     return rows.get(kind, rollout.SIZES)

@@ -23,7 +23,8 @@ def pack_readings(readings: Readings) -> bytes:
         (texts.setdefault(_whose(key), len(texts)), texts.setdefault(_flat(key.attributes), len(texts)))
         for key in readings.keys
     ]
-    head = json.dumps({"texts": list(texts), "streams": readings.streams}).encode()
+    said = () if readings.entered is None else (readings.entered.astype("<i8"),)
+    head = json.dumps({"texts": list(texts), "streams": readings.streams, "entered": len(said)}).encode()
     columns = (
         np.array(names, dtype="<i8").reshape(len(names), 2),
         readings.stream.astype("<i8"),
@@ -31,6 +32,7 @@ def pack_readings(readings: Readings) -> bytes:
         readings.time.astype("<i8"),
         readings.value.astype("<f8"),
         readings.cumulative.astype("<i8"),
+        *said,
     )
     body = b"".join(column.tobytes() for column in columns)
     return zlib.compress(len(head).to_bytes(4, "little") + head + body, 1)
@@ -45,9 +47,10 @@ def unpack_readings(packed: bytes) -> Readings:
     split = 4 + int.from_bytes(raw[:4], "little")
     head = json.loads(raw[4:split])
     whole = np.frombuffer(raw, dtype="<i8", offset=split)
-    n = len(whole) // 7
+    said = head.get("entered", 0)  # what was written before senders could say it has none
+    n = len(whole) // (7 + said)
     whose, attributes = whole[: 2 * n].reshape(n, 2).T
-    stream, start, time, value, cumulative = whole[2 * n :].reshape(5, n)
+    stream, start, time, value, cumulative, *entered = whole[2 * n :].reshape(5 + said, n)
     texts = head["texts"]
     pairs = {i: _pairs(texts[i]) for i in np.unique(attributes).tolist()}
     return Readings(
@@ -61,6 +64,7 @@ def unpack_readings(packed: bytes) -> Readings:
         time=time.astype(np.int64),
         value=value.copy().view("<f8").astype(np.float64),
         cumulative=cumulative.astype(np.bool_),
+        entered=entered[0].astype(np.int64) if said else None,
     )
 
 

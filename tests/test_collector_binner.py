@@ -98,6 +98,33 @@ def test_a_late_zero_says_that_it_was_measured_after_all() -> None:
     assert one.refused == {}
 
 
+def test_what_says_when_it_entered_is_laid_by_its_age_and_comes_out_no_sooner_than_it_entered() -> None:
+    one = binner(limits=Limits(series=7))
+    row = one.table.row(SeriesKey("a", "stored"))
+    # From second 5 to 15, of what had entered at 0, at 10 and (by another clock) at 20; and a measured 0.
+    said = (NOON + np.array([0, 10, 20, 0])) * NANOS + 1
+    rows, start, end = np.full(4, row), np.full(4, (NOON + 5) * NANOS), np.full(4, (NOON + 15) * NANOS)
+    one.add(Points(rows, start, end, np.array([4.0, 4.0, 2.0, 0.0]), entered=said), NOON + 16)
+    bins = one.close(NOON + 45)
+    found = {
+        (key.age, at): bins.values[at, i]
+        for i, key in enumerate(one.table.keys)
+        for at in range(len(bins))
+        if not np.isnan(bins.values[at, i])
+    }
+    assert found == {(-1, 0): 0.0, (-1, 1): 0.0, (0, 0): 2.0, (1, 1): 2.0, (0, 1): 4.0, (0, 2): 2.0}
+    # However old it is, there are only so many ages; and where there is no room it is counted without one.
+    for second in range(NOON + 600, NOON + 1300, 10):
+        late = Points(
+            np.array([row]), np.array([second * NANOS]), np.array([second * NANOS]), np.ones(1),
+            entered=np.array([(NOON + 10) * NANOS]),
+        )  # fmt: skip
+        one.add(late, second)
+    assert len(one.table) == 7
+    total = np.nansum(one.close(NOON + 1400).values)
+    assert total == 70.0
+
+
 def test_what_is_refused_is_counted_by_reason_and_moves_nothing() -> None:
     one = binner(limits=Limits(ahead=60, age=3600), now=0)
     bad = points((0, 0, 5, np.nan), (0, 0, 5, -1), (0, 0, 5, np.inf), (0, 100, 101, 4), (0, -4000, -3999, 4))

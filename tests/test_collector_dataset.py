@@ -110,6 +110,27 @@ def test_other_columns_are_attributes_and_an_empty_one_is_not_there(tmp_path: Pa
     }
 
 
+def test_entered_makes_a_series_of_each_age_and_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    at = folder(
+        tmp_path,
+        metrics="""time,service,metric,entered,value
+1649831400,a,received,,9
+1649831460,a,received,,8
+1649831460,a,stored,1649831460,2
+1649831460,a,stored,2022-04-13T06:30:59Z,5
+1649831460,a,stored,1649820000,1
+1649831460,a,stored,1649810000,1
+""",
+    )
+    found = read(at)
+    name = SeriesKey("a", "stored")
+    assert {key: value[1] for key, value in counts(found).items()} == {
+        SeriesKey("a", "received"): 8.0, name.aged(0): 2.0, name.aged(1): 5.0, name.aged(60): 2.0,
+    }  # fmt: skip
+    dataset.write(tmp_path / "again", found.table, found.bins, ())
+    assert counts(read(tmp_path / "again")) == counts(found)
+
+
 def test_series_stand_in_order_of_first_appearance_and_the_file_s_order_is_nothing(tmp_path: Path) -> None:
     rows = [f"{T0 + 60 * i},{s},m,{i}" for s in "cab" for i in range(5) if s != "a" or i > 1]
     random.Random(1).shuffle(columns := ["time", "service", "metric", "value"])

@@ -145,6 +145,30 @@ def test_scope_unit_and_kind_tell_streams_apart_and_not_series() -> None:
     assert len({stream.instance for stream in got.streams}) == 1
 
 
+def test_when_events_had_entered_is_no_part_of_their_name() -> None:
+    minute = NOON // 10**9 - 120
+    attributes = [
+        [{"key": "entered", "value": value}, {"key": "queue", "value": {"stringValue": "a"}}]
+        for value in (
+            {"intValue": str(minute)},
+            {"stringValue": "2022-04-13T11:57:12Z"},
+            {"stringValue": "noon"},
+        )
+    ]
+    plain = {"timeUnixNano": str(NOON), "asInt": "3"}
+    points = [plain | {"startTimeUnixNano": "5", "attributes": one} for one in attributes]
+    said = counter()
+    said["sum"]["dataPoints"] = [*points, plain]
+    found = both(request(said))
+    queue = SeriesKey("event-parser", "opens", "", (("queue", "a"),))
+    assert found.keys == (queue, queue, SeriesKey("event-parser", "opens"))
+    assert found.entered is not None
+    assert (found.entered // 10**9).tolist() == [minute, minute - 48, 0]
+    assert len({found.streams[i] for i in found.stream}) == 3, "a counter of its own for each entry"
+    assert found.start.tolist()[:2] == found.entered.tolist()[:2], "which can't have begun before it"
+    assert found.refused == {"entered is no time": 1}
+
+
 def test_absurd_times_are_kept_for_refusal() -> None:
     got = both(request(counter(timeUnixNano=str(2**64 - 1), startTimeUnixNano=str(2**64 - 1))))
     assert got.time.tolist() == [2**63 - 1]

@@ -16,8 +16,8 @@ import httpx2
 import numpy as np
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from slack_server import SlackServer, cut, hang
 
@@ -142,9 +142,12 @@ def daemon(tmp_path: Path, make: Callable[..., Daemon]) -> Daemon:
 class Service:
     """A process that counts, as OpenTelemetry's own SDK has it."""
 
-    def __init__(self, daemon: Daemon, version: str = "1") -> None:
+    def __init__(self, daemon: Daemon, version: str = "1", deltas: bool = False) -> None:
         self._exporter = OTLPMetricExporter(
-            endpoint=f"{daemon.url}/v1/metrics", headers={"Authorization": "Bearer let-me-in"}, timeout=5
+            endpoint=f"{daemon.url}/v1/metrics",
+            headers={"Authorization": "Bearer let-me-in"},
+            timeout=5,
+            preferred_temporality={Counter: AggregationTemporality.DELTA} if deltas else None,
         )
         reader = PeriodicExportingMetricReader(self._exporter, export_interval_millis=3_600_000)
         resource = Resource.create({"service.name": "importer", "service.version": version})
@@ -158,6 +161,19 @@ class Service:
 
     def close(self) -> None:
         self._provider.shutdown(timeout_millis=5000)
+
+
+def test_events_that_say_when_they_entered_make_one_series_for_each_age(daemon: Daemon) -> None:
+    daemon.start()
+    service = Service(daemon, deltas=True)
+    now = int(time.time()) // 5 * 5
+    for age, many in ((0, 3), (5, 2), (10, 1)):
+        service.started.add(many, {"entered": now - age})
+    service.started.add(1, {"entered": now + 3600})
+    service.export()
+    service.close()
+    eventually(lambda: daemon.health()["series"] == 4)  # the three ages, and the name without one
+    assert daemon.health()["refused"] == {"entered after it was counted": 1}
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

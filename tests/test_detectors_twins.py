@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from world import World, arrivals, passes_on, requests
+from world import World, arrivals, carries, passes_on, requests
 
 from detectors.memory import Columns, empty
 from detectors.plan import Plan, lay
@@ -31,6 +31,7 @@ def made() -> World:
     requests(world, "odd", 3, 0.1)
     passes_on(world, "parser", 200)
     arrivals(world, "forms", 50)
+    carries(world, "mails", 80, 0.3, FAULT - 100, 60)
     for i, counts in enumerate(world.series.values()):
         counts[20 + i : 23 + i] = np.nan
         counts[50 + i : 52 + i] = 0.0
@@ -52,7 +53,7 @@ def judged(world: World, plan: Plan) -> tuple[Columns, list[str]]:
 def flat(columns: Columns) -> dict[str, NDArray[np.float64]]:
     return {
         f"{part}.{name}": np.asarray(getattr(columns, part)[name], dtype=np.float64)
-        for part in ("charts", "flows", "seasons")
+        for part in ("charts", "flows", "seasons", "cohorts")
         for name in getattr(columns, part).dtype.names
     }
 

@@ -102,10 +102,19 @@ def test_readings_come_back_exactly(
         time=data.draw(arrays(np.int64, n, elements=whole)),
         value=data.draw(arrays(np.float64, n, elements=st.floats())),
         cumulative=data.draw(arrays(np.bool_, n)),
+        entered=data.draw(st.none() | arrays(np.int64, n, elements=whole)),
     )
     back = unpack_readings(pack_readings(readings))
     assert (back.keys, back.streams) == (readings.keys, readings.streams)
-    for name in ("stream", "start", "time", "value", "cumulative"):
+    assert (back.entered is None) == (readings.entered is None)
+    for name in (
+        "stream",
+        "start",
+        "time",
+        "value",
+        "cumulative",
+        *("entered",) * (back.entered is not None),
+    ):
         np.testing.assert_array_equal(getattr(back, name), getattr(readings, name))
         assert getattr(back, name).dtype == getattr(readings, name).dtype
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from collector.bins import Bins, SeriesKey, SeriesTable
+from collector.bins import ENTERED_AGO, Bins, SeriesKey, SeriesTable
 from detectors.plan import Plan, lay
 from detectors.signals import Budget, Signal, Term
 
@@ -186,4 +186,41 @@ def passes_on(
     world.lost[service] = int(lost.sum())
     world.signals.append(
         Signal(service, "kept", "flow", (Term(service, "stored"),), (Term(service, "received"),), within=180)
+    )
+
+
+def carries(
+    world: World,
+    service: str,
+    rate: float,
+    loss: float = 0.0,
+    start: int = 0,
+    minutes: int = 0,
+    lag: tuple[float, float] = (60.0, 180.0),
+    usual: float = 0.0,
+    within: int = 300,
+    at_the_door: bool = False,
+    cohorts: bool = True,
+) -> None:
+    """A service that stores what it receives after `lag` (seconds, from..to, all alike), says of each when it had
+    entered, and loses some: a share `usual` always, `loss` more of what comes out in some minutes (or, at the door,
+    of what enters in them)."""
+    random = world.random
+    received = random.poisson(demand(world, rate))
+    entered = np.repeat(np.arange(world.length) * 60.0, received) + random.uniform(0, 60, int(received.sum()))
+    out = entered + random.uniform(*lag, len(entered))
+    moment = entered if at_the_door else out
+    hit = (moment >= start * 60) & (moment < (start + minutes) * 60) & (random.random(len(out)) < loss)
+    kept = ~hit & (random.random(len(out)) >= usual) & (out < world.length * 60)
+    minute = (out[kept] // 60).astype(np.int64)
+    age = minute - (entered[kept] // 60).astype(np.int64)
+    world.add(service, "received", received)
+    if not cohorts:
+        world.add(service, "stored", np.bincount(minute, minlength=world.length))
+    for old in np.unique(age).tolist() if cohorts else ():
+        counts = np.bincount(minute[age == old], minlength=world.length)
+        world.add(service, "stored", counts, **{ENTERED_AGO: str(old)})
+    world.lost[service] = int(hit.sum())
+    world.signals.append(
+        Signal(service, "kept", "flow", (Term(service, "stored"),), (Term(service, "received"),), within)
     )
