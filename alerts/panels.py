@@ -178,6 +178,8 @@ def _top(observed: Floats, high: Floats, share: bool) -> float:
 def _unit(finding: Finding, trace: Trace, share: bool) -> str:
     minutes = "minute" if trace.width == 60 else f"{trace.width // 60} min"
     span = f"{trace.width} s" if trace.width % 60 else minutes
+    if share and finding.kind == "data_loss":
+        return "share of what went in that is missing"
     if share:
         return f"share of {subject(finding)} that fail"
     return f"{noun(finding.signal.counted)} per {span}"

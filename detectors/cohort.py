@@ -22,7 +22,7 @@ import numpy as np
 from detectors import error_ratio
 from detectors.compiled import compiled
 from detectors.expect import SLOW_KEEPS, evidence
-from detectors.judge import BELIEVED, LATE, mean_of, settle, spread_of
+from detectors.judge import BELIEVED, EXPIRED, LATE, mean_of, settle, spread_of
 from detectors.memory import AGES, LEVELS, PRIOR_SHARE, RING, SIZES, Columns, Floats, Record
 from detectors.plan import Entries
 
@@ -82,6 +82,8 @@ def judge(
         missing += FLOOR * went
         chart.ring_x[k % RING], chart.ring_n[k % RING] = missing, went
         error_ratio.judge(chart, fleet, k, missing, went, cap, lasts, LEAST)
+    if chart.raised == 1 and chart.phase == 0 and now - chart.onset >= lasts:
+        settle(chart, now, EXPIRED, 1.0)  # for long, nothing says when it entered
 
 
 @compiled

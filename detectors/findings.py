@@ -23,7 +23,8 @@ class Trace:
     """The last intervals of one chart, for a picture: float64[n] each, NaN = not measured.
 
     start: epoch seconds of the first interval; width: seconds. expected with its 95 % band low..high.
-    out_of: what observed is a share of (error_ratio, rollout), else NaN.
+    out_of: what observed is a share of (error_ratio, rollout), else NaN. Of a flow that was judged by cohorts:
+    missing, out of what entered in each interval.
     """
 
     start: int

@@ -346,8 +346,8 @@ def _trace(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> Trace:
     with np.errstate(invalid="ignore"):
         sd = np.sqrt(np.maximum(mean + mean * mean * _past(charts.ring_a, c, slots), 0.0))
     if plan.kind[c] == COHORT:
-        x, mean = n * (1.0 + cohort.FLOOR) - x, n * (1.0 + cohort.FLOOR) - mean
-    shares = plan.kind[c] in (ERROR, ROLLOUT)
+        x, mean = np.maximum(x - cohort.FLOOR * n, 0.0), np.maximum(mean - cohort.FLOOR * n, 0.0)
+    shares = plan.kind[c] in (ERROR, ROLLOUT, COHORT)
     return Trace(
         start=_time(bins, int(numbers[0])),
         width=bins.width,

@@ -99,7 +99,11 @@ def test_what_was_lost_is_known_nearly_exactly(rate: float, loss: float, door: b
         width = max(width, (last.lost_high - last.lost_low) / true)
         assert last.onset_low <= START + 60 * FAULT <= last.onset_high + 60
         assert abs(last.expected - last.observed - last.lost) < 1
-        assert last.trace is not None
+        trace = last.trace
+        assert trace is not None
+        since = (last.onset - trace.start) // 60
+        shown, entered = trace.observed[since : since + 60], trace.out_of[since : since + 60]
+        assert np.nansum(shown) / np.nansum(entered) == pytest.approx(loss, rel=0.25)
     assert inside >= 3
     assert width < (0.3 if rate * loss > 9 else 0.6)
 
