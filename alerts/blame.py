@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alerts.clues import undoes
 from alerts.incidents import Event, Incident
 from alerts.mrkdwn import code, link, plain
-from alerts.suspects import Suspect, release_of, undoes
+from alerts.suspects import Suspect, release_of
 from alerts.wording import chance, clock
 from collector.deployments import Deployment
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from alerts.suspects import Suspect, rank, release_of, undoes
+from alerts.clues import undoes
+from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
@@ -79,15 +80,17 @@ def fold(
     deployments: Sequence[Deployment],
     now: int,
     width: int,
+    past: Past = FIRST,
 ) -> tuple[tuple[Incident, ...], list[Event]]:
     """Take the findings of one closed interval into the open incidents.
 
-    now: the interval's close; deployments: those known by then; width: seconds of an interval.
+    now: the interval's close; deployments: those known by then; width: seconds of an interval; past: what faults
+    were like before.
     Returns the incidents that are open afterwards, and what is news: at most one event an incident.
     """
     touched: dict[str, tuple[Incident, list[Reason]]] = {i.id: (i, []) for i in incidents}
     for finding in sorted(findings, key=lambda f: (f.onset, f.signal.service, f.signal.name, f.kind)):
-        home = _home(touched, finding, deployments, width)
+        home = _home(touched, finding, deployments, width, past)
         if home is None:
             if finding.phase == "cleared":
                 continue  # raised and over before anybody could be told
@@ -99,7 +102,7 @@ def fold(
     events: list[Event] = []
     still: list[Incident] = []
     for incident, reasons in touched.values():
-        after, event = _settle(incident, reasons, deployments, now, width)
+        after, event = _settle(incident, reasons, deployments, now, width, past)
         if event is not None:
             events.append(event)
         if not after.resolved:
@@ -122,21 +125,27 @@ def _home(
     finding: Finding,
     deployments: Sequence[Deployment],
     width: int,
+    past: Past,
 ) -> str | None:
     """The open incident that this finding belongs to."""
     for incident, _ in touched.values():
         if any(_key(f) == _key(finding) for f in incident.findings):
             return incident.id
-    suspects, _ = rank([finding], deployments, width)
+    suspects, _ = rank([finding], deployments, width, past)
     release, sure = release_of(suspects)
     for incident, _ in touched.values():
-        if _belongs(incident, finding, release if sure >= LIKELY else "", deployments, width):
+        if _belongs(incident, finding, release if sure >= LIKELY else "", deployments, width, past):
             return incident.id
     return None
 
 
 def _belongs(
-    incident: Incident, finding: Finding, release: str, deployments: Sequence[Deployment], width: int
+    incident: Incident,
+    finding: Finding,
+    release: str,
+    deployments: Sequence[Deployment],
+    width: int,
+    past: Past,
 ) -> bool:
     apart = min(abs(f.onset - finding.onset) for f in incident.findings)
     if any(f.signal.service == finding.signal.service for f in incident.findings) and apart <= NEAR:
@@ -144,7 +153,7 @@ def _belongs(
     if finding.kind == "no_data" and apart <= 2 * width:
         return any(f.kind == "no_data" for f in incident.findings)
     if release:
-        theirs, sure = release_of(rank(incident.findings, deployments, width)[0])
+        theirs, sure = release_of(rank(incident.findings, deployments, width, past)[0])
         if theirs == release and sure >= LIKELY:
             return True
     return apart <= TIED and any(_tied(f, finding) for f in incident.findings)
@@ -176,10 +185,15 @@ def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[
 
 
 def _settle(
-    incident: Incident, reasons: list[Reason], deployments: Sequence[Deployment], now: int, width: int
+    incident: Incident,
+    reasons: list[Reason],
+    deployments: Sequence[Deployment],
+    now: int,
+    width: int,
+    past: Past,
 ) -> tuple[Incident, Event | None]:
     """Rank, weigh and decide what of this is news."""
-    suspects, none = rank(incident.findings, deployments, width)
+    suspects, none = rank(incident.findings, deployments, width, past)
     severity = max(incident.severity, *map(severity_of, incident.findings), key=RANKS.index)
     began = min(f.onset for f in incident.findings)
     # Who took part in a suspect's harm is put back by a deployment after the onset.
@@ -205,6 +219,14 @@ def _settle(
     after = replace(after, told=max(lost, 1.0), events=incident.events + 1)
     rose = name == "updated" and RANKS.index(severity) > RANKS.index(incident.severity)
     return after, Event(now, name, reason, after, after.events, rose, _bystanders(after, deployments))
+
+
+def remember(past: Past, news: Sequence[Event], deployments: Sequence[Deployment], width: int) -> Past:
+    """`past` and the faults that are over by now. What was late data only was no fault."""
+    for event in news:
+        if event.event == "resolved" and event.reason not in ("late_data", "expired"):
+            past = learned(past, event.incident.findings, deployments, width)
+    return past
 
 
 def _bystanders(incident: Incident, deployments: Sequence[Deployment]) -> tuple[Deployment, ...]:

@@ -1,29 +1,36 @@
 """Which deployment did it, or none. Pure.
 
-In: findings of an incident, deployments known by now. Out: suspects with probabilities that include "none".
+In: findings of an incident, deployments known by now, what earlier faults taught. Out: suspects with probabilities
+that include "none".
 Never: the time of the alarm (only onsets count).
 
-weight(deployment) = how often its kind does harm x how near its service is x how likely the delay from it to
-the onset is x what the versions say; weight(none) = how often a fault has no cause that we know. Normalised.
+weight(deployment) = how often its kind does harm x how likely the delay from it to the onset is x the clues
+(clues.py). weight(none) = how often a fault of that service comes by itself: as often as to leave a share of all
+faults to no deployment. That share, and the share of harm that is felt late, follow from the faults so far.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from alerts import clues
+from alerts.reasons import reasons
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
-HARM = {"deploy": 0.02, "config": 0.03, "flag": 0.02, "rollback": 0.004}
-NO_CAUSE = 1 / (4 * 7 * 1440)  # faults without a known cause, per minute and service: one in four weeks
-SAME, DEPENDENCY, OTHER = 1.0, 0.15, 0.004
-MEDIAN, SPREAD = 4.0, 1.3  # minutes from a deployment to its fault: log-normal
-SOON, DAY, WEEK = 0.86, 0.12, 0.02  # shares of faults that come so, any time in a day, any time in a week
-LEAST_DELAY = 0.25  # minutes: an onset is known to an interval, a deployment's time to its report
-MOST_VERSION_EVIDENCE = 6.0  # nats
-ENDED_IT = 20.0  # how much likelier a suspect is whose rollback ended the fault
+HARM = {"deploy": 0.02, "config": 0.03, "flag": 0.02, "rollback": 0.002}
+LEAST_HARM = 0.1  # in a look-back with hardly any deployment, faults come all the same
+# Shares, as they are taken at first: of faults that no deployment did, and of harm that is felt late. After as many
+# faults as AS_IF says, those so far count as much as this.
+UNEXPLAINED, LATE = 0.5, 0.25
+AS_IF = 6.0, 4.0
+BY_DAY = 0.6  # share of faults without deployment that come when people work
+TOGETHER = 1800  # seconds between onsets of services that may fail by one cause
+ONE_CAUSE = 20.0  # how much likelier that is than two causes at once
+A_DAY = 86400  # seconds after which the harm of a stranger is not looked for
+NAMED = 0.005  # probability from which a suspect is named
+NEVER = 1e-6  # of the weight of none: what weighs less is not looked at closer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +42,73 @@ class Suspect:
     evidence: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the faults so far were like, each counted by its probabilities when it was over.
+
+    faults: how many; unexplained: of them, by no deployment; late: of the others, felt late.
+    """
+
+    faults: float = 0.0
+    unexplained: float = 0.0
+    late: float = 0.0
+
+    @property
+    def no_deployment(self) -> float:
+        """Share of faults that no deployment did."""
+        return (AS_IF[0] * UNEXPLAINED + self.unexplained) / (AS_IF[0] + self.faults)
+
+    @property
+    def felt_late(self) -> float:
+        """Share of harm that is felt hours or days later."""
+        return (AS_IF[1] * LATE + self.late) / (AS_IF[1] + self.faults - self.unexplained)
+
+
+FIRST = Past()
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """Of a failing service: its onset, and shares that sum to 1: of deployments (felt soon, felt late), of none."""
+
+    onset: int
+    shares: Mapping[Deployment, tuple[float, float]]
+    none: float
+
+
 def rank(
-    findings: Sequence[Finding], deployments: Iterable[Deployment], width: int
+    findings: Sequence[Finding], deployments: Iterable[Deployment], width: int, past: Past = FIRST
 ) -> tuple[tuple[Suspect, ...], float]:
     """Suspects, most likely first, and the probability that no known deployment did it; together they sum to 1.
 
-    A fault in several services is asked of each service in turn and the answers are averaged, so that every
-    member of a release that did harm is named. width: seconds of an interval, as far as an onset is known.
+    A fault in several services is asked of each service in turn, in the light of the others, and the answers are
+    averaged, so that every member of a release that did harm is named. width: seconds of an interval, as far as an
+    onset is known.
     """
-    candidates = sorted(set(deployments), key=lambda d: (d.time, d.id, d.service))
-    services = sorted({f.signal.service for f in findings})
-    shares = [0.0] * len(candidates)
-    none = 0.0
-    for service in services:
-        own = [f for f in findings if f.signal.service == service]
-        for finding in own:
-            weights = [_weight(d, finding, candidates, width) for d in candidates]
-            total = sum(weights) + NO_CAUSE
-            part = 1.0 / (len(own) * len(services))
-            none += part * NO_CAUSE / total
-            shares = [s + part * w / total for s, w in zip(shares, weights, strict=True)]
+    known = sorted(set(deployments), key=lambda d: (d.time, d.id, d.service))
+    accounts = _accounts(findings, known, width, past)
+    shares: dict[Deployment, float] = {}
+    for account in accounts:
+        for d, (soon, late) in account.shares.items():
+            shares[d] = shares.get(d, 0.0) + (soon + late) / len(accounts)
+    backs = clues.put_back(known)
     named = [
-        Suspect(d, share, _evidence(d, findings, candidates))
-        for d, share in zip(candidates, shares, strict=True)
-        if share >= 0.005
+        Suspect(d, share, reasons(d, findings, known, backs.get(d, 0), width))
+        for d, share in shares.items()
+        if share >= NAMED
     ]
+    named.sort(key=lambda s: (-s.probability, -s.deployment.time, s.deployment.service, s.deployment.id))
     # What is too unlikely to be named still has to be somewhere: it belongs to "none of these".
-    none = 1.0 - sum(s.probability for s in named)
-    return tuple(
-        sorted(named, key=lambda s: (-s.probability, -s.deployment.time, s.deployment.service))
-    ), none
+    return tuple(named), 1.0 - sum(s.probability for s in named)
+
+
+def learned(past: Past, findings: Sequence[Finding], deployments: Iterable[Deployment], width: int) -> Past:
+    """`past` and one fault more, which is over."""
+    known = sorted(set(deployments), key=lambda d: (d.time, d.id, d.service))
+    accounts = _accounts(findings, known, width, past)
+    none = sum(a.none for a in accounts) / len(accounts)
+    late = sum(late for a in accounts for _, late in a.shares.values()) / len(accounts)
+    return Past(past.faults + 1, past.unexplained + none, past.late + late)
 
 
 def release_of(suspects: Sequence[Suspect]) -> tuple[str, float]:
@@ -75,97 +119,61 @@ def release_of(suspects: Sequence[Suspect]) -> tuple[str, float]:
     return max(by_id.items(), key=lambda item: (item[1], item[0]), default=("", 0.0))
 
 
-def undoes(later: Deployment, suspect: Deployment) -> bool:
-    """Does `later` put back what `suspect` had changed?"""
-    if later.service != suspect.service or later.time <= suspect.time:
-        return False
-    back = later.kind == "rollback" or later.version == suspect.previous_version
-    return back and later.version != suspect.version
+def _accounts(
+    findings: Sequence[Finding], known: Sequence[Deployment], width: int, past: Past
+) -> list[_Account]:
+    failing = {f.signal.service for f in findings}
+    backs = clues.put_back(known)
+    alone = []
+    for service in sorted(failing):
+        own = [f for f in findings if f.signal.service == service]
+        # One fault of a service may show in several signals; its onset is known best by the one that doubts least.
+        clearest = min(own, key=lambda f: (f.onset_high - f.onset_low, f.onset, f.signal.name, f.kind))
+        near = [d for d in known if -width <= clearest.onset_high + width - d.time <= 60 * clues.LOOK_BACK]
+        last = clues.last(own)
+        none = _by_itself(clearest, near, failing, past)
+        weights = {}
+        for d in near:
+            nearness = clues.nearness(d.service, own, failing)
+            if nearness == clues.OTHER and clearest.onset - d.time > A_DAY:
+                continue
+            soon, late = clues.timely(d, clearest, width)
+            times = HARM[d.kind] * nearness
+            if times * (soon + late) > NEVER * none:
+                times *= clues.versions(d, own) * clues.ended(backs.get(d, 0), last, width)
+                weights[d] = times * soon * (1 - past.felt_late), times * late * past.felt_late
+        alone.append(_account(clearest.onset, weights, none))
+    return [_beside(a, [b for b in alone if b is not a]) for a in alone]
 
 
-def _weight(deployment: Deployment, finding: Finding, candidates: Sequence[Deployment], width: int) -> float:
-    onsets = [finding.onset_low, finding.onset, finding.onset, finding.onset_high]
-    delays = [(onset + width / 2 - deployment.time) / 60 for onset in onsets]
-    timely = sum(_timely(delay, width / 60) for delay in delays) / len(delays)
-    if timely == 0.0:
-        return 0.0
-    weight = HARM[deployment.kind] * _nearness(deployment, finding) * timely
-    weight *= math.exp(_version_evidence(deployment, finding))
-    return weight * (ENDED_IT if _ended(deployment, finding, candidates) else 1.0)
+def _account(onset: int, weights: Mapping[Deployment, tuple[float, float]], none: float) -> _Account:
+    whole = none + sum(soon + late for soon, late in weights.values())
+    shares = {d: (soon / whole, late / whole) for d, (soon, late) in weights.items()}
+    return _Account(onset, shares, none / whole)
 
 
-def _timely(delay: float, width: float) -> float:
-    """Density per minute of a fault `delay` minutes after its deployment."""
-    if delay < -width or delay > 7 * 1440:
-        return 0.0
-    delay = max(delay, LEAST_DELAY)
-    z = (math.log(delay) - math.log(MEDIAN)) / SPREAD
-    soon = math.exp(-0.5 * z * z) / (delay * SPREAD * math.sqrt(2 * math.pi))
-    return SOON * soon + (DAY / 1440 if delay <= 1440 else 0.0) + WEEK / (7 * 1440)
+def _by_itself(finding: Finding, near: Sequence[Deployment], failing: set[str], past: Past) -> float:
+    """Rate of faults of this service without a deployment, per minute, at this time of day."""
+    harm = LEAST_HARM + sum(HARM[d.kind] for d in near)
+    services = len({d.service for d in near} | failing)
+    rate = harm * past.no_deployment / (1 - past.no_deployment) / (clues.LOOK_BACK * services)
+    # People work when they deploy: on other days, how much was deployed within an hour of this time of day?
+    now = sum(abs((finding.onset - d.time + 43200) % 86400 - 43200) <= 3600 for d in near)
+    return rate * (1 - BY_DAY + BY_DAY * (now + 2) / (len(near) / 12 + 2))
 
 
-def _nearness(deployment: Deployment, finding: Finding) -> float:
-    if deployment.service == finding.signal.service:
-        return SAME
-    terms = (*finding.signal.counted, *finding.signal.out_of)
-    return DEPENDENCY if any(t.service == deployment.service for t in terms) else OTHER
-
-
-def _version_evidence(deployment: Deployment, finding: Finding) -> float:
-    """Log likelihood ratio of "the new version fails by itself" against "all versions fail alike"."""
-    if finding.kind not in ("error_spike", "rollout") or deployment.service != finding.signal.service:
-        return 0.0
-    new = [v for v in finding.versions if v[0] == deployment.version]
-    old = [v for v in finding.versions if v[0] != deployment.version]
-    if not new or not old:
-        return 0.0
-    x1, n1 = new[0][1], new[0][2]
-    x0, n0 = sum(v[1] for v in old), sum(v[2] for v in old)
-    if min(n0, n1) <= 0:
-        return 0.0
-    apart = _binomial(x1, n1, (x1 + 0.5) / (n1 + 1)) + _binomial(x0, n0, (x0 + 0.5) / (n0 + 1))
-    share = (x0 + x1 + 0.5) / (n0 + n1 + 1)
-    alike = _binomial(x1, n1, share) + _binomial(x0, n0, share)
-    nats = apart - alike if x1 / n1 >= x0 / n0 else alike - apart
-    return max(-MOST_VERSION_EVIDENCE, min(MOST_VERSION_EVIDENCE, nats))
-
-
-def _binomial(x: float, n: float, share: float) -> float:
-    share = min(max(share, 1e-9), 1 - 1e-9)
-    return x * math.log(share) + max(n - x, 0.0) * math.log(1 - share)
-
-
-def _ended(deployment: Deployment, finding: Finding, candidates: Sequence[Deployment]) -> bool:
-    """Was it put back, and did the fault end then?"""
-    if finding.phase != "cleared" or not finding.recovered:
-        return False
-    ends = [d.time for d in candidates if undoes(d, deployment)]
-    return any(-120 <= finding.recovered - end <= 900 for end in ends)
-
-
-def _evidence(
-    deployment: Deployment, findings: Sequence[Finding], candidates: Sequence[Deployment]
-) -> tuple[str, ...]:
-    own = [f for f in findings if f.signal.service == deployment.service]
-    first = min(own or findings, key=lambda f: f.onset)
-    said = [_delay_words(first.onset - deployment.time)]
-    if not own:
-        near = any(_nearness(deployment, f) == DEPENDENCY for f in findings)
-        said.append("it feeds the service" if near else "another service")
-    for finding in own:
-        if _version_evidence(deployment, finding) > 3.0:
-            said.append(f"version {deployment.version} fails, the others do not")
-            break
-    if any(_ended(deployment, f, candidates) for f in own):
-        said.append("putting it back ended it")
-    return tuple(said)
-
-
-def _delay_words(seconds: int) -> str:
-    if seconds <= 0:
-        return "deployed as it began"
-    if seconds < 120:
-        return f"deployed {seconds} s before it began"
-    if seconds < 7200:
-        return f"deployed {seconds // 60} min before it began"
-    return f"deployed {seconds / 3600:.0f} h before it began"
+def _beside(account: _Account, others: Sequence[_Account]) -> _Account:
+    """The account of a service in the light of those that began to fail with it: one cause is likelier than two."""
+    close = [o for o in others if abs(o.onset - account.onset) <= TOGETHER]
+    if not close:
+        return account
+    none = sum(o.none for o in close) / len(close)
+    releases: dict[str, float] = {}
+    for o in close:
+        for d, (soon, late) in o.shares.items():
+            releases[d.id] = releases.get(d.id, 0.0) + (soon + late) / len(close)
+    weights = {}
+    for d, (soon, late) in account.shares.items():
+        more = 1 + ONE_CAUSE * releases.get(d.id, 0.0)
+        weights[d] = soon * more, late * more
+    return _account(account.onset, weights, account.none * (1 + ONE_CAUSE * none))

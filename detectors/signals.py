@@ -35,6 +35,7 @@ class Signal:
     within: seconds, far end of the lag of a flow, 0 where there is none; a rollout with `within` compares
         flows.
     split_by: attribute names whose values are also judged one by one.
+    depends_on: services whose deployments can be felt here, as the settings say.
     """
 
     service: str
@@ -45,6 +46,7 @@ class Signal:
     within: int = 0
     owner: str = ""
     split_by: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

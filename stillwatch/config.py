@@ -48,7 +48,7 @@ class Listen:
 class Settings:
     """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
 
-    holidays: days since the epoch (of the local calendar) -> name.
+    holidays: days since the epoch (of the local calendar) -> name. depends_on: service -> those that it needs.
     """
 
     interval: int = 60
@@ -57,6 +57,7 @@ class Settings:
     holidays: Mapping[int, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     signals: tuple[Signal, ...] = ()
+    depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     slack: Slack = field(default_factory=Slack)
     routes: tuple[Route, ...] = ()
     listen: Listen = field(default_factory=Listen)
@@ -87,6 +88,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         holidays=days_off.days_off(written.holidays),
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
         signals=_signals(written, _sparse(written, live)),
+        depends_on={name: tuple(of.depends_on) for name, of in written.services.items() if of.depends_on},
         slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),
         routes=tuple(_route(route) for route in written.routes),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
@@ -238,13 +240,15 @@ def _sparse(written: schema.File, live: bool) -> frozenset[str]:
 
 def _signals(written: schema.File, sparse: frozenset[str]) -> tuple[Signal, ...]:
     return tuple(
-        _signal(service, name, signal, of.owner, sparse)
+        _signal(service, name, signal, of, sparse)
         for service, of in written.services.items()
         for name, signal in of.signals.items()
     )
 
 
-def _signal(service: str, name: str, written: schema.AnySignal, owner: str, sparse: frozenset[str]) -> Signal:
+def _signal(
+    service: str, name: str, written: schema.AnySignal, of: schema.Service, sparse: frozenset[str]
+) -> Signal:
     def terms(metrics: Sequence[schema.Metric] | None) -> tuple[Term, ...]:
         return tuple(
             Term(m.service or service, m.metric, tuple(sorted(m.where.items())), m.metric in sparse)
@@ -265,7 +269,9 @@ def _signal(service: str, name: str, written: schema.AnySignal, owner: str, spar
         within = written.within or 0
     if written.kind != "rollout":
         split_by = tuple(written.split_by)
-    return Signal(service, name, written.kind, counted, out_of, within, owner, split_by)
+    return Signal(
+        service, name, written.kind, counted, out_of, within, of.owner, split_by, tuple(of.depends_on)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ AnySignal = Annotated[ErrorRatio | Throughput | Flow | Rollout, Field(discrimina
 
 class Service(Strict):
     owner: str = ""
+    depends_on: Annotated[list[Name], BeforeValidator(_listed)] = []
     signals: dict[Name, AnySignal] = {}
 
 

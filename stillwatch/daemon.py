@@ -28,12 +28,12 @@ from alerts.deliver import SENDERS, Place, deliver
 from alerts.incidents import Event
 from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
-from detectors import discover, plan
 from detectors.compiled import is_cached
 from stillwatch import clock, engine, gate, selfwatch
 from stillwatch.config import Settings
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
+from stillwatch.replaying import plan_of
 from stillwatch.store import News, Store
 from stillwatch.tables import StoreTrouble
 
@@ -86,15 +86,10 @@ def judgement(settings: Settings) -> Judgement:
     """How these settings turn closed intervals into news."""
     channel = settings.slack.channel or TERMINAL
     return Judgement(
-        plan=partial(_plan, settings),
+        plan=partial(plan_of, settings),
         news=partial(_news, settings, channel),
         sight=partial(selfwatch.sight, channel),
     )
-
-
-def _plan(settings: Settings, table: SeriesTable) -> plan.Plan:
-    signals = settings.signals or discover.discover(table)
-    return plan.lay(signals, table, settings.interval, settings.budget, settings.timezone, settings.holidays)
 
 
 def _warm_up(settings: Settings) -> None:
@@ -106,7 +101,7 @@ def _warm_up(settings: Settings) -> None:
         )
     width = settings.interval
     nothing = Bins(0, width, np.array([width]), np.full((1, 0), np.nan), np.ones(1, dtype=np.bool_))
-    engine.advance(engine.State.empty(), nothing, (), _plan(settings, SeriesTable()))
+    engine.advance(engine.State.empty(), nothing, (), plan_of(settings, SeriesTable()))
     if time.monotonic() - begun > 3:
         log.info("compiled the detectors in %.0f s; the next start is quicker", time.monotonic() - begun)
 
@@ -162,8 +157,8 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     try:
         table, bins, _ = store.export(max(asked.since, clock.now() - LONGEST_GATE))
     except StoreTrouble:  # nothing was recorded since
-        return gate.answer(asked, None, _plan(settings, SeriesTable()))
-    return gate.answer(asked, bins, _plan(settings, table))
+        return gate.answer(asked, None, plan_of(settings, SeriesTable()))
+    return gate.answer(asked, bins, plan_of(settings, table))
 
 
 def _door(settings: Settings, store: Store, live: Live, courier: Courier) -> Door:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alerts.incidents import Event, Incident, fold
+from alerts.incidents import Event, Incident, fold, remember
+from alerts.suspects import FIRST, Past
 from collector.bins import Bins
 from collector.deployments import Deployment
 from detectors.memory import Memory, fit, fits, nothing
@@ -21,11 +22,13 @@ LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a poss
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that has to be known to go on: what the detectors remember, what is open, what was deployed."""
+    """All that has to be known to go on: what the detectors remember, what is open, what was deployed, what faults
+    have been like."""
 
     memory: Memory
     incidents: tuple[Incident, ...]
     deployments: tuple[Deployment, ...]
+    past: Past = FIRST
 
     @staticmethod
     def empty() -> State:
@@ -44,14 +47,15 @@ def advance(
     """
     memory = state.memory if spend and fits(state.memory, plan) else fit(state.memory, plan)
     known = _merge(state.deployments, deployments)
-    incidents, events = state.incidents, list[Event]()
+    incidents, past, events = state.incidents, state.past, list[Event]()
     for index, findings in watch(memory, bins, plan, known):
         now = int(bins.closed[index])
         told = [d for d in known if d.known <= now]
-        incidents, news = fold(incidents, findings, told, now, bins.width)
+        incidents, news = fold(incidents, findings, told, now, bins.width, past)
+        past = remember(past, news, told, bins.width)
         events += news
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
-    return State(memory, incidents, recent), events
+    return State(memory, incidents, recent, past), events
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:

@@ -46,7 +46,9 @@ class Replay:
 
 def plan_of(settings: Settings, table: SeriesTable) -> Plan:
     """The plan for the series of `table`, as the daemon lays it."""
-    signals = settings.signals or discover(table)
+    signals = settings.signals or [
+        replace(signal, depends_on=settings.depends_on.get(signal.service, ())) for signal in discover(table)
+    ]
     return lay(signals, table, settings.interval, settings.budget, settings.timezone, settings.holidays)
 
 

@@ -12,20 +12,24 @@ from typing import Any
 import numpy as np
 
 from alerts.incidents import Incident
-from alerts.suspects import Suspect
+from alerts.suspects import Past, Suspect
 from collector.deployments import Deployment
 from detectors import memory
 from detectors.findings import Finding, Trace
 from detectors.signals import Signal, Term
 from stillwatch.engine import State
 
-MARK = b"stillwatch state 2\n"
+MARK = b"stillwatch state 3\n"
 
 
 def dump(state: State) -> bytes:
     """The state as bytes: a mark, the length of the JSON part, incidents and deployments in JSON, the memory."""
     told = json.dumps(
-        {"incidents": _plain(state.incidents), "deployments": _plain(state.deployments)}
+        {
+            "incidents": _plain(state.incidents),
+            "deployments": _plain(state.deployments),
+            "past": _plain(state.past),
+        }
     ).encode()
     told += b" " * (-len(MARK + told) % 8)  # what the memory holds stays where its numbers are read at once
     return b"".join([MARK, len(told).to_bytes(8, "big"), told, *memory.dump(state.memory)])
@@ -41,7 +45,7 @@ def load(raw: bytes | bytearray) -> State:
     told = json.loads(raw[start : start + size])
     incidents = tuple(_incident(i) for i in told["incidents"])
     deployments = tuple(Deployment(**d) for d in told["deployments"])
-    return State(memory.load(memoryview(raw)[start + size :]), incidents, deployments)
+    return State(memory.load(memoryview(raw)[start + size :]), incidents, deployments, Past(**told["past"]))
 
 
 def _plain(value: Any) -> Any:

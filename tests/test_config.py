@@ -43,6 +43,7 @@ services:
         to: [stored, {metric: events_failed}]
         within: 48h
   resizer:
+    depends_on: [store, parser]
     signals:
       side: {kind: rollout, errors: failed, total: done}
       flows: {kind: rollout, from: in, to: out, within: 2m}
@@ -85,9 +86,16 @@ def test_everything_that_can_be_set_is_set() -> None:
                 "parser", "kept", "flow", (Term("parser", "stored"), failed), (Term("sender", "sent"),), 48 * 3600,
                 "events-team",
             ),
-            Signal("resizer", "side", "rollout", (Term("resizer", "failed"),), (Term("resizer", "done"),)),
-            Signal("resizer", "flows", "rollout", (Term("resizer", "out"),), (Term("resizer", "in"),), 120),
+            Signal(
+                "resizer", "side", "rollout", (Term("resizer", "failed"),), (Term("resizer", "done"),),
+                depends_on=("store", "parser"),
+            ),
+            Signal(
+                "resizer", "flows", "rollout", (Term("resizer", "out"),), (Term("resizer", "in"),), 120,
+                depends_on=("store", "parser"),
+            ),
         ),
+        depends_on={"resizer": ("store", "parser")},
         slack=config.Slack("#alerts", "xoxb-1", "http://127.0.0.1:9/api/"),
         routes=(
             Route("#ab", owner=("a", "b"), severity=("critical",), go_on=True),

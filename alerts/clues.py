@@ -1,0 +1,162 @@
+"""What speaks for a deployment and against it, each clue as a number of times. Pure.
+
+In: a deployment, a finding of a fault, the other deployments. Out: how many times as likely the clue is if this
+deployment did it as it is if something else did.
+Never: the time of the alarm where the onset is meant; a clue counted twice.
+
+Constants are judgement, checked on thousands of made companies (benchmarks/suspects.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+from collector.deployments import Deployment
+from detectors.findings import Finding
+
+LOOK_BACK = 14 * 1440  # minutes
+SOON_MEDIAN, SOON_SPREAD = (
+    4.0,
+    1.4,
+)  # minutes from a deployment to a fault that is felt when it serves: log-normal
+LATE_MEDIAN, LATE_SPREAD = 480.0, 1.4  # to one that waits for something: a use, a full disk, tonight's job
+LEAST_DELAY = 0.25  # minutes: an onset is known to an interval, a deployment's time to its report
+DEPENDENCY, FAILING_DEPENDENCY, OTHER = 0.06, 0.2, 0.004  # beside 1 for the service itself
+BOTH_ALIKE = 0.1  # share of harm by a new version that the old one does as well, such as a changed table
+NEW_ODD = (
+    0.06  # share of other faults that spare the old version, such as of a zone where only the new one runs
+)
+USUAL_SHARE, OF = 0.5, 5.5  # what a share of failures is taken to be at first: beta-distributed, 0.5 of 5.5
+SHORT_FLOW = 3600  # seconds: of slower flows, what came out went in under another version
+TAKES_HOLD = 1.5  # minutes from putting it back to the end, if that ended it: exponential
+NOT_ENDED = 0.05  # share of harm that goes on though it was put back
+ENDS_ANYWAY = 120.0  # minutes until a fault ends by itself: exponential
+LEFT = 0.6  # of harm, so much less is left as it is until it is over than of what others did
+UNDONE, OVER_BEFORE = 0.2, 0.1  # it was put back before the fault began; it was over before it was put back
+NOTICED = 5  # intervals until the end of a fault is noticed
+
+
+def timely(deployment: Deployment, finding: Finding, width: int) -> tuple[float, float]:
+    """Density per minute of a fault with this onset by harm that is felt soon, and by harm that is felt late.
+
+    width: seconds of an interval. Averaged over what the onset may be.
+    """
+    soon = late = 0.0
+    for onset, part in ((finding.onset_low, 0.25), (finding.onset, 0.5), (finding.onset_high, 0.25)):
+        delay = (onset + width / 2 - deployment.time) / 60
+        if -width / 60 <= delay <= LOOK_BACK:
+            soon += part * _log_normal(max(delay, LEAST_DELAY), SOON_MEDIAN, SOON_SPREAD)
+            late += part * _log_normal(max(delay, LEAST_DELAY), LATE_MEDIAN, LATE_SPREAD)
+    return soon, late
+
+
+def _log_normal(x: float, median: float, spread: float) -> float:
+    z = (math.log(x) - math.log(median)) / spread
+    return math.exp(-0.5 * z * z) / (x * spread * math.sqrt(2 * math.pi))
+
+
+def feeds(service: str, findings: Sequence[Finding]) -> bool:
+    """Does a flow lead from `service` into the failing signals?"""
+    return any(t.service == service for f in findings for t in (*f.signal.counted, *f.signal.out_of))
+
+
+def needed(service: str, findings: Sequence[Finding]) -> bool:
+    """Do the settings say that the failing service depends on `service`?"""
+    return any(service in f.signal.depends_on for f in findings)
+
+
+def nearness(service: str, findings: Sequence[Finding], failing: Collection[str]) -> float:
+    """How much of the harm of `service` is felt by the service of `findings`. failing: all that fail."""
+    if service == findings[0].signal.service:
+        return 1.0
+    if feeds(service, findings) or needed(service, findings):
+        return FAILING_DEPENDENCY if service in failing else DEPENDENCY
+    return OTHER
+
+
+def versions(deployment: Deployment, findings: Sequence[Finding]) -> float:
+    """The new version fails, or loses, more than the others that serve beside it: by the clearest of `findings`."""
+    ratios = [_of_versions(deployment, f) for f in findings if f.signal.service == deployment.service]
+    return max(ratios, key=lambda r: abs(math.log(r)), default=1.0)
+
+
+def _of_versions(deployment: Deployment, finding: Finding) -> float:
+    """Marginal likelihoods of beta-binomial counts: a share each, the new one's higher, against one for all."""
+    new, old = _failed(deployment, finding)
+    if min(new[1], old[1]) <= 0:
+        return 1.0
+    apart = 0.0
+    if new[0] * old[1] > old[0] * new[1]:
+        nats = _marginal(*new) + _marginal(*old) - _marginal(new[0] + old[0], new[1] + old[1])
+        apart = 2 * math.exp(min(nats, 50.0))  # either might have been the higher one
+    return ((1 - BOTH_ALIKE) * apart + BOTH_ALIKE) / (1 - NEW_ODD + NEW_ODD * apart)
+
+
+def _failed(deployment: Deployment, finding: Finding) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(failed or lost, of) by the new version, and by all others. (0, 0): nothing to compare."""
+    fails = finding.kind in ("error_spike", "rollout")
+    flow = finding.signal.kind == "flow" and finding.signal.within <= SHORT_FLOW
+    sums = [0.0, 0.0, 0.0, 0.0]
+    if (fails or flow) and deployment.kind in ("deploy", "rollback"):
+        for version, counted, out_of in finding.versions:
+            place = 0 if version == deployment.version else 2
+            bad = min(max(counted if fails else out_of - counted, 0.0), out_of)
+            sums[place] += bad
+            sums[place + 1] += out_of
+    return (sums[0], sums[1]), (sums[2], sums[3])
+
+
+def _marginal(bad: float, of: float) -> float:
+    a, b = USUAL_SHARE + bad, OF - USUAL_SHARE + of - bad
+    usual = math.lgamma(USUAL_SHARE) + math.lgamma(OF - USUAL_SHARE) - math.lgamma(OF)
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b) - usual
+
+
+def undoes(later: Deployment, suspect: Deployment) -> bool:
+    """Does `later` put back what `suspect` had changed?"""
+    if later.service != suspect.service or later.time <= suspect.time:
+        return False
+    back = later.kind == "rollback" or later.version == suspect.previous_version
+    return back and later.version != suspect.version
+
+
+def put_back(deployments: Sequence[Deployment]) -> dict[Deployment, int]:
+    """When each was put back first; those that were not are left out."""
+    by_service: dict[str, list[Deployment]] = {}
+    for d in sorted(deployments, key=lambda d: d.time):
+        by_service.setdefault(d.service, []).append(d)
+    found: dict[Deployment, int] = {}
+    for of in by_service.values():
+        for i, d in enumerate(of):
+            back = next((later.time for later in of[i + 1 :] if undoes(later, d)), 0)
+            if back:
+                found[d] = back
+    return found
+
+
+def last(findings: Sequence[Finding]) -> Finding:
+    """The one of a service's findings that lasts longest: it is over when they all are."""
+    return max(
+        findings, key=lambda f: (f.phase != "cleared", f.recovered, f.at, f.onset, f.signal.name, f.kind)
+    )
+
+
+def ended(back: int, finding: Finding, width: int) -> float:
+    """It was put back at `back`: did the fault end then, or go on? Or 0, it was not: is it over all the same?"""
+    if back == 0:
+        return LEFT if finding.phase == "cleared" else 1.0
+    if back < finding.onset - width:
+        return UNDONE
+    takes = TAKES_HOLD + (width + finding.signal.within / 2) / 60
+    if finding.phase == "cleared" and finding.recovered:
+        minutes = (finding.recovered - back) / 60
+        if minutes < -2 * width / 60:
+            return OVER_BEFORE
+        minutes = max(minutes, 0.0)
+        by_it, anyway = math.exp(-minutes / takes) / takes, math.exp(-minutes / ENDS_ANYWAY) / ENDS_ANYWAY
+    else:
+        minutes = max((finding.at - back - NOTICED * width) / 60, 0.0)
+        by_it, anyway = math.exp(-minutes / takes), math.exp(-minutes / ENDS_ANYWAY)
+    # What lasts for days is beyond both laws, and no clue any more.
+    return NOT_ENDED + (1 - NOT_ENDED) * by_it / anyway if anyway > 0 else NOT_ENDED
