@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from itertools import groupby
 
 from collector.deployments import Deployment
 from detectors.findings import Finding
@@ -34,6 +35,7 @@ NOT_ENDED = 0.05  # share of harm that goes on though it was put back
 ENDS_ANYWAY = 120.0  # minutes until a fault ends by itself: exponential
 LEFT = 0.6  # of harm, so much less is left as it is until it is over than of what others did
 UNDONE, OVER_BEFORE = 0.2, 0.1  # it was put back before the fault began; it was over before it was put back
+ROOT = math.sqrt(2 * math.pi)
 NOTICED = 5  # intervals until the end of a fault is noticed
 
 
@@ -46,33 +48,37 @@ def timely(deployment: Deployment, finding: Finding, width: int) -> tuple[float,
     for onset, part in ((finding.onset_low, 0.25), (finding.onset, 0.5), (finding.onset_high, 0.25)):
         delay = (onset + width / 2 - deployment.time) / 60
         if -width / 60 <= delay <= LOOK_BACK:
-            soon += part * _log_normal(max(delay, LEAST_DELAY), SOON_MEDIAN, SOON_SPREAD)
-            late += part * _log_normal(max(delay, LEAST_DELAY), LATE_MEDIAN, LATE_SPREAD)
+            delay = max(delay, LEAST_DELAY)
+            soon += part * _log_normal(delay, SOON_MEDIAN, SOON_SPREAD)
+            late += part * _log_normal(delay, LATE_MEDIAN, LATE_SPREAD)
     return soon, late
 
 
 def _log_normal(x: float, median: float, spread: float) -> float:
-    z = (math.log(x) - math.log(median)) / spread
-    return math.exp(-0.5 * z * z) / (x * spread * math.sqrt(2 * math.pi))
+    z = math.log(x / median) / spread
+    return math.exp(-0.5 * z * z) / (x * spread * ROOT)
 
 
-def feeds(service: str, findings: Sequence[Finding]) -> bool:
-    """Does a flow lead from `service` into the failing signals?"""
-    return any(t.service == service for f in findings for t in (*f.signal.counted, *f.signal.out_of))
+def feeds(findings: Sequence[Finding]) -> set[str]:
+    """The services from which a flow leads into the failing signals."""
+    return {t.service for f in findings for t in (*f.signal.counted, *f.signal.out_of)}
 
 
-def needed(service: str, findings: Sequence[Finding]) -> bool:
-    """Do the settings say that the failing service depends on `service`?"""
-    return any(service in f.signal.depends_on for f in findings)
+def needed(findings: Sequence[Finding]) -> set[str]:
+    """The services that the failing one depends on, as the settings say."""
+    return {service for f in findings for service in f.signal.depends_on}
 
 
-def nearness(service: str, findings: Sequence[Finding], failing: Collection[str]) -> float:
-    """How much of the harm of `service` is felt by the service of `findings`. failing: all that fail."""
-    if service == findings[0].signal.service:
-        return 1.0
-    if feeds(service, findings) or needed(service, findings):
-        return FAILING_DEPENDENCY if service in failing else DEPENDENCY
-    return OTHER
+def nearness(findings: Sequence[Finding], failing: Collection[str]) -> dict[str, float]:
+    """How much of the harm of other services is felt by the one of `findings`; where nothing is said, OTHER.
+
+    failing: all services that fail.
+    """
+    near = {
+        service: FAILING_DEPENDENCY if service in failing else DEPENDENCY
+        for service in feeds(findings) | needed(findings)
+    }
+    return near | {findings[0].signal.service: 1.0}
 
 
 def versions(deployment: Deployment, findings: Sequence[Finding]) -> float:
@@ -114,24 +120,35 @@ def _marginal(bad: float, of: float) -> float:
 
 
 def undoes(later: Deployment, suspect: Deployment) -> bool:
-    """Does `later` put back what `suspect` had changed?"""
-    if later.service != suspect.service or later.time <= suspect.time:
+    """Does `later` put back what `suspect` had changed? A rollback that does not say from what puts back all."""
+    if later.service != suspect.service or later.time <= suspect.time or later.version == suspect.version:
         return False
-    back = later.kind == "rollback" or later.version == suspect.previous_version
-    return back and later.version != suspect.version
+    off = later.kind == "rollback" and later.previous_version in ("", suspect.version)
+    return off or later.version == suspect.previous_version
 
 
 def put_back(deployments: Sequence[Deployment]) -> dict[Deployment, int]:
-    """When each was put back first; those that were not are left out."""
-    by_service: dict[str, list[Deployment]] = {}
-    for d in sorted(deployments, key=lambda d: d.time):
-        by_service.setdefault(d.service, []).append(d)
+    """When each was put back first (see undoes); those that were not are left out."""
     found: dict[Deployment, int] = {}
-    for of in by_service.values():
-        for i, d in enumerate(of):
-            back = next((later.time for later in of[i + 1 :] if undoes(later, d)), 0)
-            if back:
-                found[d] = back
+    to: dict[tuple[str, str], int] = {}  # service and version that is gone to next
+    off: dict[tuple[str, str], int] = {}  # service and version that is rolled back from next
+    vague: dict[str, list[Deployment]] = {}
+    for _, group in groupby(sorted(deployments, key=lambda d: -d.time), key=lambda d: d.time):
+        at_once = list(group)
+        for d in at_once:
+            backs = [b.time for b in vague.get(d.service, ()) if b.version != d.version]
+            if (d.service, d.version) in off:
+                backs.append(off[d.service, d.version])
+            if d.previous_version != d.version and (d.service, d.previous_version) in to:
+                backs.append(to[d.service, d.previous_version])
+            if backs:
+                found[d] = min(backs)
+        for d in at_once:
+            to[d.service, d.version] = d.time
+            if d.kind == "rollback" and d.previous_version == "":
+                vague.setdefault(d.service, []).append(d)
+            elif d.kind == "rollback" and d.previous_version != d.version:
+                off[d.service, d.previous_version] = d.time
     return found
 
 

@@ -47,9 +47,9 @@ def _delay(seconds: int) -> str:
 
 
 def _tie(service: str, findings: Sequence[Finding]) -> str:
-    if clues.feeds(service, findings):
+    if service in clues.feeds(findings):
         return "it feeds the service"
-    return "the service depends on it" if clues.needed(service, findings) else "another service"
+    return "the service depends on it" if service in clues.needed(findings) else "another service"
 
 
 def _versions(deployment: Deployment, own: Sequence[Finding]) -> list[str]:

@@ -130,12 +130,12 @@ def _accounts(
         # One fault of a service may show in several signals; its onset is known best by the one that doubts least.
         clearest = min(own, key=lambda f: (f.onset_high - f.onset_low, f.onset, f.signal.name, f.kind))
         near = [d for d in known if -width <= clearest.onset_high + width - d.time <= 60 * clues.LOOK_BACK]
-        last = clues.last(own)
+        last, felt = clues.last(own), clues.nearness(own, failing)
         none = _by_itself(clearest, near, failing, past)
         weights = {}
         for d in near:
-            nearness = clues.nearness(d.service, own, failing)
-            if nearness == clues.OTHER and clearest.onset - d.time > A_DAY:
+            nearness = felt.get(d.service, clues.OTHER)
+            if d.service not in felt and clearest.onset - d.time > A_DAY:
                 continue
             soon, late = clues.timely(d, clearest, width)
             times = HARM[d.kind] * nearness

@@ -62,9 +62,9 @@ KINDS = (
     Kind("faults hours and days later", slow=(0.5, 0.8)),
     Kind("faults of an upstream service", upstream=(0.4, 0.7)),
     Kind("reported late", late=(0.4, 0.8)),
-    Kind("hardly ever a deployment", unexplained=(0.85, 0.97)),
+    Kind("hardly ever a deployment", unexplained=(0.85, 0.97), weeks=6),
     Kind("nearly always a deployment", unexplained=(0.05, 0.15)),
-    Kind("careless", harmful=(0.1, 0.25), reflex=0.6),
+    Kind("careless", harmful=(0.1, 0.25), weeks=5, reflex=0.6),
 )
 
 

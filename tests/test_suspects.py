@@ -236,7 +236,7 @@ DEPLOYMENTS = st.lists(
         deployed, st.floats(-100, 30_000), SERVICES, st.sampled_from(["a", "b", "c"]),
         kind=st.sampled_from(["deploy", "config", "flag", "rollback"]), version=st.sampled_from("123"),
     ),
-    max_size=12,
+    max_size=12, unique_by=lambda d: (d.id, d.service),
 )  # fmt: skip
 COUNTS = st.tuples(st.sampled_from("123"), st.floats(0, 1e6), st.floats(0, 1e6))
 FINDINGS = st.lists(
