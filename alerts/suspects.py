@@ -23,8 +23,8 @@ HARM = {"deploy": 0.02, "config": 0.03, "flag": 0.02, "rollback": 0.002}
 LEAST_HARM = 0.1  # in a look-back with hardly any deployment, faults come all the same
 # Shares, as they are taken at first: of faults that no deployment did, and of harm that is felt late. After as many
 # faults as AS_IF says, those so far count as much as this.
-UNEXPLAINED, LATE = 0.5, 0.25
-AS_IF = 6.0, 4.0
+UNEXPLAINED, LATE = 0.45, 0.3
+AS_IF = 4.0, 4.0
 BY_DAY = 0.6  # share of faults without deployment that come when people work
 TOGETHER = 1800  # seconds between onsets of services that may fail by one cause
 ONE_CAUSE = 20.0  # how much likelier that is than two causes at once

@@ -12,10 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts import clues
+from alerts.incidents import Event, Incident, remember
 from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
 from collector.deployments import Deployment
 from detectors.findings import Finding
+from detectors.memory import nothing
 from detectors.signals import Signal, Term
+from stillwatch.engine import State
+from stillwatch.snapshot import dump, load
 
 NOW = 1_649_831_400  # a Wednesday
 MIN, HOUR, DAY = 60, 3600, 86400
@@ -228,6 +232,28 @@ def test_a_fault_that_is_over_teaches_by_its_probabilities() -> None:
     assert past.unexplained < 0.02
     assert past.late < 0.1
     assert learned(past, [errors("billing")], [deployed(3000, "sender")], MIN).unexplained > 0.9
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "faults"),
+    [
+        ("resolved", "recovered", 1),
+        ("resolved", "rollback", 1),
+        ("resolved", "late_data", 0),
+        ("updated", "grew", 0),
+    ],
+)
+def test_what_is_over_is_remembered_and_what_was_late_data_only_is_not(
+    event: Any, reason: Any, faults: int
+) -> None:
+    incident = Incident("i", NOW, "warning", (over(31),), (), 1.0)
+    news = [Event(NOW, event, reason, incident)]
+    assert remember(FIRST, news, [deployed(2), back(30)], MIN).faults == faults
+
+
+def test_the_past_survives_a_stop() -> None:
+    state = State(nothing(), (), (), Past(3.0, 1.25, 0.5))
+    assert load(dump(state)).past == state.past
 
 
 SERVICES = st.sampled_from(["parser", "sender", "importer"])
