@@ -386,6 +386,34 @@ def no_deployment() -> Event:
     return opened(it, "06:37", bystanders=(IMPORTER, PARSER))
 
 
+def went_on() -> Event:
+    """The wrong one was put back; who is suspected now is of the same release."""
+    late = imports_fail(
+        "07:20",
+        phase="standing",
+        observed=610.0,
+        expected=6.0,
+        out_of=1_980.0,
+        lost=604.0,
+        lost_low=560.0,
+        lost_high=606.0,
+    )
+    suspects = (
+        Suspect(SENDER, 0.62, ("deployed 2 min before it began", "the service depends on it")),
+        Suspect(
+            IMPORTER,
+            0.21,
+            (
+                "deployed 2 min before it began",
+                "the version before it fails as well",
+                "it went on after it was put back",
+            ),
+        ),
+    )
+    it = incident((late,), suspects=suspects, rollbacks=(IMPORTER_BACK,))
+    return Event(at("07:20"), "updated", "suspect", it, 3, bystanders=(PARSER,))
+
+
 def young() -> Event:
     few = replace(OPENS, name="opens")
     less = finding(
@@ -415,5 +443,6 @@ EVENTS: dict[str, Callable[[], Event]] = {
     "rolled_back": rolled_back,
     "late_data": late_data,
     "no_deployment": no_deployment,
+    "went_on": went_on,
     "young": young,
 }
