@@ -2,7 +2,7 @@
 
 In: the kind of company and a seed. Out: its deployments, and a Case for each fault: findings as they are when it is
 first told and when it is over, and the truth.
-Never: counts minute by minute (see world.py); a formula or a number of alerts/suspects.py.
+Never: counts minute by minute (see world.py); the formula of alerts/suspects.py turned round.
 
 The story: services call each other. Each is deployed at its own pace, in working hours, alone or with a train, at
 once or instance by instance. A change that does harm is felt when it serves, when somebody uses it, when something

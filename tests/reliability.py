@@ -27,7 +27,8 @@ class Answer:
     deployment".
 
     near: deployments of the day before. place: of the right answer, where "no deployment" counts as one; 0 = not
-    named. services: that failed.
+    named. services: that failed. last: how much of it would be right to blame the last deployment of the service;
+    has_last: there is one.
     """
 
     kind: str
@@ -37,6 +38,8 @@ class Answer:
     near: int
     place: int
     services: int
+    last: float
+    has_last: bool
 
 
 def asked(of: Company, past: Past = FIRST) -> list[Answer]:
@@ -78,7 +81,12 @@ def _answer(
     place = next((i for i, (_, t) in enumerate(order, 1) if t > 0), 0)
     onset = min(f.onset for f in findings)
     near = sum(onset - 86400 <= d.time <= onset for d in known)
-    return Answer(kind, over, tuple(said), (none, right), near, place, len(services))
+    service = min(findings, key=lambda f: (f.onset, f.signal.service)).signal.service
+    before = [d for d in known if d.service == service and d.time <= onset]
+    last = truth.get((before[-1].id, service), 0.0) if before else 0.0
+    return Answer(
+        kind, over, tuple(said), (none, right), near, place, len(services), last, has_last=bool(before)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""How often suspects are right: tables and a picture of it."""
