@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Protocol
+from typing import Literal, Protocol
 
 from alerts.messages import Message
 from alerts.outbox import (
     SEND,
     Decision,
     Delivery,
+    Muted,
     Receipt,
     SendFailed,
     begun,
@@ -54,6 +55,9 @@ class Outbox(Protocol):
 
     def paused(self, channel: str) -> int:
         """Epoch seconds before which nothing may be sent to this channel."""
+
+    def muted(self, incident: str, now: int) -> Muted:
+        """What silences say of this incident at `now` (epoch seconds)."""
 
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
@@ -102,14 +106,16 @@ def _thread_of(delivery: Delivery) -> tuple[str, str]:
 def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]) -> int:
     done = 0
     said: set[int] = set()  # edits that went out with their card
+    muted = outbox.muted(thread[0].incident, now())
     for i, delivery in enumerate(thread):
         message = delivery.message
         later = thread[i + 1 :]
         target = message.replaces or message.reply_to
         card = outbox.find(message.channel, target) if target else None
         newer = any(one.message.replaces == message.replaces for one in later)
-        decision = decide(delivery, now(), card=card, newer_edit=newer or delivery.number in said)
-        if decision in ("superseded", "given up"):
+        newer = newer or delivery.number in said
+        decision = decide(delivery, now(), card=card, newer_edit=newer, muted=muted)
+        if decision in ("superseded", "silenced", "given up"):
             _close(outbox, delivery, decision)
             continue
         finished = False
@@ -122,19 +128,21 @@ def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Se
             finished = _try(outbox, place, now, latest, card, decision)
             done += finished
             said.update(one.number for one in edits if finished)
-        # A picture that cannot be had yet holds up no words.
-        if not finished and message.chart is None:
+        # A picture that cannot be had yet holds up no words; where nothing is said aloud there is no order to keep.
+        if not finished and message.chart is None and muted == "no":
             break
     return done
 
 
-def _close(outbox: Outbox, delivery: Delivery, decision: Decision) -> None:
+def _close(
+    outbox: Outbox, delivery: Delivery, decision: Literal["superseded", "silenced", "given up"]
+) -> None:
     if decision == "given up":
         why = delivery.why or "what it belongs to was not taken"
         log.error("given up: %s to %s: %s", delivery.message.key, delivery.message.channel, why)
         outbox.record(replace(delivery, state="given up", why=why))
     else:
-        outbox.record(replace(delivery, state="superseded"))
+        outbox.record(replace(delivery, state=decision))
 
 
 def _try(

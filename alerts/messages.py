@@ -44,12 +44,14 @@ class Message:
     chart: Incident | None = None
 
 
-def word(event: Event, channel: str) -> tuple[Message, ...]:
+def word(event: Event, channel: str, remarks: Sequence[str] = ()) -> tuple[Message, ...]:
     """What to say of an event, in order: a card and its chart when it opens, then edits of the card with a
-    reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id."""
+    reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id.
+
+    remarks: what people said of the incident, see remarks.py."""
     incident = event.incident
     number = f"{incident.id}:{event.number}"
-    text, blocks = _text(event), tuple(card(event))
+    text, blocks = plain_text(event), tuple(card(event, remarks))
     chart = [Message(f"{number}:chart", channel, _description(event), reply_to=incident.id, chart=incident)]
     if all(f.trace is None for f in incident.findings):
         chart = []
@@ -67,14 +69,16 @@ def metadata(message: Message) -> dict[str, Any]:
     return {"event_type": "stillwatch_message", "event_payload": {"key": message.key}}
 
 
-def card(event: Event) -> list[dict[str, Any]]:
-    """The blocks of the card as it should stand now."""
+def card(event: Event, remarks: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The blocks of the card as it should stand now. remarks: lines in mrkdwn, escaped."""
     blocks = [_header(title(event))]
     blame = [] if event.reason == "late_data" else suspicion(event)  # nobody did what did not happen
     for lines in (_signals(event), _slices(event.incident), blame, advice(event), _young(event)):
         if lines:
             blocks.append(_section(lines))
     blocks.append(_context(_standing(event)))
+    if remarks:
+        blocks.append(_context("\n".join(remarks)))
     buttons = _buttons(event.incident)
     return [*blocks, {"type": "actions", "elements": buttons}] if buttons else blocks
 
@@ -98,7 +102,7 @@ def _mark(event: Event) -> str:
     return USUAL_NOW if event.reason == "expired" else OVER
 
 
-def _text(event: Event) -> str:
+def plain_text(event: Event) -> str:
     """For the notification, the screen reader and the search."""
     said = headline(lead(event.incident), event.time, lambda name: code(name, 40))
     suspect = named(event.incident)

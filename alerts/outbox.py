@@ -38,7 +38,9 @@ class SendFailed(Exception):  # noqa: N818  (it reads as what happened)
         self.retry_after = retry_after
 
 
-DeliveryState = Literal["waiting", "sent", "superseded", "given up"]
+DeliveryState = Literal["waiting", "sent", "superseded", "silenced", "given up"]
+# Of an incident: may it be said aloud; not now; or not any more, for it was over before its silence was.
+Muted = Literal["no", "for now", "for good"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,15 @@ class Delivery:
 
 
 Decision = Literal[
-    "first", "retry due", "look first", "waiting", "waiting for the card", "superseded", "given up"
+    "first",
+    "retry due",
+    "look first",
+    "waiting",
+    "waiting for the card",
+    "superseded",
+    "silenced",
+    "silenced for now",
+    "given up",
 ]
 SEND: tuple[Decision, ...] = ("first", "retry due", "look first")
 
@@ -74,14 +84,23 @@ PICTURE_TRIES = 5  # the words are there; a picture that cannot be drawn or take
 GIVE_UP = 86400  # seconds after which we believe it
 
 
-def decide(delivery: Delivery, now: int, *, card: Delivery | None, newer_edit: bool) -> Decision:
+def decide(
+    delivery: Delivery, now: int, *, card: Delivery | None, newer_edit: bool, muted: Muted = "no"
+) -> Decision:
     """What to do with a waiting delivery at `now` (epoch seconds), and why.
 
     card: what it edits or replies to, None where there is no such thing.
-    newer_edit: a later edit of the same card waits as well.
+    newer_edit: a later edit of the same card waits as well. muted: what silences say of its incident. A card that
+    stands is kept true by edits, which nobody hears; a card that does not waits, and goes out in its newest state
+    when the silence ends before the incident.
     """
     if card is not None and card.state == "given up":
         return "given up"
+    if card is not None and card.state == "silenced":
+        return "silenced"
+    if muted != "no" and not delivery.message.replaces:
+        is_card = not delivery.message.reply_to
+        return "silenced for now" if is_card and muted == "for now" else "silenced"
     if delivery.message.chart is not None and delivery.tries >= PICTURE_TRIES:
         return "given up"
     if delivery.message.replaces and newer_edit:

@@ -1,6 +1,7 @@
 """The HTTP door: who may come in, and what they are told.
 
-In: requests (OTLP metrics, deployments, health), and the callables of a Door. Out: a starlette app.
+In: requests (OTLP metrics, deployments, health, what people ask and say), and the callables of a Door. Out: a
+starlette app.
 Never: a look at a clock, a store or a daemon; a traceback or a 500 for what a stranger sent.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,6 +32,11 @@ from collector.points import Readings
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
 DOORS = "POST /v1/metrics (OTLP), POST /deployments, GET /gate, GET /healthz"
+# What is handed to the desk, and with which methods.
+DESK = {
+    "/silences": ("GET", "POST"),
+    "/silences/{id}": ("GET", "DELETE"),
+}
 _RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 
 
@@ -43,6 +49,17 @@ class Busy(Exception):  # noqa: N818  what the sender is told, and comes back
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks of the desk. path: as in DESK; named: what the path names and the parameters; body: as it
+    came, unpacked."""
+
+    method: str
+    path: str
+    named: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """What lies behind the door. All are called in worker threads, several at a time: lock what is shared.
 
@@ -50,6 +67,8 @@ class Door:
         (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; may raise Busy.
     clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503.
     gate: the verdict on a candidate, from the parameters of the address, as JSON; ValueError for a bad question.
+    desk: answers what people ask and say of incidents with a status and JSON; may raise Busy, and ValueError for
+        what makes no sense.
     token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
     body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
     patience: seconds in which a body must have come.
@@ -60,6 +79,7 @@ class Door:
     clock: Callable[[], float]
     health: Callable[[], Mapping[str, object]]
     gate: Callable[[Mapping[str, str]], Mapping[str, object]] | None = None
+    desk: Callable[[Asked], tuple[int, object]] | None = None
     token: str = ""
     body: int = 16 * 1024 * 1024
     at_once: int = 32
@@ -77,7 +97,7 @@ class _Refused(Exception):  # noqa: N818
 
 
 def app(door: Door) -> Starlette:
-    """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /gate, GET /healthz.
+    """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /gate, GET /healthz, and the desk.
 
     Answers: 200; 400 with a reason; 401 without the token; 408 too slow; 413 too large; 415 neither
     protobuf nor JSON, or packed otherwise than by gzip; 503 with Retry-After when too much is going on.
@@ -121,8 +141,20 @@ def app(door: Door) -> Starlette:
             except Busy as busy:
                 return JSONResponse({"error": "not now"}, 503, {"Retry-After": str(busy.retry_after)})
 
+    def at_desk(path: str) -> Callable[[Request], Awaitable[Response]]:
+        async def desk(request: Request) -> Response:
+            try:
+                if request.method == "POST" and _media_type(request) != "application/json":
+                    raise _Refused(415, "expected Content-Type application/json")
+                return await _admit(request, door, room, partial(_ask_desk, door, path, request))
+            except _Refused as no:
+                return JSONResponse({"error": no.reason}, no.status, no.headers)
+
+        return desk
+
     answers = Starlette(
         routes=[
+            *(Route(path, at_desk(path), methods=list(methods)) for path, methods in DESK.items()),
             Route("/v1/metrics", metrics, methods=["POST"]),
             Route("/deployments", deployments, methods=["POST"]),
             Route("/gate", gate, methods=["GET"]),
@@ -137,7 +169,8 @@ def app(door: Door) -> Starlette:
 async def _elsewhere(_: Request, error: Exception) -> Response:
     """There is no such door: say which there are."""
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
-    return JSONResponse({"error": f"expected one of {DOORS}"}, status, headers)
+    doors = ", ".join([DOORS, *(f"{' or '.join(methods)} {path}" for path, methods in DESK.items())])
+    return JSONResponse({"error": f"expected one of {doors}"}, status, headers)
 
 
 def _media_type(request: Request) -> str:
@@ -234,6 +267,21 @@ def _take_deployments(door: Door, body: bytes) -> Response:
     told = announced.deployments(body, door.clock())
     door.deployments(told)
     return JSONResponse({"deployments": [{"id": one.id, "service": one.service} for one in told]})
+
+
+def _ask_desk(door: Door, path: str, request: Request, body: bytes) -> Response:
+    if door.desk is None:
+        return JSONResponse({"error": "nobody is at the desk here"}, 404)
+    named = {**request.query_params, **request.path_params}
+    try:
+        status, answer = door.desk(Asked(_method(request), path, named, body))
+    except ValueError as error:
+        return JSONResponse({"error": str(error)}, 400)
+    return JSONResponse(answer, status)
+
+
+def _method(request: Request) -> str:
+    return "GET" if request.method == "HEAD" else request.method
 
 
 def _status(no: _Refused, encoding: otlp.Encoding) -> Response:

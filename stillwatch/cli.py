@@ -16,73 +16,30 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from stillwatch.cli_options import (
+    BAD,
+    CONFIG,
+    NOT_YET,
+    TROUBLE,
+    Duration,
+    Moment,
+    Part,
+    config_option,
+    daemon_of,
+    if_there,
+    say,
+    settings_of,
+    token_option,
+    url_option,
+)
+from stillwatch.cli_people import silence
+
 if TYPE_CHECKING:
     from collector.dataset import Dataset
     from stillwatch.config import Settings
     from stillwatch.gate import Question
 
 ROOMS = ("collector", "detectors", "alerts")
-CONFIG = "stillwatch.yaml"
-TOKEN = "STILLWATCH_TOKEN"  # noqa: S105  (the name of a variable)
-BAD = 2  # exit status: bad input or usage
-NOT_YET = 3  # exit status of gate: not enough evidence
-TROUBLE = 1  # exit status: all is written well, and still it cannot be done now
-
-config_option = click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"Settings.  [default: {CONFIG} in this folder, if there is one]",
-)
-url_option = click.option(
-    "--url", help="Where the daemon listens.  [default: as in the settings, else http://127.0.0.1:4318]"
-)
-token_option = click.option(
-    "--token-env",
-    default=TOKEN,
-    show_default=True,
-    help="Variable that holds the daemon's token, if it wants one.",
-)
-
-
-class Moment(click.ParamType[int]):
-    """A time in RFC 3339 with an offset, or in epoch seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from collector import moments
-
-        try:
-            return int(moments.seconds(str(value)))
-        except ValueError as error:
-            self.fail(f"found {str(value)[:80]!r}, expected {error}", param, ctx)
-
-
-class Part(click.ParamType[float]):
-    """A share: 5%, or 0.05."""
-
-    name = "share"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip()
-        try:
-            return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
-        except ValueError:
-            self.fail(f"found {text[:40]!r}, expected a share such as 5% or 0.05", param, ctx)
-
-
-class Duration(click.ParamType[int]):
-    """A duration such as 30m, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from stillwatch.config_schema import seconds
-
-        try:
-            return seconds(str(value))
-        except ValueError as error:
-            self.fail(f"found {str(value)[:40]!r}, expected {error}", param, ctx)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -124,7 +81,7 @@ def backtest(
     """
     from collector import dataset as datasets
 
-    chosen = _settings(config or _if_there(dataset / CONFIG), secrets=False)
+    chosen = settings_of(config or if_there(dataset / CONFIG), secrets=False)
     read = datasets.read(dataset, chosen.interval, chosen.grace, start, end)
     name = dataset.resolve().name
     _backtest(name, read, chosen, out or Path("backtest") / name, as_json)
@@ -169,8 +126,8 @@ def check(config: Path | None, dataset: Path | None) -> int:
     """
     from stillwatch import check as checks
 
-    file = config or _if_there(Path(CONFIG))
-    settings = _settings(file, live=dataset is None)
+    file = config or if_there(Path(CONFIG))
+    settings = settings_of(file, live=dataset is None)
     click.echo(f"ok  settings  {file or 'no file, all as by default'}")
     table = checks.known_series(Path(settings.database)) if dataset is None else None
     if dataset is not None:
@@ -192,7 +149,7 @@ def run(config: Path | None) -> int:
     \b
     Example: stillwatch run --config stillwatch.yaml
     """
-    settings = _settings(config or _if_there(Path(CONFIG)), live=True)
+    settings = settings_of(config or if_there(Path(CONFIG)), live=True)
     from stillwatch import daemon
 
     return daemon.run(settings)
@@ -236,7 +193,7 @@ def deployed(
     from stillwatch import deployed as pipeline
     from stillwatch.caller import NoAnswer
 
-    url = url or _daemon(config)
+    url = url or daemon_of(config)
     one = Deployment(
         release,
         at or 0,
@@ -253,7 +210,7 @@ def deployed(
     try:
         click.echo(pipeline.tell(url, os.environ.get(token_env, "").strip(), one))
     except NoAnswer as reason:
-        return _say(str(reason), TROUBLE)
+        return say(str(reason), TROUBLE)
     return 0
 
 
@@ -307,18 +264,18 @@ def gate(
     try:
         gates.check(asked)
     except ValueError as error:
-        return _say(str(error), BAD)
+        return say(str(error), BAD)
     told: Mapping[str, Any]
     if dataset is not None:
         told = _gate_of(dataset, config, asked)
     else:
-        at, token = url or _daemon(config), os.environ.get(token_env, "").strip()
+        at, token = url or daemon_of(config), os.environ.get(token_env, "").strip()
         try:
             told = gates.wait_for(
                 lambda: gates.ask(at, token, asked), patience or 0, lambda line: click.echo(line, err=True)
             )
         except NoAnswer as reason:
-            return _say(f"no verdict: {reason}", NOT_YET)
+            return say(f"no verdict: {reason}", NOT_YET)
     for line in [json.dumps(told, indent=2)] if as_json else gates.lines(told):
         click.echo(line)
     return gates.status(told)
@@ -329,7 +286,7 @@ def _gate_of(dataset: Path, config: Path | None, asked: Question) -> dict[str, A
     from stillwatch.gate import answer
     from stillwatch.replaying import plan_of
 
-    settings = _settings(config or _if_there(dataset / CONFIG), secrets=False)
+    settings = settings_of(config or if_there(dataset / CONFIG), secrets=False)
     read = datasets.read(dataset, settings.interval, settings.grace, asked.since or None)
     return answer(asked, read.bins, plan_of(settings, read.table))
 
@@ -377,7 +334,7 @@ def explain(service: str, at: int, config: Path | None, dataset: Path | None, as
         with tqdm(total=len(read.bins), unit=" intervals", file=sys.stderr, leave=False, disable=None) as bar:
             told = explained.explained(read, settings, service, at, bar.update)
     except ValueError as reason:
-        return _say(str(reason), BAD)
+        return say(str(reason), BAD)
     for line in [json.dumps(told, indent=2)] if as_json else explained.lines(told):
         click.echo(line)
     return 0
@@ -404,7 +361,7 @@ def blindspots(config: Path | None, dataset: Path | None, hours: bool, as_json: 
     try:
         settings, read = _recorded(config, dataset)
     except ValueError as reason:
-        return _say(str(reason), BAD)
+        return say(str(reason), BAD)
     look: dict[str, Any] = {"file": sys.stderr, "leave": False, "disable": None}
     with tqdm(total=len(read.bins), unit=" intervals", **look) as bar:
         done = replaying.replay(read, settings, bar.update)
@@ -423,12 +380,12 @@ def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Data
     from collector import dataset as datasets
 
     if dataset is not None:
-        settings = _settings(config or _if_there(dataset / CONFIG), secrets=False)
+        settings = settings_of(config or if_there(dataset / CONFIG), secrets=False)
         return settings, datasets.read(dataset, settings.interval, settings.grace)
     from stillwatch.store import Store
     from stillwatch.tables import StoreTrouble
 
-    settings = _settings(config or _if_there(Path(CONFIG)), secrets=False)
+    settings = settings_of(config or if_there(Path(CONFIG)), secrets=False)
     database = Path(settings.database)
     if not database.exists():
         raise ValueError(f"{database}: no such database; name the daemon's in `database`, or give --dataset")
@@ -457,12 +414,12 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
     from stillwatch.store import Store
     from stillwatch.tables import StoreTrouble
 
-    file = config or _if_there(Path(CONFIG))
-    database = Path(_settings(file, secrets=False).database)
+    file = config or if_there(Path(CONFIG))
+    database = Path(settings_of(file, secrets=False).database)
     if not database.exists():
-        return _say(f"{database}: no such database; name the one of the daemon in `database`", BAD)
+        return say(f"{database}: no such database; name the one of the daemon in `database`", BAD)
     if folder.exists() and any(folder.iterdir()):
-        return _say(f"{folder}: not empty, expected a new folder", BAD)
+        return say(f"{folder}: not empty, expected a new folder", BAD)
     from collector import dataset as datasets
     from stillwatch.config import as_recorded
 
@@ -473,7 +430,7 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
         finally:
             store.close()
     except StoreTrouble as trouble:
-        return _say(str(trouble), TROUBLE)
+        return say(str(trouble), TROUBLE)
     datasets.write(folder, table, bins, deployments)
     if file is not None:
         (folder / CONFIG).write_text(as_recorded(file), encoding="utf-8")
@@ -481,31 +438,7 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
     return 0
 
 
-# What the commands share.
-
-
-def _if_there(path: Path) -> Path | None:
-    return path if path.is_file() else None
-
-
-def _settings(file: Path | None, secrets: bool = True, live: bool = False) -> Settings:
-    """The settings of a file, or the defaults. secrets: False where nobody needs them. live: see config.load."""
-    from stillwatch import config
-
-    environ = os.environ if secrets else None
-    return config.secrets_from(environ or {}) if file is None else config.load(file, environ, live)
-
-
-def _daemon(config: Path | None) -> str:
-    """Where the daemon of these settings listens."""
-    listen = _settings(config or _if_there(Path(CONFIG)), secrets=False).listen
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    return f"http://{host}:{listen.port}"
-
-
-def _say(line: str, status: int) -> int:
-    click.echo(f"stillwatch: {' '.join(line.split())}", err=True)
-    return status
+cli.add_command(silence)
 
 
 def strangers(find: Callable[[str], Any] = find_spec) -> list[str]:
@@ -523,7 +456,7 @@ def strangers(find: Callable[[str], Any] = find_spec) -> list[str]:
 def main() -> NoReturn:
     """The command `stillwatch`: runs what the arguments say, and exits."""
     if others := strangers():
-        sys.exit(_say(f"another package is in the way: {'; '.join(others)}", BAD))
+        sys.exit(say(f"another package is in the way: {'; '.join(others)}", BAD))
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -535,17 +468,17 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "stillwatch"
-        return _say(f"{error.format_message()} (see {path} --help)", BAD)
+        return say(f"{error.format_message()} (see {path} --help)", BAD)
     except click.Abort:
-        return _say("interrupted", 130)
+        return say("interrupted", 130)
     except BadInput as error:
-        return _say(str(error), BAD)
+        return say(str(error), BAD)
     except BrokenPipeError:
         # Whoever read us has seen enough; nothing more can be printed, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _say(f"{error.filename or 'cannot go on'}: {error.strerror or error}", TROUBLE)
+        return say(f"{error.filename or 'cannot go on'}: {error.strerror or error}", TROUBLE)
     return int(status or 0)
 
 

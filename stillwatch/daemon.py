@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -31,6 +31,8 @@ from collector.server import Door, app
 from detectors.compiled import is_cached
 from stillwatch import clock, engine, gate, selfwatch
 from stillwatch.config import Settings
+from stillwatch.desk import Desk
+from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.replaying import plan_of
@@ -58,7 +60,9 @@ def run(settings: Settings) -> int:
             stack.enter_context(_alone(Path(settings.database)))
             store = Store(Path(settings.database))
             stack.callback(store.close)
-            live = Live(store, judgement(settings), settings.interval, settings.grace, clock.now())
+            history = History(store)
+            told = judgement(settings, history)
+            live = Live(store, told, settings.interval, settings.grace, clock.now())
             place, channel = _place(settings)
             _warm_up(settings)
             listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
@@ -66,8 +70,9 @@ def run(settings: Settings) -> int:
             log.error("cannot start: %s", error)
             return 1
         stack.enter_context(_signals(stopping))
-        courier = Courier(Mailbox(store), place, stopping)
-        door = _door(settings, store, live, courier)
+        courier = Courier(Mailbox(store, history), place, stopping, history.refresh)
+        desk = Desk(history, clock.now)
+        door = _door(settings, store, live, courier, desk)
         with _ticking(live), _serving(door, listener) as server:
             log.info(
                 "watching (%s), listening on %s:%s, telling %s",
@@ -82,12 +87,12 @@ def run(settings: Settings) -> int:
     return status
 
 
-def judgement(settings: Settings) -> Judgement:
-    """How these settings turn closed intervals into news."""
+def judgement(settings: Settings, history: History) -> Judgement:
+    """How these settings turn closed intervals into news. history: what people said of incidents."""
     channel = settings.slack.channel or TERMINAL
     return Judgement(
         plan=partial(plan_of, settings),
-        news=partial(_news, settings, channel),
+        news=partial(_news, settings, channel, history),
         sight=partial(selfwatch.sight, channel),
     )
 
@@ -106,10 +111,11 @@ def _warm_up(settings: Settings) -> None:
         log.info("compiled the detectors in %.0f s; the next start is quicker", time.monotonic() - begun)
 
 
-def _news(settings: Settings, channel: str, event: Event) -> News:
+def _news(settings: Settings, channel: str, history: History, event: Event) -> News:
     told = routes.channels(event.incident, settings.routes, channel)
-    words = tuple(message for where in told for message in messages.word(event, where))
-    return News(event.incident.id, event.number, event.time, jsonl.line(event), words)
+    remarks = history.remarks(event, event.time)
+    words = tuple(message for where in told for message in messages.word(event, where, remarks))
+    return News(event.incident.id, event.number, event.time, jsonl.line(event), words, event, remarks)
 
 
 def _place(settings: Settings) -> tuple[Place, str]:
@@ -125,8 +131,12 @@ def _place(settings: Settings) -> tuple[Place, str]:
 class Courier:
     """Delivers in a thread of its own, so that neither the tick nor a stop waits for a slow place."""
 
-    def __init__(self, mailbox: Mailbox, place: Place, stopping: threading.Event) -> None:
+    def __init__(
+        self, mailbox: Mailbox, place: Place, stopping: threading.Event, before: Callable[[int], None]
+    ) -> None:
+        """before: is called with the time ahead of every round."""
         self.mailbox = mailbox
+        self._before = before
         self._place = place
         self._stopping = stopping
         self._trouble = ""
@@ -144,6 +154,7 @@ class Courier:
     def _rounds(self) -> None:
         while not self._stopping.wait(PULSE):
             try:
+                self._before(clock.now())
                 deliver(self.mailbox, self._place, clock.now)
                 self._trouble = ""
             except StoreTrouble as trouble:
@@ -161,7 +172,7 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     return gate.answer(asked, bins, plan_of(settings, table))
 
 
-def _door(settings: Settings, store: Store, live: Live, courier: Courier) -> Door:
+def _door(settings: Settings, store: Store, live: Live, courier: Courier, desk: Desk) -> Door:
     def health() -> dict[str, object]:
         told = live.health(clock.now())
         try:
@@ -175,6 +186,7 @@ def _door(settings: Settings, store: Store, live: Live, courier: Courier) -> Doo
         clock=clock.now,
         health=health,
         gate=partial(_verdict, settings, store),
+        desk=desk.answer,
         token=settings.listen.token,
     )
 

@@ -13,9 +13,10 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts.messages import Message
-from alerts.outbox import Delivery, DeliveryState, Receipt
+from alerts.outbox import Delivery, DeliveryState, Muted, Receipt
 from alerts.packed import pack, unpack
 from stillwatch import tables
+from stillwatch.history import History
 from stillwatch.store import Store
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,9 @@ log = logging.getLogger(__name__)
 class Mailbox:
     """The deliveries in a store (what alerts.deliver calls an Outbox). Every method may raise StoreTrouble."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, history: History | None = None) -> None:
         self._store = store
+        self._history = history or History(store)
 
     def waiting(self) -> list[Delivery]:
         """All that is not done, in order of entry."""
@@ -54,6 +56,10 @@ class Mailbox:
         with self._store.reading() as c:
             until = c.execute(select(of.until).where(of.channel == channel)).scalar_one_or_none()
         return 0 if until is None else int(until)
+
+    def muted(self, incident: str, now: int) -> Muted:
+        """What silences say of this incident at `now` (epoch seconds)."""
+        return self._history.muted(incident, now)
 
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""

@@ -19,6 +19,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from alerts.incidents import Event
 from alerts.messages import Message
 from alerts.packed import pack, unpack
 from collector.bins import Bins, SeriesKey, SeriesTable
@@ -34,13 +35,18 @@ BLOCK = 1440  # stored intervals that are read at once
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """An event as it is kept: number within its incident, its line of alerts.jsonl, what people are told."""
+    """An event as it is kept: number within its incident, its line of alerts.jsonl, what people are told.
+
+    event: the whole of it. remarks: what its card says beside it (see alerts.remarks).
+    """
 
     incident: str
     number: int
     time: int
     line: str
     messages: tuple[Message, ...]
+    event: Event | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,8 @@ class Store:
         if taken.rowcount == 0:
             return False
         post(c, one.incident, one.messages, one.time)
+        if one.event is not None:
+            _keep_incident(c, one.event, one.remarks)
         return True
 
     def _keep_collector(self, c: Connection, collector: tuple[bytes, int] | None) -> None:
@@ -370,3 +378,12 @@ def post(c: Connection, incident: str, messages: Sequence[Message], now: int) ->
             "why": "",
         }
         c.execute(upsert(tables.outbox).values(row).on_conflict_do_nothing())
+
+
+def _keep_incident(c: Connection, event: Event, remarks: Sequence[str]) -> None:
+    of = event.incident
+    newest: dict[str, Any] = {"resolved": of.resolved, "number": event.number, "event": pack(event)}
+    newest["shown"] = json.dumps(remarks)
+    row = {"id": of.id, "opened": of.opened, "muted": 0, "edits": 0, **newest}
+    held = upsert(tables.incidents).values(row)
+    c.execute(held.on_conflict_do_update(index_elements=["id"], set_=newest))

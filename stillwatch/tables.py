@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 OURS = 0x53744C77  # "StLw", SQLite's application_id: this file is Stillwatch's
-FORMAT = 1  # SQLite's user_version
+FORMAT = 2  # SQLite's user_version
 WAIT = 5  # seconds for which we wait for another program that writes
 
 meta = MetaData()
@@ -106,6 +106,29 @@ news = Table(
     Column("number", Integer, primary_key=True),
     Column("time", Integer, nullable=False),
     Column("line", Text, nullable=False),  # as in alerts.jsonl
+)
+# Each incident as of its newest event, what stands on its card beside that, and whether a silence muted it when we
+# looked last. edits: how often the card was edited for the sake of what people said.
+incidents = Table(
+    "incidents",
+    meta,
+    Column("id", Text, primary_key=True),
+    Column("opened", Integer, nullable=False, index=True),
+    Column("resolved", Integer, nullable=False),
+    Column("number", Integer, nullable=False),  # of the event, within the incident
+    Column("event", Text, nullable=False),  # alerts.packed
+    Column("shown", Text, nullable=False),  # JSON, lines
+    Column("muted", Integer, nullable=False),
+    Column("edits", Integer, nullable=False),
+    Index("open", "opened", sqlite_where=text("resolved = 0")),
+)
+silences = Table(
+    "silences",
+    meta,
+    Column("id", Text, primary_key=True),
+    Column("starts", Integer, nullable=False, index=True),
+    Column("ends", Integer, nullable=False, index=True),  # 0: until its incident is over
+    Column("whole", Text, nullable=False),  # alerts.packed
 )
 outbox = Table(
     "outbox",

@@ -15,6 +15,7 @@ from alerts.outbox import (
     GIVE_UP,
     LONGEST_PAUSE,
     Delivery,
+    Muted,
     Receipt,
     SendFailed,
     begun,
@@ -62,6 +63,28 @@ def test_every_decision_has_its_reason(
     delivery: Delivery, card: Delivery | None, newer: bool, expected: str
 ) -> None:
     assert decide(delivery, 1000, card=card, newer_edit=newer) == expected
+
+
+@pytest.mark.parametrize(
+    ("delivery", "card", "muted", "expected"),
+    [
+        (CARD, None, "for now", "silenced for now"),
+        (CARD, None, "for good", "silenced"),
+        (replace(CARD, tries=1, unknown_since=990), None, "for now", "silenced for now"),
+        (REPLY, CARD, "for now", "silenced"),
+        (REPLY, STANDS, "for now", "silenced"),
+        (REPLY, STANDS, "for good", "silenced"),
+        (EDIT, CARD, "for now", "waiting for the card"),
+        (EDIT, STANDS, "for now", "first"),
+        (EDIT, STANDS, "for good", "first"),
+        (EDIT, replace(CARD, state="silenced"), "no", "silenced"),
+        (EDIT, replace(CARD, state="given up"), "for now", "given up"),
+    ],
+)
+def test_what_is_silenced_is_not_said_but_a_card_that_stands_is_kept_true(
+    delivery: Delivery, card: Delivery | None, muted: Muted, expected: str
+) -> None:
+    assert decide(delivery, 1000, card=card, newer_edit=False, muted=muted) == expected
 
 
 def test_a_try_that_is_recorded_before_the_request_is_looked_for_if_we_die_now() -> None:

@@ -21,10 +21,12 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExp
 from opentelemetry.sdk.resources import Resource
 from slack_server import SlackServer, cut, hang
 
+from alerts.silences import Silence, matcher
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from stillwatch.caller import NoAnswer
 from stillwatch.deployed import tell
+from stillwatch.history import History
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Closing, Store
 
@@ -392,3 +394,29 @@ def test_a_pipeline_asks_which_of_two_versions_is_worse(daemon: Daemon, tmp_path
     assert (wrong.status_code, wrong.json()) == (400, {"error": "expected baseline"})
     old.close()
     new.close()
+
+
+@pytest.mark.slow
+def test_a_silenced_fault_reaches_slack_when_the_silence_is_ended(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
+    record_a_bad_release(tmp_path)
+    store = Store(tmp_path / "stillwatch.db")
+    hour = Silence("s1", (matcher("service=importer"),), 1, int(time.time()) + 3600, "anna")
+    History(store).silence(hour)
+    store.close()
+    with SlackServer() as slack:
+        daemon = make(tmp_path, slack=slack.base_url, token=slack.token).start()
+        eventually(lambda: "news: incident" in daemon.said())
+        time.sleep(2)  # two rounds of delivery
+        assert slack.count("chat.postMessage") == 0
+        ended = httpx2.delete(
+            f"{daemon.url}/silences/s1?by=ben", headers={"Authorization": "Bearer let-me-in"}, trust_env=False
+        )
+        assert ended.json()["ended_by"] == "ben"
+        eventually(lambda: daemon.health()["outbox"] == 0, 60)
+        assert daemon.end() == 0
+        card, *replies = slack.channel("C0ALERTS").messages
+        assert not card.thread_ts
+        assert any("Silenced until now" in one.text for one in replies)
+        assert "Traceback" not in daemon.said()

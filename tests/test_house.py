@@ -20,8 +20,14 @@ HOMES = {  # outside library: the files that may import it
     "sklearn": ("detectors/season.py",),
     "slack_sdk": ("alerts/slack", "stillwatch/check.py"),
     "apscheduler": ("stillwatch/daemon.py",),
+    "re2": ("alerts/silences.py",),
     "matplotlib": ("alerts/charts.py", "alerts/strips.py", "alerts/courses.py"),
-    "sqlalchemy": ("stillwatch/store.py", "stillwatch/tables.py", "stillwatch/mailbox.py"),
+    "sqlalchemy": (
+        "stillwatch/store.py",
+        "stillwatch/tables.py",
+        "stillwatch/mailbox.py",
+        "stillwatch/history.py",
+    ),
     "pyarrow": ("collector/",),
 }
 CLOCKS = {"time", "random", "secrets"}

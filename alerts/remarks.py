@@ -1,0 +1,58 @@
+"""What people said of an incident, in words: lines under its card, and what is told when a silence ends. Pure.
+
+In: an incident's newest event, the silences that mute it. Out: lines in mrkdwn, messages.
+Never: an unescaped word from outside; a remark on what is over that speaks of what is to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alerts.incidents import Event, Incident
+from alerts.messages import Message, card, plain_text
+from alerts.mrkdwn import code, escape, fit
+from alerts.silences import Silence, until
+from alerts.wording import clock, headline, lead
+
+MOST_NAMED = 2  # silences
+
+
+def remarks(event: Event, silences: Sequence[Silence]) -> tuple[str, ...]:
+    """The lines under the card. silences: those that mute the incident (of silences.muting)."""
+    if event.event == "resolved" or not silences:
+        return ()
+    return (f"🔕 {_silenced(event.incident, silences)}",)
+
+
+def edited(event: Event, channel: str, key: str, lines: Sequence[str]) -> Message:
+    """The card with other remarks. key: of this edit."""
+    blocks = tuple(card(event, lines))
+    return Message(key, channel, plain_text(event), blocks, replaces=event.incident.id)
+
+
+def told_now(event: Event, channel: str, key: str, stands: bool) -> tuple[Message, ...]:
+    """What is said when the silence of an open incident ends. stands: people have seen its card before, so that
+    the channel hears of it again; else the card itself comes now, and this with the chart beneath it."""
+    incident = event.incident
+    said = headline(lead(incident), event.time, lambda name: code(name, 40))
+    text = f"🔔 Silenced until now, and not over: {said}"
+    reply = Message(key, channel, text, _section(text), reply_to=incident.id, broadcast=stands)
+    if stands or all(f.trace is None for f in incident.findings):
+        return (reply,)
+    picture = escape(fit(f"Chart. {headline(lead(incident), event.time, lambda name: fit(name, 40))}", 300))
+    return (reply, Message(f"{key}:chart", channel, picture, reply_to=incident.id, chart=incident))
+
+
+def _silenced(incident: Incident, silences: Sequence[Silence]) -> str:
+    """`Silenced until 15:05 UTC by ...: ...`"""
+    end = until(silences, incident)
+    when = f"until {clock(end, incident.opened)} UTC" if end else "until it is over"
+    named = [
+        f"{code(one.author, 40)}{f': {code(one.comment, 120)}' if one.comment.strip() else ''}"
+        for one in silences[:MOST_NAMED]
+    ]
+    return f"Silenced {when} by {', '.join(named)}"
+
+
+def _section(text: str) -> tuple[dict[str, object], ...]:
+    return ({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}},)

@@ -1,0 +1,171 @@
+"""The commands with which people speak of incidents: to the daemon, over HTTP.
+
+In: arguments, the daemon's answers. Out: lines, JSON, an exit status.
+Never: a slow import before a command needs it; a look into the daemon's database behind its back.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stillwatch.cli_options import (
+    BAD,
+    TROUBLE,
+    Duration,
+    Moment,
+    config_option,
+    daemon_of,
+    say,
+    token_option,
+    url_option,
+)
+
+PATIENCE = 10.0  # seconds
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+by_option = click.option("--by", "who", default="", help="Who says so.  [default: your name here]")
+
+
+@click.group()
+def silence() -> None:
+    """Mute what matchers match, for a time: nothing of it is said aloud. What is muted is watched and kept all the
+    same, and told when the silence ends before it does.
+
+    \b
+    Example: stillwatch silence add service=image-resizer 'kind=~"error.*"' --for 2h --comment "known, see #31"
+    """
+
+
+@silence.command("add")
+@click.argument("matchers", nargs=-1, required=True)
+@click.option("--for", "lasting", type=Duration(), default=None, help="How long, such as 2h.  [default: 1h]")
+@click.option("--start", type=Moment(), metavar="TIME", default=None, help="From when on.  [default: now]")
+@click.option("--end", type=Moment(), metavar="TIME", default=None, help="Until when, instead of --for.")
+@click.option(
+    "--until-over", is_flag=True, help="Until the incident is over that a matcher incident=ID names."
+)
+@click.option("--comment", default="", help="Why.")
+@by_option
+@url_option
+@config_option
+@token_option
+@json_option
+def add_silence(
+    matchers: Sequence[str], lasting: int | None, start: int | None, end: int | None, until_over: bool,
+    comment: str, who: str, url: str | None, config: Path | None, token_env: str, as_json: bool,
+) -> int:  # fmt: skip
+    """Silence what all MATCHERS match: LABEL=VALUE, LABEL!=VALUE, LABEL=~EXPRESSION, LABEL!~EXPRESSION.
+
+    Labels: service, signal, kind, severity, owner, environment, version, incident. Expressions are RE2 and match
+    the whole value, as in Alertmanager.
+
+    \b
+    Example: stillwatch silence add service=image-resizer severity!=critical --for 2h --by me --comment "known"
+    """
+    if sum((lasting is not None, end is not None, until_over)) > 1:
+        return say("found several ends, expected one of --for, --end and --until-over", BAD)
+    body: dict[str, object] = {"matchers": list(matchers), "author": who or _me(), "comment": comment}
+    if start is not None:
+        body["starts"] = start
+    if end is not None:
+        body["ends"] = end
+    elif not until_over:
+        body["for"] = f"{3600 if lasting is None else lasting}s"
+    return _ask("POST", "/silences", url, config, token_env, as_json, lambda told: [_line(told)], body=body)
+
+
+@silence.command("list")
+@click.option("--all", "every", is_flag=True, help="Also those that have ended.")
+@url_option
+@config_option
+@token_option
+@json_option
+def list_silences(every: bool, url: str | None, config: Path | None, token_env: str, as_json: bool) -> int:
+    """What is silenced, or will be.
+
+    \b
+    Example: stillwatch silence list
+    """
+
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        return [_line(one) for one in told["silences"]] or ["nothing is silenced"]
+
+    params = {"all": "true"} if every else {}
+    return _ask("GET", "/silences", url, config, token_env, as_json, lines, params=params)
+
+
+@silence.command("end")
+@click.argument("silence_id", metavar="ID")
+@by_option
+@url_option
+@config_option
+@token_option
+@json_option
+def end_silence(
+    silence_id: str, who: str, url: str | None, config: Path | None, token_env: str, as_json: bool
+) -> int:
+    """End the silence ID now. What is open and was muted by it is told.
+
+    \b
+    Example: stillwatch silence end 1f0c9a3b7d52
+    """
+    path, params = _path("/silences", silence_id), {"by": who or _me()}
+    return _ask("DELETE", path, url, config, token_env, as_json, lambda told: [_line(told)], params=params)
+
+
+def _line(told: Mapping[str, Any]) -> str:
+    until = f"until {told['ends']}" if told["ends"] else "until it is over"
+    when = f"from {told['starts']} {until}" if told["state"] == "pending" else until
+    why = f": {told['comment']}" if told["comment"] else ""
+    ended = f", ended by {told['ended_by']}" if told["ended_by"] else ""
+    return (
+        f"{told['id']}  {told['state']}  {' '.join(told['matchers'])}  {when}, {told['author']}{why}{ended}"
+    )
+
+
+# Asking the daemon.
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container whose user has no name
+        return "command line"
+
+
+def _path(folder: str, name: str) -> str:
+    from urllib.parse import quote
+
+    return f"{folder}/{quote(name, safe='')}"
+
+
+def _ask(
+    method: str, path: str, url: str | None, config: Path | None, token_env: str, as_json: bool,
+    lines: Callable[[Mapping[str, Any]], Sequence[str]], *,
+    params: Mapping[str, Any] | None = None, body: Mapping[str, object] | None = None,
+) -> int:  # fmt: skip
+    """Ask, print, and return the exit status: 0 done, 1 nobody could be asked, 2 the daemon would not have it."""
+    from alerts.terminal_lines import clean
+    from stillwatch.caller import NoAnswer, call
+
+    at, token = url or daemon_of(config), os.environ.get(token_env, "").strip()
+    try:
+        got = call(method, at, path, token, PATIENCE, params=params, body=body)
+    except NoAnswer as reason:
+        return say(str(reason), TROUBLE)
+    if got.status in (400, 404) and got.error:
+        return say(got.error, BAD)
+    if got.status == 503:
+        return say(f"{at} cannot answer just now; try again in a few seconds, and see {at}/healthz", TROUBLE)
+    if got.status != 200 or not got.told:
+        why = f"{at} answered {got.status}; is that the daemon of Stillwatch? {got.error[:200]}"
+        return say(why.rstrip(), TROUBLE)
+    for line in [json.dumps(got.told, indent=2)] if as_json else [clean(one) for one in lines(got.told)]:
+        click.echo(line)
+    return 0

@@ -1,0 +1,162 @@
+"""The history of incidents: each as of its newest event, the silences, and what of it the card shows.
+
+In: what people want, the moment at which they say it. Out: incidents, silences; edits of cards in the outbox.
+Never: a judgement of counts; a silence forgotten (one that has ended is kept).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Row, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from alerts.incidents import Event
+from alerts.messages import Message
+from alerts.outbox import Muted
+from alerts.packed import pack, unpack
+from alerts.remarks import edited, remarks, told_now
+from alerts.silences import Silence, muting
+from stillwatch import tables
+from stillwatch.store import Store, post
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An incident as it is kept. event: its newest. shown: the remarks on its card. muted: as of the last look.
+    edits: of its card, for the sake of remarks."""
+
+    event: Event
+    shown: tuple[str, ...]
+    muted: bool
+    edits: int
+
+    @property
+    def id(self) -> str:
+        return self.event.incident.id
+
+
+class History:
+    """The incidents and silences in a store. Every method may raise StoreTrouble."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # Incidents.
+
+    def incidents(self, since: int | None = None) -> list[Kept]:
+        """Those that are open and, where `since` is given, those opened after it (epoch seconds); newest first."""
+        of = tables.incidents.c
+        wanted = of.resolved == 0
+        asked = select(tables.incidents).where(wanted if since is None else or_(wanted, of.opened > since))
+        with self._store.reading() as c:
+            return [_kept(row) for row in c.execute(asked.order_by(of.opened.desc(), of.id))]
+
+    def incident(self, which: str) -> Kept | None:
+        """The incident of this id."""
+        with self._store.reading() as c:
+            row = c.execute(select(tables.incidents).where(tables.incidents.c.id == which)).one_or_none()
+        return None if row is None else _kept(row)
+
+    def muted(self, incident: str, now: int) -> Muted:
+        """May this incident be said aloud? Of one that is over, as it was when it ended."""
+        kept = self.incident(incident) if incident else None
+        if kept is None:
+            return "no"
+        over = kept.event.incident.resolved
+        if not self.muting(kept.event, over or now):
+            return "no"
+        return "for good" if over else "for now"
+
+    def muting(self, event: Event, now: int) -> tuple[Silence, ...]:
+        """The silences that mute the event's incident at `now`."""
+        return muting(event.incident, self.silences(now), now)
+
+    def remarks(self, event: Event, now: int) -> tuple[str, ...]:
+        """What the card of this event says of it beside what was judged."""
+        return remarks(event, self.muting(event, now))
+
+    # Silences.
+
+    def silences(self, now: int | None = None) -> list[Silence]:
+        """All that were ever wanted or, where `now` is given, those that have not ended by then; by their start."""
+        of = tables.silences.c
+        asked = select(of.whole).order_by(of.starts, of.id)
+        if now is not None:
+            asked = asked.where(or_(of.ends == 0, of.ends > now))
+        with self._store.reading() as c:
+            return [unpack(Silence, whole) for whole in c.execute(asked).scalars()]
+
+    def silence(self, wanted: Silence) -> None:
+        """Keep it. The same again, by its id, changes nothing."""
+        row = {"id": wanted.id, "starts": wanted.starts, "ends": wanted.ends, "whole": pack(wanted)}
+        with self._store.writing() as c:
+            c.execute(upsert(tables.silences).values(row).on_conflict_do_nothing())
+
+    def end_silence(self, which: str, who: str, now: int) -> Silence | None:
+        """End it at `now`; one that has ended is left as it is. None where there is no such silence."""
+        of = tables.silences.c
+        with self._store.writing() as c:
+            whole = c.execute(select(of.whole).where(of.id == which)).scalar_one_or_none()
+            if whole is None:
+                return None
+            silence = unpack(Silence, whole)
+            if silence.ends and silence.ends <= now:
+                return silence
+            ended = replace(silence, ends=now, ended_by=who)
+            kept = {"ends": now, "whole": pack(ended)}
+            c.execute(update(tables.silences).where(of.id == which).values(kept))
+        return ended
+
+    # What follows from them.
+
+    def refresh(self, now: int) -> None:
+        """Let cards show what was said since, and tell of open incidents what was silenced until now."""
+        self._end_with_incidents()
+        for kept in self.incidents():
+            mutes = self.muting(kept.event, now)
+            lines = remarks(kept.event, mutes)
+            if lines != kept.shown or bool(mutes) != kept.muted:
+                self._show(kept, lines, bool(mutes), now)
+
+    def _show(self, kept: Kept, lines: tuple[str, ...], muted: bool, now: int) -> None:
+        of, key = tables.incidents.c, f"{kept.id}:said:{kept.edits + 1}"
+        after = {"shown": json.dumps(lines), "muted": int(muted), "edits": kept.edits + 1}
+        with self._store.writing() as c:
+            # Where news came meanwhile the next look sees to it.
+            same = (of.id == kept.id) & (of.number == kept.event.number)
+            if c.execute(update(tables.incidents).where(same).values(after)).rowcount == 0:
+                return
+            card = tables.outbox.c
+            stands = select(card.channel, card.receipt_id).where(card.key == kept.id)
+            messages: list[Message] = []
+            for channel, receipt in c.execute(stands).all():
+                if lines != kept.shown:
+                    messages.append(edited(kept.event, channel, f"{key}:card", lines))
+                if kept.muted and not muted:
+                    messages += told_now(kept.event, channel, key, receipt is not None)
+            post(c, kept.id, messages, now)
+
+    def _end_with_incidents(self) -> None:
+        """A silence until its incident is over has ended with it."""
+        for silence in self.silences(0):
+            if silence.ends:
+                continue
+            named = next(one.value for one in silence.matchers if one.label == "incident" and one.how == "=")
+            kept = self.incident(named)
+            if kept is not None and kept.event.incident.resolved:
+                # The moment at which it ended is still silenced: its end is not told either.
+                self.end_silence(silence.id, "", kept.event.incident.resolved + 1)
+
+
+def _kept(row: Row[Any]) -> Kept:
+    return Kept(_event(row.event), tuple(json.loads(row.shown)), bool(row.muted), row.edits)
+
+
+@lru_cache(maxsize=100)
+def _event(packed: str) -> Event:
+    """Open incidents are looked at every second."""
+    return unpack(Event, packed)
