@@ -1,6 +1,7 @@
 """Incidents: what belongs together, and what of it is news. Pure.
 
-In: findings of one closed interval, the deployments known by then. Out: events (opened, updated, resolved).
+In: findings of one closed interval, the deployments known by then, what people said. Out: events (opened, updated,
+resolved).
 Never: a clock, a database, a word for people (see messages.py).
 """
 
@@ -14,6 +15,7 @@ from typing import Literal
 from alerts.clues import undoes
 from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
 from collector.deployments import Deployment
+from collector.words import Word
 from detectors.findings import Finding
 
 Severity = Literal["critical", "warning", "info"]
@@ -34,6 +36,8 @@ class Incident:
     suspects: most likely first; with no_deployment their probabilities sum to 1.
     rollbacks: deployments that put a suspect back. resolved: 0 while open, else the close at which it ended.
     told: lost events at the last event, to know when it has grown enough to say so. events: how many so far.
+    acknowledged: who has taken it on, first. excluded: (deployment, service) that people say it was not; an empty
+    service means all of its members. closed_by: who said that it is no problem.
     """
 
     id: str
@@ -46,6 +50,9 @@ class Incident:
     resolved: int = 0
     told: float = 0.0
     events: int = 0
+    acknowledged: str = ""
+    excluded: tuple[tuple[str, str], ...] = ()
+    closed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,62 @@ def fold(
     return tuple(still), sorted(events, key=lambda e: (e.incident.opened, e.incident.id))
 
 
+def heed(
+    incidents: tuple[Incident, ...],
+    words: Sequence[Word],
+    deployments: Sequence[Deployment],
+    now: int,
+    width: int,
+    past: Past = FIRST,
+) -> tuple[tuple[Incident, ...], list[Event], list[Finding]]:
+    """Take what people said into the open incidents, after the findings of the interval that closed at `now`.
+
+    Returns the incidents that are open afterwards, what is news, and the findings that are no problem, for the
+    detectors to learn from. What is said of an incident that is over changes nothing.
+    """
+    by_id = {incident.id: incident for incident in incidents}
+    events: list[Event] = []
+    harmless: list[Finding] = []
+    for word in sorted(words, key=lambda w: (w.known, w.time, w.incident, w.kind, w.who)):
+        incident = by_id.get(word.incident)
+        if incident is None:
+            continue
+        if word.kind == "acknowledge":
+            by_id[incident.id] = replace(incident, acknowledged=incident.acknowledged or word.who)
+        elif word.kind == "not a problem":
+            over = replace(incident, resolved=now, closed_by=word.who, events=incident.events + 1)
+            events.append(Event(now, "resolved", "operator", over, over.events))
+            harmless += [f for f in incident.findings if f.phase != "cleared"]
+            del by_id[incident.id]
+        else:
+            after, event = _without(incident, word, deployments, now, width, past)
+            by_id[incident.id] = after
+            events += [event] if event is not None else []
+    return tuple(by_id.values()), events, harmless
+
+
+def _without(
+    incident: Incident, word: Word, deployments: Sequence[Deployment], now: int, width: int, past: Past
+) -> tuple[Incident, Event | None]:
+    """Ranked again without what it was not; news where another is believed then."""
+    excluded = tuple(dict.fromkeys([*incident.excluded, (word.deployment, word.service)]))
+    without = replace(incident, excluded=excluded)
+    suspects, none = rank(incident.findings, _possible(without, deployments), width, past)
+    after = replace(without, suspects=suspects, no_deployment=none)
+    if _first(after) == _first(incident):
+        return after, None
+    after = replace(after, events=incident.events + 1)
+    return after, Event(
+        now, "updated", "suspect", after, after.events, False, _bystanders(after, deployments)
+    )
+
+
+def _possible(incident: Incident, deployments: Sequence[Deployment]) -> list[Deployment]:
+    """All but those that people say it was not."""
+    not_it = set(incident.excluded)
+    return [d for d in deployments if (d.id, d.service) not in not_it and (d.id, "") not in not_it]
+
+
 def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.signal.service, finding.signal.name, finding.kind
 
@@ -153,7 +216,7 @@ def _belongs(
     if finding.kind == "no_data" and apart <= 2 * width:
         return any(f.kind == "no_data" for f in incident.findings)
     if release:
-        theirs, sure = release_of(rank(incident.findings, deployments, width, past)[0])
+        theirs, sure = release_of(rank(incident.findings, _possible(incident, deployments), width, past)[0])
         if theirs == release and sure >= LIKELY:
             return True
     return apart <= TIED and any(_tied(f, finding) for f in incident.findings)
@@ -193,7 +256,7 @@ def _settle(
     past: Past,
 ) -> tuple[Incident, Event | None]:
     """Rank, weigh and decide what of this is news."""
-    suspects, none = rank(incident.findings, deployments, width, past)
+    suspects, none = rank(incident.findings, _possible(incident, deployments), width, past)
     severity = max(incident.severity, *map(severity_of, incident.findings), key=RANKS.index)
     began = min(f.onset for f in incident.findings)
     # Who took part in a suspect's harm is put back by a deployment after the onset.
@@ -222,10 +285,10 @@ def _settle(
 
 
 def remember(past: Past, news: Sequence[Event], deployments: Sequence[Deployment], width: int) -> Past:
-    """`past` and the faults that are over by now. What was late data only was no fault."""
+    """`past` and the faults that are over by now. What was late data only, or no problem, was no fault."""
     for event in news:
-        if event.event == "resolved" and event.reason not in ("late_data", "expired"):
-            past = learned(past, event.incident.findings, deployments, width)
+        if event.event == "resolved" and event.reason not in ("late_data", "expired", "operator"):
+            past = learned(past, event.incident.findings, _possible(event.incident, deployments), width)
     return past
 
 

@@ -20,6 +20,7 @@ from detectors.findings import Finding
 CIRCLES: dict[Severity, str] = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 OVER = "🟢"
 USUAL_NOW = "⚪"
+TAUGHT = ("expired", "operator")  # reasons to end that leave things as they are
 MOST_HEADER = 145  # Slack takes 150
 MOST_SIGNALS = 6
 MOST_SLICES = 3
@@ -58,6 +59,8 @@ def word(event: Event, channel: str, remarks: Sequence[str] = ()) -> tuple[Messa
     if event.event == "opened":
         return (Message(incident.id, channel, text, blocks), *chart)
     edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
+    if event.reason == "grew" and incident.acknowledged:
+        return (edit,)  # somebody is on it
     first, *more = _resolved(event) if event.event == "resolved" else _updated(event)
     said = (_section([first, *more]),)
     reply = Message(number, channel, first, said, reply_to=incident.id, broadcast=event.rose)
@@ -93,13 +96,15 @@ def _over(event: Event) -> str:
     """How it ended, in a word; what has become the usual is not over."""
     if event.event != "resolved":
         return ""
-    return "Closed, not over. " if event.reason == "expired" else "Over. "
+    return {"expired": "Closed, not over. ", "operator": "Closed, not a problem. "}.get(
+        event.reason, "Over. "
+    )
 
 
 def _mark(event: Event) -> str:
     if event.event != "resolved":
         return CIRCLES[event.incident.severity]
-    return USUAL_NOW if event.reason == "expired" else OVER
+    return USUAL_NOW if event.reason in TAUGHT else OVER
 
 
 def plain_text(event: Event) -> str:
@@ -133,7 +138,7 @@ def _span(event: Event) -> str:
     """What the number of lost events covers."""
     if event.event != "resolved":
         return "So far"
-    return "Until now" if event.reason == "expired" else "In all"
+    return "Until now" if event.reason in TAUGHT else "In all"
 
 
 def _signal(finding: Finding, now: int) -> str:
@@ -165,7 +170,7 @@ def _standing(event: Event) -> str:
     """Severity, owner, since when it is told, and what to call it."""
     incident = event.incident
     over = event.event == "resolved"
-    closed = "Closed" if event.reason == "expired" else "Resolved"
+    closed = "Closed" if event.reason in TAUGHT else "Resolved"
     parts = [f"{_mark(event)} {closed if over else incident.severity.capitalize()}"]
     owners = list(dict.fromkeys(f.signal.owner for f in incident.findings if f.signal.owner.strip()))
     if owners:
@@ -267,7 +272,11 @@ def _resolved(event: Event) -> list[str]:
             "new usual from here on. What is worse than this will be told."
         )
     elif event.reason == "operator":
-        first = f"{OVER} Closed by hand."
+        who = code(event.incident.closed_by, 40) if event.incident.closed_by else "hand"
+        first = (
+            f"{USUAL_NOW} Closed by {who}: not a problem. As it is now is taken for the usual from here on. "
+            "What is worse than this will be told."
+        )
     elif recovered:
         span = f"began {clock(began, event.time)} UTC, lasted {lasted(max(0, recovered - began))}"
         first = f"{OVER} Over: as before since {clock(recovered, event.time)} UTC ({span})."

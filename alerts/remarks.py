@@ -1,6 +1,6 @@
 """What people said of an incident, in words: lines under its card, and what is told when a silence ends. Pure.
 
-In: an incident's newest event, the silences that mute it. Out: lines in mrkdwn, messages.
+In: an incident's newest event, the silences that mute it, what was said. Out: lines in mrkdwn, messages.
 Never: an unescaped word from outside; a remark on what is over that speaks of what is to come.
 """
 
@@ -13,15 +13,32 @@ from alerts.messages import Message, card, plain_text
 from alerts.mrkdwn import code, escape, fit
 from alerts.silences import Silence, until
 from alerts.wording import clock, headline, lead
+from collector.words import Word
 
-MOST_NAMED = 2  # silences
+MOST_LINES = 8
+MOST_NAMED = 2  # silences, and people who acknowledge
 
 
-def remarks(event: Event, silences: Sequence[Silence]) -> tuple[str, ...]:
-    """The lines under the card. silences: those that mute the incident (of silences.muting)."""
-    if event.event == "resolved" or not silences:
-        return ()
-    return (f"🔕 {_silenced(event.incident, silences)}",)
+def remarks(event: Event, silences: Sequence[Silence], words: Sequence[Word]) -> tuple[str, ...]:
+    """The lines under the card. silences: those that mute the incident (of silences.muting); words: all of it, as
+    they were said."""
+    over, lines = event.event == "resolved", list[str]()
+    acknowledged = [word for word in words if word.kind == "acknowledge"]
+    if acknowledged:
+        said = [f"{code(w.who, 40)} at {clock(w.time, event.incident.opened)} UTC" for w in acknowledged]
+        lines.append(f"✋ Acknowledged by {', '.join(said[:MOST_NAMED])}")
+    for word in words:
+        if word.kind == "not this deployment":
+            of = f" {code(word.service, 40)} of" if word.service else ""
+            lines.append(f"❌ Not{of} {code(word.deployment, 60)}, says {code(word.who, 40)}")
+    closing = [word for word in words if word.kind == "not a problem"]
+    if closing and not over:
+        lines.append(
+            f"⚪ Not a problem, says {code(closing[0].who, 40)}: closed when this interval is judged"
+        )
+    if silences and not over:
+        lines.append(f"🔕 {_silenced(event.incident, silences)}")
+    return tuple(lines[:MOST_LINES])
 
 
 def edited(event: Event, channel: str, key: str, lines: Sequence[str]) -> Message:

@@ -1,6 +1,6 @@
 """A dataset folder <-> closed intervals, deployments and the truth.
 
-In: a folder as in FORMATS (metrics, deployments, labels, gaps). Out: Dataset; and back, by `write`.
+In: a folder as in FORMATS (metrics, deployments, words, labels, gaps). Out: Dataset; and back, by `write`.
 Never: a count known before it was received, an interval without any row taken for one that was watched.
 """
 
@@ -22,9 +22,12 @@ from collector.small_tables import (
     read_deployments,
     read_gaps,
     read_labels,
+    read_words,
     write_deployments,
     write_gaps,
+    write_words,
 )
+from collector.words import Word
 
 MOST_CELLS = 500_000_000  # intervals x series: 4 GB
 
@@ -41,6 +44,7 @@ class Dataset:
     deployments: tuple[Deployment, ...]
     labels: tuple[Label, ...]
     labelled: bool = False
+    words: tuple[Word, ...] = ()
 
 
 def read(folder: Path, width: int, grace: int, start: int | None = None, end: int | None = None) -> Dataset:
@@ -72,7 +76,8 @@ def read(folder: Path, width: int, grace: int, start: int | None = None, end: in
     deployments = tuple(d for d in read_deployments(folder) if d.known <= bins.closed[-1])
     truth = read_labels(folder)
     labels = tuple(x for x in truth or () if x.start < bins.end and x.end > bins.start)
-    return Dataset(table, bins, deployments, labels, truth is not None)
+    words = tuple(w for w in read_words(folder) if w.known <= bins.closed[-1])
+    return Dataset(table, bins, deployments, labels, truth is not None, words)
 
 
 def _metric_files(folder: Path) -> list[tuple[Path, str]]:
@@ -152,8 +157,15 @@ def _late(found: Cells, rows: measured.Whole, row: measured.Whole, known: measur
     return Late(distinct[:, 0], distinct[:, 1], distinct[:, 2], count)
 
 
-def write(folder: Path, table: SeriesTable, bins: Bins, deployments: Sequence[Deployment]) -> None:
-    """Write metrics.parquet, deployments.csv and gaps.csv (if there are any), so that `read` gives the same back.
+def write(
+    folder: Path,
+    table: SeriesTable,
+    bins: Bins,
+    deployments: Sequence[Deployment],
+    words: Sequence[Word] = (),
+) -> None:
+    """Write metrics.parquet, deployments.csv, and words.csv and gaps.csv if there are any, so that `read` gives the
+    same back.
 
     The folder is made; files of these names are replaced. What `read` cannot tell: intervals before the first
     and after the last that was watched or measured; late counts for intervals before the block; attributes
@@ -181,6 +193,8 @@ def write(folder: Path, table: SeriesTable, bins: Bins, deployments: Sequence[De
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), folder / "metrics.parquet", compression="zstd")
     write_deployments(folder / "deployments.csv", deployments)
+    if words:
+        write_words(folder / "words.csv", words)
     edges = np.diff(np.concatenate([[0], ~bins.watched, [0]]).astype(np.int64))
     gaps = zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True)
     if not bins.watched.all():

@@ -36,6 +36,10 @@ DOORS = "POST /v1/metrics (OTLP), POST /deployments, GET /gate, GET /healthz"
 DESK = {
     "/silences": ("GET", "POST"),
     "/silences/{id}": ("GET", "DELETE"),
+    "/incidents": ("GET",),
+    "/incidents/{id}": ("GET",),
+    "/incidents/{id}/words": ("POST",),
+    "/status": ("GET",),
 }
 _RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 

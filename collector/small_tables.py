@@ -1,6 +1,6 @@
-"""The small tables of a dataset: what was deployed, and what was truly wrong.
+"""The small tables of a dataset: what was deployed, what was said of incidents, and what was truly wrong.
 
-In: deployments and labels, as CSV or Parquet. Out: Deployment and Label, every row checked; or BadInput.
+In: deployments, words and labels, as CSV or Parquet. Out: Deployment, Word, Label, every row checked; or BadInput.
 Never: a column passed over that nobody knows, a time without an offset, a link that is not http.
 """
 
@@ -17,16 +17,19 @@ from collector import moments, tabular
 from collector.deployments import Deployment, DeploymentKind
 from collector.errors import BadInput, shown
 from collector.tabular import Sheet
+from collector.words import Word, WordKind
 
 DEPLOYMENT = (
     "time", "service", "version", "id", "previous_version", "environment", "url", "revision", "author", "kind",
     "description", "reported",
 )  # fmt: skip
+WORD = ("time", "incident", "kind", "who", "deployment", "service", "reported")
 GAP = ("start", "end")
 LABEL = (
     "start", "end", "service", "kind", "signal", "deployment", "deployment_service", "mitigated", "lost", "note",
 )  # fmt: skip
 DEPLOYMENT_KINDS = ("deploy", "rollback", "config", "flag")
+WORD_KINDS = ("acknowledge", "not a problem", "not this deployment")
 LABEL_KINDS = ("error_spike", "data_loss", "no_data", "rollout")
 
 
@@ -64,6 +67,25 @@ def read_deployments(folder: Path) -> tuple[Deployment, ...]:
     return tuple(found.values())
 
 
+def read_words(folder: Path) -> tuple[Word, ...]:
+    """What was said of incidents, in the order of the rows, nothing where there is no file. Raises BadInput."""
+    sheet = _sheet(folder, "words", WORD, ("time", "incident", "kind", "who"))
+    if sheet is None:
+        return ()
+    return tuple(
+        Word(
+            incident=_named(sheet, i, row, "incident"),
+            kind=cast(WordKind, _one_of(sheet, i, row, "kind", WORD_KINDS)),
+            who=row["who"],
+            time=_time(sheet, i, row, "time", needed=True),
+            deployment=row.get("deployment", ""),
+            service=row.get("service", ""),
+            reported=_time(sheet, i, row, "reported", needed=False),
+        )
+        for i, row in enumerate(tabular.records(sheet))
+    )
+
+
 def read_labels(folder: Path) -> tuple[Label, ...] | None:
     """The faults of a dataset in the order of their rows, None where there is no file. Raises BadInput."""
     sheet = _sheet(folder, "labels", LABEL, ("start", "end", "service", "kind"))
@@ -96,11 +118,21 @@ def write_gaps(path: Path, gaps: Sequence[tuple[int, int]]) -> None:
 
 def write_deployments(path: Path, deployments: Sequence[Deployment]) -> None:
     """deployments.csv, as `read_deployments` reads it."""
+    _write(path, DEPLOYMENT, deployments)
+
+
+def write_words(path: Path, words: Sequence[Word]) -> None:
+    """words.csv, as `read_words` reads it."""
+    _write(path, WORD, words)
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Deployment | Word]) -> None:
+    """A table whose first column is `time` and whose last is `reported`."""
     with path.open("w", encoding="utf-8", newline="") as out:
         lines = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        lines.writerow(DEPLOYMENT)
-        for one in deployments:
-            texts = [str(getattr(one, name)) for name in DEPLOYMENT]
+        lines.writerow(columns)
+        for one in rows:
+            texts = [str(getattr(one, name)) for name in columns]
             texts[0] = moments.rfc3339(one.time)
             texts[-1] = moments.rfc3339(one.reported) if one.reported else ""
             lines.writerow(texts)

@@ -32,7 +32,7 @@ from stillwatch.cli_options import (
     token_option,
     url_option,
 )
-from stillwatch.cli_people import silence
+from stillwatch.cli_people import incidents, silence, status
 
 if TYPE_CHECKING:
     from collector.dataset import Dataset
@@ -393,11 +393,12 @@ def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Data
         store = Store(database)
         try:
             table, bins, deployments = store.export()
+            words = store.words(upto=int(bins.closed[-1]))
         finally:
             store.close()
     except StoreTrouble as trouble:
         raise ValueError(str(trouble)) from None
-    return replace(settings, interval=bins.width), datasets.Dataset(table, bins, deployments, ())
+    return replace(settings, interval=bins.width), datasets.Dataset(table, bins, deployments, (), words=words)
 
 
 @cli.command()
@@ -427,11 +428,12 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
         store = Store(database)
         try:
             table, bins, deployments = store.export(start, end)
+            words = store.words(upto=int(bins.closed[-1]))
         finally:
             store.close()
     except StoreTrouble as trouble:
         return say(str(trouble), TROUBLE)
-    datasets.write(folder, table, bins, deployments)
+    datasets.write(folder, table, bins, deployments, words)
     if file is not None:
         (folder / CONFIG).write_text(as_recorded(file), encoding="utf-8")
     click.echo(f"{folder}: {len(bins)} intervals, {len(table)} series, {len(deployments)} deployments")
@@ -439,6 +441,8 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
 
 
 cli.add_command(silence)
+cli.add_command(incidents)
+cli.add_command(status)
 
 
 def strangers(find: Callable[[str], Any] = find_spec) -> list[str]:

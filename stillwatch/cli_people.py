@@ -129,6 +129,177 @@ def _line(told: Mapping[str, Any]) -> str:
     )
 
 
+@click.group(invoke_without_command=True)
+@click.option("--all", "every", is_flag=True, help="Also those of the last 30 days that are over.")
+@url_option
+@config_option
+@token_option
+@json_option
+@click.pass_context
+def incidents(
+    context: click.Context, every: bool, url: str | None, config: Path | None, token_env: str, as_json: bool
+) -> int:
+    """What is open, who is on it and what is silenced; and what you have to say of it.
+
+    \b
+    Example: stillwatch incidents
+    Example: stillwatch incidents ack 5f3c9a1b2d4e
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        return [_incident(one) for one in told["incidents"]] or ["no incident is open"]
+
+    params = {"all": "true"} if every else {}
+    return _ask("GET", "/incidents", url, config, token_env, as_json, lines, params=params)
+
+
+@incidents.command("show")
+@click.argument("incident", metavar="ID")
+@url_option
+@config_option
+@token_option
+@json_option
+def show_incident(incident: str, url: str | None, config: Path | None, token_env: str, as_json: bool) -> int:
+    """The history of the incident ID: its events, what people said of it, its silences.
+
+    \b
+    Example: stillwatch incidents show 5f3c9a1b2d4e
+    """
+
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        return [_incident(told), *(f"  {_happened(one)}" for one in told["history"])]
+
+    return _ask("GET", _path("/incidents", incident), url, config, token_env, as_json, lines)
+
+
+@incidents.command("ack")
+@click.argument("incident", metavar="ID")
+@by_option
+@url_option
+@config_option
+@token_option
+@json_option
+def acknowledge(
+    incident: str, who: str, url: str | None, config: Path | None, token_env: str, as_json: bool
+) -> int:
+    """Say that you are on it: its card shows so, and that more is lost is not said again.
+
+    \b
+    Example: stillwatch incidents ack 5f3c9a1b2d4e --by anna
+    """
+    return _say_word({"word": "acknowledge"}, incident, who, url, config, token_env, as_json)
+
+
+@incidents.command("not-a-problem")
+@click.argument("incident", metavar="ID")
+@by_option
+@url_option
+@config_option
+@token_option
+@json_option
+def not_a_problem(
+    incident: str, who: str, url: str | None, config: Path | None, token_env: str, as_json: bool
+) -> int:
+    """Close it: as it is now is the usual from here on. What is worse than this will be told.
+
+    \b
+    Example: stillwatch incidents not-a-problem 5f3c9a1b2d4e
+    """
+    return _say_word({"word": "not a problem"}, incident, who, url, config, token_env, as_json)
+
+
+@incidents.command("not-this-deployment")
+@click.argument("incident", metavar="ID")
+@click.argument("deployment", default="")
+@click.option("--service", default="", help="Only this member of it.  [default: all of them]")
+@by_option
+@url_option
+@config_option
+@token_option
+@json_option
+def not_this_deployment(
+    incident: str, deployment: str, service: str, who: str, url: str | None, config: Path | None,
+    token_env: str, as_json: bool,
+) -> int:  # fmt: skip
+    """Say that DEPLOYMENT did not do it (the likeliest suspect, where you name none): the others are weighed anew.
+
+    \b
+    Example: stillwatch incidents not-this-deployment 5f3c9a1b2d4e release-17 --service mail-sender
+    """
+    said = {"word": "not this deployment", "deployment": deployment, "service": service}
+    return _say_word(said, incident, who, url, config, token_env, as_json)
+
+
+@click.command()
+@url_option
+@config_option
+@token_option
+@json_option
+def status(url: str | None, config: Path | None, token_env: str, as_json: bool) -> int:
+    """What is watched, open and muted, and whether all is well with the watch itself.
+
+    Exit status: 0 it is well, 1 it is not or nobody answers.
+
+    \b
+    Example: stillwatch status
+    """
+    seen: list[bool] = []
+
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        seen.append(bool(told["ok"]))
+        return status_lines(told)
+
+    ended = _ask("GET", "/status", url, config, token_env, as_json, lines)
+    return TROUBLE if ended == 0 and not all(seen) else ended
+
+
+def status_lines(told: Mapping[str, Any]) -> list[str]:
+    """The answer of GET /status in words."""
+    wrong = [told["trouble"]] if told["trouble"] else []
+    wrong += [f"blind since {told['blind_since']}"] if told["blind_since"] else []
+    wrong += [f"{told['lag']} s behind"] if not told["ok"] and not wrong else []
+    learning = f", {len(told['learning'])} still learning" if told["learning"] else ""
+    signals = f"{told['judged']} signal{'' if told['judged'] == 1 else 's'} judged{learning}"
+    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else 'well'}; {signals}, {told['series']} series"]
+    if told["outbox"]:
+        lines.append(f"to be delivered: {told['outbox']}")
+    lines += [f"open: {len(told['open']) or 'nothing'}", *(f"  {_incident(one)}" for one in told["open"])]
+    silenced = told["silences"]
+    return [*lines, f"silenced: {len(silenced) or 'nothing'}", *(f"  {_line(one)}" for one in silenced)]
+
+
+def _incident(told: Mapping[str, Any]) -> str:
+    more = [f"suspect {told['suspect']}"] if told["suspect"] else []
+    if told["acknowledged_by"]:
+        more.append(f"acknowledged by {', '.join(told['acknowledged_by'])}")
+    if told["silenced"]:
+        more.append(f"silenced until {told['silenced_until'] or 'it is over'}")
+    state = f"over since {told['resolved']} ({told['reason']})" if told["resolved"] else told["severity"]
+    said = f"{told['id']}  {state}  told {told['opened']}  {told['headline']}"
+    return f"{said}; {', '.join(more)}" if more else said
+
+
+def _happened(one: Mapping[str, Any]) -> str:
+    who = f" by {one['who']}" if one["who"] else ""
+    return f"{one['time']}  {one['what']}{who}{': ' if one['more'] else ''}{one['more']}"
+
+
+def _say_word(
+    said: Mapping[str, str], incident: str, who: str, url: str | None, config: Path | None, token_env: str,
+    as_json: bool,
+) -> int:  # fmt: skip
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        of = " of ".join(part for part in (told["service"], told["deployment"]) if part)
+        before = "" if told["new"] else " (you had said so before)"
+        return [f"{told['incident']}: {told['word']}{': ' if of else ''}{of}, {told['by']}{before}"]
+
+    body: dict[str, object] = {**{name: text for name, text in said.items() if text}, "by": who or _me()}
+    path = f"{_path('/incidents', incident)}/words"
+    return _ask("POST", path, url, config, token_env, as_json, lines, body=body)
+
+
 # Asking the daemon.
 
 
@@ -159,13 +330,14 @@ def _ask(
         got = call(method, at, path, token, PATIENCE, params=params, body=body)
     except NoAnswer as reason:
         return say(str(reason), TROUBLE)
-    if got.status in (400, 404) and got.error:
+    if got.status in (400, 404, 409) and got.error:
         return say(got.error, BAD)
     if got.status == 503:
         return say(f"{at} cannot answer just now; try again in a few seconds, and see {at}/healthz", TROUBLE)
     if got.status != 200 or not got.told:
         why = f"{at} answered {got.status}; is that the daemon of Stillwatch? {got.error[:200]}"
         return say(why.rstrip(), TROUBLE)
-    for line in [json.dumps(got.told, indent=2)] if as_json else [clean(one) for one in lines(got.told)]:
+    said = [clean(one) for one in lines(got.told)]
+    for line in [json.dumps(got.told, indent=2)] if as_json else said:
         click.echo(line)
     return 0

@@ -71,8 +71,7 @@ def run(settings: Settings) -> int:
             return 1
         stack.enter_context(_signals(stopping))
         courier = Courier(Mailbox(store, history), place, stopping, history.refresh)
-        desk = Desk(history, clock.now)
-        door = _door(settings, store, live, courier, desk)
+        door = _door(settings, store, live, courier, history)
         with _ticking(live), _serving(door, listener) as server:
             log.info(
                 "watching (%s), listening on %s:%s, telling %s",
@@ -172,7 +171,7 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     return gate.answer(asked, bins, plan_of(settings, table))
 
 
-def _door(settings: Settings, store: Store, live: Live, courier: Courier, desk: Desk) -> Door:
+def _door(settings: Settings, store: Store, live: Live, courier: Courier, history: History) -> Door:
     def health() -> dict[str, object]:
         told = live.health(clock.now())
         try:
@@ -180,6 +179,7 @@ def _door(settings: Settings, store: Store, live: Live, courier: Courier, desk: 
         except StoreTrouble as trouble:
             return told | {"ok": False, "trouble": str(trouble)}
 
+    desk = Desk(history, clock.now, lambda word: live.word(word, clock.now()), health)
     return Door(
         metrics=lambda readings: live.readings(readings, clock.now()),
         deployments=lambda told: live.deployments(told, clock.now()),

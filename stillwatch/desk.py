@@ -1,4 +1,4 @@
-"""The desk: what people ask over HTTP of incidents and silences, and what they want of them.
+"""The desk: what people ask over HTTP of incidents and silences, and what they say of them.
 
 In: a request that may come in, the history. Out: a status and plain values for JSON, or ValueError with what was
 expected. Never: a judgement, a token, a word to Slack (what follows is seen to by the history).
@@ -7,36 +7,55 @@ expected. Never: a judgement, a token, a word to Slack (what follows is seen to 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from alerts.incidents import Incident
 from alerts.packed import pack
-from alerts.silences import LONGEST, Silence, check, matcher
+from alerts.silences import LONGEST, Silence, check, matcher, until
+from alerts.suspects import release_of
+from alerts.wording import headline, lead
 from collector import moments
 from collector.server import Asked, Busy
+from collector.words import Word, WordKind
 from stillwatch.config_schema import seconds
-from stillwatch.history import History
+from stillwatch.history import History, Kept
 from stillwatch.tables import StoreTrouble
 
+LATELY = 30 * 86400  # seconds: how far back incidents are listed
 AHEAD = 366 * 86400  # seconds: what lies further ahead is a slip
 
 Answer = tuple[int, object]
 
 
 class Desk:
-    """Answers requests. now: gives epoch seconds."""
+    """Answers requests. now: gives epoch seconds. say: takes a word, False where it was said before. health: how
+    the watch is, see Live.health."""
 
-    def __init__(self, history: History, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        history: History,
+        now: Callable[[], int],
+        say: Callable[[Word], bool],
+        health: Callable[[], Mapping[str, object]],
+    ) -> None:
         self._history = history
         self._now = now
+        self._say = say
+        self._health = health
         self._ways: dict[tuple[str, str], Callable[[Asked], Answer]] = {
             ("GET", "/silences"): self._silences,
             ("POST", "/silences"): self._silence,
             ("GET", "/silences/{id}"): self._one_silence,
             ("DELETE", "/silences/{id}"): self._end_silence,
+            ("GET", "/incidents"): self._incidents,
+            ("GET", "/incidents/{id}"): self._incident,
+            ("POST", "/incidents/{id}/words"): self._word,
+            ("GET", "/status"): self._status,
         }
 
     def answer(self, asked: Asked) -> Answer:
@@ -67,6 +86,115 @@ class Desk:
         now = self._now()
         ended = self._history.end_silence(which, who, now)
         return _no_silence(which) if ended is None else (200, shown(ended, now))
+
+    def _incidents(self, asked: Asked) -> Answer:
+        now = self._now()
+        since = now - LATELY if _flag(asked, "all") else None
+        return 200, {"incidents": [self._brief(kept, now) for kept in self._history.incidents(since)]}
+
+    def _incident(self, asked: Asked) -> Answer:
+        which, now = asked.named["id"], self._now()
+        kept = self._history.incident(which)
+        if kept is None:
+            return _no_incident(which)
+        return 200, self._brief(kept, now) | {"history": self._told(kept, now)}
+
+    def _word(self, asked: Asked) -> Answer:
+        which, now = asked.named["id"], self._now()
+        told = read(_Said, asked.body)
+        kept = self._history.incident(which)
+        if kept is None:
+            return _no_incident(which)
+        if kept.event.incident.resolved:
+            return 409, {"error": f"incident {which} is over since {_moment(kept.event.incident.resolved)}"}
+        word = Word(which, told.word, _who(told.by), now, *_blamed(kept.event.incident, told))
+        fresh = self._say(word)
+        return 200, {"incident": which, "word": word.kind, "by": word.who, "deployment": word.deployment,
+                     "service": word.service, "new": fresh}  # fmt: skip
+
+    def _status(self, asked: Asked) -> Answer:
+        del asked
+        now, health = self._now(), self._health()
+        blind = health.get("blind_since")
+        return 200, dict(health) | {
+            "blind_since": _moment(blind) if isinstance(blind, int) and blind else None,
+            "open": [self._brief(kept, now) for kept in self._history.incidents()],
+            "silences": [shown(one, now) for one in self._history.silences(now)],
+        }
+
+    def _brief(self, kept: Kept, now: int) -> dict[str, Any]:
+        """An incident in a line."""
+        it = kept.event.incident
+        mutes = () if it.resolved else self._history.muting(kept.event, now)
+        end = until(mutes, it) if mutes else 0
+        words = self._history.words(kept.id)
+        suspect, probability = release_of(it.suspects)
+        return {
+            "id": kept.id,
+            "severity": it.severity,
+            "opened": _moment(it.opened),
+            "resolved": _moment(it.resolved) if it.resolved else None,
+            "reason": kept.event.reason if it.resolved else "",
+            "headline": headline(lead(it), kept.event.time, lambda name: name),
+            "suspect": suspect if probability >= it.no_deployment else "",
+            "acknowledged_by": list(dict.fromkeys(w.who for w in words if w.kind == "acknowledge")),
+            "silenced": bool(mutes),
+            "silenced_until": _moment(end) if end else None,
+        }
+
+    def _told(self, kept: Kept, now: int) -> list[dict[str, Any]]:
+        """All that happened to it, in order: its events, what was said, its silences."""
+        told = [
+            {"time": event["time"], "what": event["event"], "who": "", "more": _why(event)}
+            for event in map(json.loads, self._history.lines(kept.id))
+        ]
+        for word in self._history.words(kept.id):
+            of = " of ".join(part for part in (word.service, word.deployment) if part)
+            told.append({"time": _moment(word.time), "what": word.kind, "who": word.who, "more": of})
+        for silence in self._history.silences_of(kept.event, now):
+            end = "until it is over" if silence.ends == 0 else f"until {_moment(silence.ends)}"
+            more = f"{' '.join(map(str, silence.matchers))} {end}{silence.comment and ': '}{silence.comment}"
+            begun = _moment(max(silence.starts, kept.event.incident.opened))
+            told.append({"time": begun, "what": "silenced", "who": silence.author, "more": more})
+            if silence.ended_by:
+                ended = {"what": "silence ended", "who": silence.ended_by, "more": ""}
+                told.append({"time": _moment(silence.ends)} | ended)
+        return sorted(told, key=lambda one: str(one["time"]))
+
+
+def _why(event: Mapping[str, Any]) -> str:
+    """What an event of alerts.jsonl says, in a few words."""
+    parts = [event["severity"], event.get("reason", "")]
+    parts += [f"{one['service']}/{one['signal']} {one['kind']}" for one in event["signals"]]
+    first = next(iter(event["suspects"]), None)
+    if first is not None and first["probability"] >= event["no_deployment"]:
+        parts.append(f"suspect {first['service']} {first['version']} ({first['deployment']})")
+    return ", ".join(part for part in parts if part)
+
+
+def _blamed(incident: Incident, told: _Said) -> tuple[str, str]:
+    """The deployment that it was not, and its service. ValueError where none of that is suspected."""
+    if told.word != "not this deployment":
+        if told.deployment or told.service:
+            raise ValueError("deployment: expected only with the word 'not this deployment'")
+        return "", ""
+    name = told.deployment or release_of(incident.suspects)[0]
+    members = [s.deployment for s in incident.suspects if s.deployment.id == name]
+    if told.service:
+        members = [d for d in members if d.service == told.service]
+    if not members:
+        suspected = ", ".join(dict.fromkeys(s.deployment.id for s in incident.suspects)) or "none"
+        asked = " of ".join(part for part in (told.service, name) if part) or "nothing"
+        raise ValueError(
+            f"deployment: found {asked[:100]!r}, expected one that is suspected: {suspected[:500]}"
+        )
+    return name, told.service
+
+
+def _no_incident(which: str) -> Answer:
+    return 404, {
+        "error": f"no incident {which[:40]!r}; GET /incidents?all=true lists those of the last 30 days"
+    }
 
 
 def shown(silence: Silence, now: int) -> dict[str, Any]:
@@ -126,6 +254,14 @@ def _duration(value: object) -> int:
 
 
 Line = Annotated[str, Field(max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    word: WordKind
+    by: Line
+    deployment: Line = ""
+    service: Line = ""
 
 
 class _Wanted(BaseModel):

@@ -1,20 +1,24 @@
 """The one step from closed intervals to news; the daemon and the backtest differ only in who calls it. Pure.
 
-In: State, a block of closed intervals, deployments that became known since. Out: the next State, events.
+In: State, a block of closed intervals, deployments and words that became known since. Out: the next State, events.
 Never: a clock, a network, a change to the state that came in, unless the caller gives it up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from alerts.incidents import Event, Incident, fold, remember
+import numpy as np
+
+from alerts.incidents import Event, Incident, fold, heed, remember
 from alerts.suspects import FIRST, Past
 from collector.bins import Bins
 from collector.deployments import Deployment
+from collector.words import Word
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
+from detectors.taught import take_for_usual
 from detectors.watch import watch
 
 LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a possible cause
@@ -36,26 +40,51 @@ class State:
 
 
 def advance(
-    state: State, bins: Bins, deployments: Sequence[Deployment], plan: Plan, spend: bool = False
+    state: State,
+    bins: Bins,
+    deployments: Sequence[Deployment],
+    plan: Plan,
+    spend: bool = False,
+    words: Sequence[Word] = (),
 ) -> tuple[State, list[Event]]:
     """Judge closed intervals of all series; the same for the daemon and the backtest.
 
     deployments: those that became known since the last call; repeats are harmless, and one that lies in the
     future of an interval is not used for it. Events come in the order in which they would be sent.
+    words: what people said, known by the close of one of these intervals and not before them; each is heeded after
+    the first interval that could know it was judged.
     spend: the caller has no use for `state` afterwards, also if this raises. Its memory is then changed in place
     where it fits: to copy the memory of a million signals takes longer than to judge them.
     """
     memory = state.memory if spend and fits(state.memory, plan) else fit(state.memory, plan)
     known = _merge(state.deployments, deployments)
     incidents, past, events = state.incidents, state.past, list[Event]()
-    for index, findings in watch(memory, bins, plan, known):
-        now = int(bins.closed[index])
-        told = [d for d in known if d.known <= now]
-        incidents, news = fold(incidents, findings, told, now, bins.width, past)
-        past = remember(past, news, told, bins.width)
-        events += news
+    for block, said in _stretches(bins, words):
+        for index, findings in watch(memory, block, plan, known):
+            now = int(block.closed[index])
+            told = [d for d in known if d.known <= now]
+            incidents, news = fold(incidents, findings, told, now, bins.width, past)
+            past = remember(past, news, told, bins.width)
+            events += news
+        if said:
+            now = int(block.closed[-1])
+            told = [d for d in known if d.known <= now]
+            incidents, news, harmless = heed(incidents, said, told, now, bins.width, past)
+            events += news
+            for finding in harmless:
+                last = block.end // bins.width - 1
+                take_for_usual(memory.columns, plan, finding.signal, finding.kind, last)
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
     return State(memory, incidents, recent, past), events
+
+
+def _stretches(bins: Bins, words: Sequence[Word]) -> Iterator[tuple[Bins, list[Word]]]:
+    """The block in parts, each with what is heeded at its end."""
+    last = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
+    ends = sorted({at + 1 for at in last if at < len(bins)} | {len(bins)})
+    for first, end in zip([0, *ends], ends, strict=False):
+        said = [word for word, at in zip(words, last, strict=True) if at == end - 1]
+        yield (bins if end - first == len(bins) else bins.cut(first, end)), said
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:

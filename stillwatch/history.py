@@ -19,7 +19,8 @@ from alerts.messages import Message
 from alerts.outbox import Muted
 from alerts.packed import pack, unpack
 from alerts.remarks import edited, remarks, told_now
-from alerts.silences import Silence, muting
+from alerts.silences import Silence, labels_of, mutes_labels, muting
+from collector.words import Word
 from stillwatch import tables
 from stillwatch.store import Store, post
 
@@ -77,7 +78,33 @@ class History:
 
     def remarks(self, event: Event, now: int) -> tuple[str, ...]:
         """What the card of this event says of it beside what was judged."""
-        return remarks(event, self.muting(event, now))
+        return remarks(event, self.muting(event, now), self.words(event.incident.id))
+
+    def words(self, incident: str) -> tuple[Word, ...]:
+        """What was said of this incident, as it was said."""
+        of = tables.words.c
+        asked = select(of.whole).where(of.incident == incident).order_by(of.number)
+        with self._store.reading() as c:
+            return tuple(unpack(Word, whole) for whole in c.execute(asked).scalars())
+
+    def lines(self, incident: str) -> list[str]:
+        """Its news: lines of alerts.jsonl."""
+        of = tables.news.c
+        asked = select(of.line).where(of.incident == incident).order_by(of.number)
+        with self._store.reading() as c:
+            return list(c.execute(asked).scalars())
+
+    def silences_of(self, event: Event, now: int) -> list[Silence]:
+        """Those that ever muted some of it between its opening and its end (or now)."""
+        of = event.incident
+        upto = of.resolved or now
+        return [
+            one
+            for one in self.silences()
+            if one.starts <= upto
+            and (one.ends == 0 or one.ends > of.opened)
+            and any(mutes_labels(one, labels) for labels in labels_of(of))
+        ]
 
     # Silences.
 
@@ -118,7 +145,7 @@ class History:
         self._end_with_incidents()
         for kept in self.incidents():
             mutes = self.muting(kept.event, now)
-            lines = remarks(kept.event, mutes)
+            lines = remarks(kept.event, mutes, self.words(kept.id))
             if lines != kept.shown or bool(mutes) != kept.muted:
                 self._show(kept, lines, bool(mutes), now)
 

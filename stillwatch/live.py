@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from alerts.incidents import Event
 from alerts.messages import Message
@@ -23,6 +23,7 @@ from collector.counters import Counters
 from collector.deployments import Deployment
 from collector.points import Readings
 from collector.server import Busy
+from collector.words import Word
 from detectors.plan import Plan
 from stillwatch import engine, kept, snapshot
 from stillwatch.engine import State
@@ -37,7 +38,21 @@ T = TypeVar("T")
 SNAPSHOT_EVERY = 900  # seconds of intervals; a start replays at most these
 AT_ONCE = 1440  # intervals that are closed at once after a long pause
 
-Advance = Callable[[State, Bins, Sequence[Deployment], Plan], tuple[State, list[Event]]]
+
+class Advance(Protocol):
+    """See engine.advance."""
+
+    def __call__(
+        self,
+        state: State,
+        bins: Bins,
+        deployments: Sequence[Deployment],
+        plan: Plan,
+        *,
+        words: Sequence[Word],
+    ) -> tuple[State, list[Event]]: ...
+
+
 STEP: Advance = partial(engine.advance, spend=True)
 
 
@@ -131,6 +146,17 @@ class Live:
         for one in new:
             log.info("told of a deployment: %s %s (%s)", one.service, one.version, one.kind)
 
+    def word(self, said: Word, now: int) -> bool:
+        """Take what somebody said of an incident; False where they have said so before. Raises Busy when it cannot
+        be kept."""
+        with self._door:
+            # As with deployments: the next judgement heeds it, now and in a replay.
+            known = max(now, self._binner.next + self._binner.grace + 1)
+            new = self._or_busy(lambda: self._store.add_word(replace(said, reported=known)))
+        if new:
+            log.info("said of incident %s by %s: %s", said.incident, said.who, said.kind)
+        return new
+
     def _or_busy(self, keep: Callable[[], T]) -> T:
         try:
             return keep()
@@ -217,13 +243,14 @@ class Live:
     def _advance(self, bins: Bins, closing: Closing) -> Closing:
         """The one step; `closing` with what came of it. If anything raises, the state is spent."""
         after = None if self._judged is None else self._judged + self._binner.grace
-        told = self._store.deployments(after, int(bins.closed[-1]))
+        upto = int(bins.closed[-1])
+        told, said = self._store.deployments(after, upto), self._store.words(after, upto)
         plan = (
             self._plan if self._plan is not None and len(self._plan.row_service) == len(self._known) else None
         )
         plan = plan or self._judgement.plan(self._known)
         self._spent = True
-        state, events = self._judgement.advance(self._state, bins, told, plan)
+        state, events = self._judgement.advance(self._state, bins, told, plan, words=said)
         news = tuple(self._judgement.news(event) for event in events)
         due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
         cache = (bins.end, snapshot.dump(state)) if due else None

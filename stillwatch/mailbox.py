@@ -38,10 +38,11 @@ class Mailbox:
             return [_delivery(row) for row in c.execute(asked)]
 
     def depth(self) -> int:
-        """How many deliveries wait."""
-        of = tables.outbox.c
+        """How many deliveries wait, but for those of silenced incidents."""
+        of, silenced = tables.outbox.c, select(tables.incidents.c.id).where(tables.incidents.c.muted == 1)
+        asked = select(func.count()).where(of.state == "waiting", of.incident.not_in(silenced))
         with self._store.reading() as c:
-            return int(c.execute(select(func.count()).where(of.state == "waiting")).scalar_one())
+            return int(c.execute(asked).scalar_one())
 
     def find(self, channel: str, key: str) -> Delivery | None:
         """The delivery of this key to this channel, done or not."""

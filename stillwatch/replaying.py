@@ -18,6 +18,7 @@ from alerts.incidents import Event
 from collector.bins import Bins, SeriesTable
 from collector.dataset import Dataset
 from collector.deployments import Deployment
+from collector.words import Word
 from detectors.discover import discover
 from detectors.learning import Learning, learning
 from detectors.plan import Plan, lay
@@ -70,10 +71,11 @@ def replay(
             plan = plan_of(settings, SeriesTable(dataset.table.keys[:series]))
         block = bins.cut(first, last)
         block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
-        after, news = advance(state, block, _told(dataset, bins, first, last), plan)
+        told, said = _told(dataset, bins, first, last)
+        after, news = advance(state, block, told, plan, words=said)
         events += news
-        told = any(event.event == "opened" or event.reason == "joined" for event in news)
-        if (told or any(first <= start < last for start in starts)) and len(kept) < MOST_KEPT:
+        raised = any(event.event == "opened" or event.reason == "joined" for event in news)
+        if (raised or any(first <= start < last for start in starts)) and len(kept) < MOST_KEPT:
             kept |= dict([before, (first, state)])
         before, state = (first, state), after
         progress(last - first)
@@ -100,7 +102,8 @@ def retraced(
             upto = min(stop, first) if at < first else at + 1
             block = bins.cut(at, upto)
             block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
-            state, _ = advance(state, block, _told(dataset, bins, at, upto), plan)
+            told, said = _told(dataset, bins, at, upto)
+            state, _ = advance(state, block, told, plan, words=said)
             if at >= first:
                 yield at, state, plan
             at = upto
@@ -135,7 +138,8 @@ def _blocks(known: NDArray[np.int64], longest: int) -> list[tuple[int, int]]:
     return list(pairwise(sorted(edges)))
 
 
-def _told(dataset: Dataset, bins: Bins, first: int, last: int) -> list[Deployment]:
-    """The deployments that became known since the block before."""
-    after = int(bins.closed[first - 1]) if first else -1
-    return [d for d in dataset.deployments if after < d.known <= int(bins.closed[last - 1])]
+def _told(dataset: Dataset, bins: Bins, first: int, last: int) -> tuple[list[Deployment], list[Word]]:
+    """The deployments and words that became known since the block before."""
+    after, upto = int(bins.closed[first - 1]) if first else -1, int(bins.closed[last - 1])
+    deployments = [d for d in dataset.deployments if after < d.known <= upto]
+    return deployments, [w for w in dataset.words if after < w.known <= upto]

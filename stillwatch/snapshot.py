@@ -73,6 +73,7 @@ def _incident(told: dict[str, Any]) -> Incident:
             for s in told["suspects"]
         ),
         rollbacks=tuple(Deployment(**d) for d in told["rollbacks"]),
+        excluded=_deep(told.get("excluded", [])),
     )
     return Incident(**parts)
 

@@ -24,6 +24,7 @@ from alerts.messages import Message
 from alerts.packed import pack, unpack
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
+from collector.words import Word
 from stillwatch import tables
 from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
 from stillwatch.tables import StoreTrouble, clear, open_file
@@ -308,6 +309,33 @@ class Store:
             asked = asked.where(of.known <= upto)
         with self.reading() as c:
             return tuple(unpack(Deployment, whole) for whole in c.execute(asked).scalars())
+
+    # What people said.
+
+    def add_word(self, one: Word) -> bool:
+        """Keep it; False where the same person has said the same before."""
+        row = {
+            "incident": one.incident,
+            "kind": one.kind,
+            "who": one.who,
+            "deployment": one.deployment,
+            "service": one.service,
+            "known": one.known,
+            "whole": pack(one),
+        }
+        with self.writing() as c:
+            return c.execute(upsert(tables.words).values(row).on_conflict_do_nothing()).rowcount > 0
+
+    def words(self, after: int | None = None, upto: int | None = None) -> tuple[Word, ...]:
+        """Those that became known after `after` and not after `upto` (epoch seconds), as they were said."""
+        of = tables.words.c
+        asked = select(of.whole).order_by(of.known, of.number)
+        if after is not None:
+            asked = asked.where(of.known > after)
+        if upto is not None:
+            asked = asked.where(of.known <= upto)
+        with self.reading() as c:
+            return tuple(unpack(Word, whole) for whole in c.execute(asked).scalars())
 
     # How to go on: snapshots, the collector's state, the journal.
 

@@ -122,6 +122,20 @@ incidents = Table(
     Column("edits", Integer, nullable=False),
     Index("open", "opened", sqlite_where=text("resolved = 0")),
 )
+# What people said of incidents. The same said twice by the same person is one.
+words = Table(
+    "words",
+    meta,
+    Column("number", Integer, primary_key=True),
+    Column("incident", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("known", Integer, nullable=False, index=True),
+    Column("whole", Text, nullable=False),  # alerts.packed
+    UniqueConstraint("incident", "kind", "who", "deployment", "service"),
+)
 silences = Table(
     "silences",
     meta,

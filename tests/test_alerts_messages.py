@@ -267,7 +267,7 @@ def test_the_end_says_since_when_what_was_lost_in_all_and_what_ended_it() -> Non
     [
         ("recovered", "Nobody put anything back that we know of."),
         ("expired", "Closed, not over: it goes on since"),
-        ("operator", "Closed by hand."),
+        ("operator", "Closed by hand: not a problem."),
         ("late_data", "Late, not lost:"),
     ],
 )

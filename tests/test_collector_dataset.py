@@ -19,7 +19,7 @@ from collector.bins import Bins, Late, SeriesKey, SeriesTable
 from collector.dataset import Dataset
 from collector.deployments import Deployment
 from collector.errors import BadInput
-from collector.small_tables import Label
+from collector.small_tables import Label, read_words
 
 W, GRACE = 60, 15
 T0 = 1_649_831_400  # 2022-04-13 06:30 UTC
@@ -461,3 +461,11 @@ def test_gaps_are_times_in_which_nobody_listened(tmp_path: Path) -> None:
     (tmp_path / "gaps.csv").write_text(f"start,end\n{T0},{T0}\n")
     with pytest.raises(BadInput, match=r"gaps\.csv: row 2, column end: .*, expected a time after start"):
         dataset.read(tmp_path, 60, 15)
+
+
+def test_a_word_of_a_kind_that_nobody_knows_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "words.csv").write_text(
+        "time,incident,kind,who\n2022-04-13T06:40:00Z,abc,acknowledge,anna\n2022-04-13T06:41:00Z,abc,shrug,ben\n"
+    )
+    with pytest.raises(BadInput, match=r"words\.csv.*3.*'shrug'.*expected one of acknowledge, not a problem"):
+        read_words(tmp_path)

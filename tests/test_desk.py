@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from test_collector_server import serving
 
 from alerts import jsonl
+from alerts.incidents import Event
 from collector.bins import SeriesTable
 from collector.server import Door
 from stillwatch.cli import _run
@@ -26,6 +27,12 @@ SPIKE = examples.error_spike()
 ID = SPIKE.incident.id
 
 
+WELL: dict[str, object] = {
+    "ok": True, "judged": 12, "learning": {"a/b": "few"}, "series": 24, "blind_since": 0, "trouble": "", "lag": 0,
+    "outbox": 0,
+}  # fmt: skip
+
+
 @dataclass
 class Office:
     """A daemon's door, without a daemon. url: where it listens."""
@@ -34,6 +41,7 @@ class Office:
     store: Store
     history: History
     now: int = NOW
+    health: dict[str, object] = field(default_factory=lambda: dict(WELL))
 
     def ask(self, method: str, path: str, body: object = None, **more: Any) -> tuple[int, Any]:
         with httpx2.Client(trust_env=False) as client:
@@ -53,16 +61,22 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     monkeypatch.delenv("STILLWATCH_TOKEN", raising=False)
     store = Store(tmp_path / "s.db")
     made = Office("", store, History(store))
-    desk = Desk(made.history, lambda: made.now)
+    desk = Desk(made.history, lambda: made.now, store.add_word, lambda: made.health)
     door = Door(lambda _: {}, lambda _: None, lambda: made.now, lambda: {"ok": True}, desk=desk.answer)
     with serving(door) as made.url:
         yield made
     store.close()
 
 
-def news(office: Office) -> None:
-    one = News(ID, 1, SPIKE.time, jsonl.line(SPIKE), (), SPIKE)
+def news(office: Office, event: Event = SPIKE) -> None:
+    one = News(event.incident.id, event.number, event.time, jsonl.line(event), (), event)
     office.store.commit(Closing(news=(one,)), SeriesTable())
+
+
+def over() -> Event:
+    """The same incident, resolved."""
+    it = replace(SPIKE.incident, resolved=NOW)
+    return Event(NOW, "resolved", "recovered", it, 2)
 
 
 WANTED = {
@@ -243,3 +257,152 @@ def _silence(*matchers: str) -> Any:
     from alerts.silences import Silence, matcher
 
     return Silence("s1", tuple(map(matcher, matchers)), NOW - 60, NOW + 60, "anna")
+
+
+# Incidents.
+
+
+def test_an_incident_is_listed_with_who_is_on_it_and_what_mutes_it(office: Office) -> None:
+    assert office.ask("GET", "/incidents") == (200, {"incidents": []})
+    news(office)
+    office.ask("POST", f"/incidents/{ID}/words", {"word": "acknowledge", "by": "anna"})
+    office.ask("POST", "/silences", {"matchers": [f"incident={ID}"], "for": "1h", "author": "ben"})
+    status, told = office.ask("GET", "/incidents")
+    assert status == 200
+    assert told["incidents"] == [
+        {
+            "id": ID,
+            "severity": "critical",
+            "opened": "2022-04-13T06:37:00Z",
+            "resolved": None,
+            "reason": "",
+            "headline": "Errors: 31 % of imports fail (contact-importer, since 06:33 UTC), usually 0.34 %",
+            "suspect": "release-20220413-0631",
+            "acknowledged_by": ["anna"],
+            "silenced": True,
+            "silenced_until": "2022-04-13T07:40:00Z",
+        }
+    ]
+    news(office, over())
+    assert office.ask("GET", "/incidents") == (200, {"incidents": []})
+    [late] = office.ask("GET", "/incidents?all=true")[1]["incidents"]
+    assert (late["resolved"], late["reason"], late["silenced"]) == (
+        "2022-04-13T06:40:00Z",
+        "recovered",
+        False,
+    )
+
+
+def test_the_history_of_an_incident_holds_all_that_happened_and_was_said(office: Office) -> None:
+    news(office)
+    path = f"/incidents/{ID}/words"
+    for second, body in enumerate(
+        (
+            {"word": "acknowledge", "by": "anna"},
+            {"word": "not this deployment", "by": "ben", "service": "contact-importer"},
+            {"word": "not a problem", "by": "carl"},
+        )
+    ):
+        office.now = NOW + second
+        assert office.ask("POST", path, body)[0] == 200
+    made = office.ask(
+        "POST", "/silences", {"matchers": [f"incident={ID}"], "author": "dora", "comment": "x"}
+    )[1]
+    office.now += 60
+    office.ask("DELETE", f"/silences/{made['id']}", params={"by": "emil"})
+    status, told = office.ask("GET", f"/incidents/{ID}")
+    assert status == 200
+    assert [(one["time"][11:19], one["what"], one["who"]) for one in told["history"]] == [
+        ("06:37:00", "opened", ""),
+        ("06:40:00", "acknowledge", "anna"),
+        ("06:40:01", "not this deployment", "ben"),
+        ("06:40:02", "not a problem", "carl"),
+        ("06:40:02", "silenced", "dora"),
+        ("06:41:02", "silence ended", "emil"),
+    ]
+    assert "critical, contact-importer/imports error_spike, suspect" in told["history"][0]["more"]
+    assert told["history"][2]["more"] == "contact-importer of release-20220413-0631"
+    assert [w.kind for w in office.store.words()] == ["acknowledge", "not this deployment", "not a problem"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"word": "acknowledge"}, 400, "by: missing"),
+        ({"word": "acknowledge", "by": " "}, 400, "by: expected"),
+        ({"word": "ignore", "by": "anna"}, 400, "'acknowledge', 'not a problem' or 'not this deployment'"),
+        ({"word": "acknowledge", "by": "anna", "deployment": "r1"}, 400, "deployment: expected only with"),
+        ({"word": "not this deployment", "by": "anna", "deployment": "r1"}, 400, "release-20220413-0631"),
+        (
+            {"word": "not this deployment", "by": "anna", "service": "b"},
+            400,
+            "expected one that is suspected",
+        ),
+        ({"word": "acknowledge", "by": "anna", "note": "x"}, 400, "note: unknown field"),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_refused(
+    office: Office, body: dict[str, str], status: int, said: str
+) -> None:
+    news(office)
+    got = office.ask("POST", f"/incidents/{ID}/words", body)
+    assert got[0] == status
+    assert said in got[1]["error"]
+    assert office.store.words() == ()
+
+
+def test_a_word_about_nothing_or_about_what_is_over_is_refused(office: Office) -> None:
+    body = {"word": "acknowledge", "by": "anna"}
+    assert office.ask("POST", "/incidents/abc/words", body)[0] == 404
+    news(office)
+    news(office, over())
+    status, told = office.ask("POST", f"/incidents/{ID}/words", body)
+    assert status == 409
+    assert told["error"] == f"incident {ID} is over since 2022-04-13T06:40:00Z"
+
+
+def test_incidents_on_the_command_line(office: Office, capfd: pytest.CaptureFixture[str]) -> None:
+    assert office.run(capfd, "incidents") == (0, "no incident is open\n", "")
+    news(office)
+    ack = ("incidents", "ack", ID, "--by", "anna")
+    assert office.run(capfd, *ack) == (0, f"{ID}: acknowledge, anna\n", "")
+    assert office.run(capfd, *ack) == (0, f"{ID}: acknowledge, anna (you had said so before)\n", "")
+    status, out, _ = office.run(capfd, "incidents")
+    assert status == 0
+    assert out.startswith(f"{ID}  critical  told 2022-04-13T06:37:00Z  Errors: 31 % of imports fail")
+    assert out.endswith("; suspect release-20220413-0631, acknowledged by anna\n")
+    release = "release-20220413-0631"
+    said = office.run(
+        capfd, "incidents", "not-this-deployment", ID, "--by", "b", "--service", "contact-importer"
+    )
+    assert said == (0, f"{ID}: not this deployment: contact-importer of {release}, b\n", "")
+    assert office.run(capfd, "incidents", "not-a-problem", ID, "--by", "b")[0] == 0
+    status, out, _ = office.run(capfd, "incidents", "show", ID)
+    assert status == 0
+    assert out.count("\n") == 5
+    assert "2022-04-13T06:40:00Z  acknowledge by anna\n" in out
+    status, out, err = office.run(capfd, "incidents", "ack", "abc")
+    assert (status, out) == (2, "")
+    assert "no incident 'abc'" in err
+
+
+def test_the_status_says_what_is_watched_open_and_muted(
+    office: Office, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = "well; 12 signals judged, 1 still learning, 24 series\nopen: nothing\nsilenced: nothing\n"
+    assert office.run(capfd, "status") == (0, said, "")
+    news(office)
+    office.ask("POST", "/silences", {"matchers": ["service=b"], "for": "1h", "author": "ben"})
+    office.health |= {"ok": False, "blind_since": NOW - 60, "outbox": 3}
+    status, out, _ = office.run(capfd, "status")
+    assert status == 1
+    first, waiting, opened, incident, silenced, silence = out.splitlines()
+    assert (
+        first == "not well: blind since 2022-04-13T06:39:00Z; 12 signals judged, 1 still learning, 24 series"
+    )
+    assert (waiting, opened, silenced) == ("to be delivered: 3", "open: 1", "silenced: 1")
+    assert ID in incident
+    assert 'service="b"' in silence
+    status, out, _ = office.run(capfd, "status", "--json")
+    assert status == 1
+    assert json.loads(out)["open"][0]["id"] == ID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from alerts.incidents import Event
 from alerts.outbox import Receipt, SendFailed
 from alerts.silences import Silence, matcher
 from collector.bins import SeriesTable
+from collector.words import Word, WordKind
 from stillwatch.history import History
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Closing, News, Store
@@ -54,6 +56,9 @@ class Desk:
         )
         self.history.silence(wanted)
 
+    def say(self, kind: WordKind, who: str = "anna", **more: str) -> None:
+        self.store.add_word(Word(ID, kind, who, self.hand.now, **more))
+
     def round(self, later: int = 1) -> list[str]:
         """What was sent, `later` seconds after the last time."""
         self.hand.now += later
@@ -74,8 +79,10 @@ class Desk:
     def card(self) -> str:
         """All that the card says, as it was sent or edited last."""
         with self.store.reading() as c:
-            rows = c.exec_driver_sql("SELECT message FROM outbox WHERE state = 'sent' ORDER BY number").all()
-        return str([row[0] for row in rows if "_" in row[0]][-1])
+            sent = "SELECT message FROM outbox WHERE state = 'sent' ORDER BY number"
+            rows = [json.loads(row[0]) for row in c.exec_driver_sql(sent).all()]
+        newest = [row for row in rows if row["key"] == ID or row["replaces"] == ID][-1]
+        return json.dumps(newest, ensure_ascii=False)
 
 
 @pytest.fixture
@@ -242,3 +249,63 @@ def test_an_edit_that_fails_while_silenced_is_tried_again(desk: Desk) -> None:
     assert desk.round() == [f"{ID}:said:1:card"] * 2
     assert [one.message.key for one in Mailbox(desk.store).waiting()] == []
     assert desk.wall.calls[-1][1] == Receipt("#a", f"ts-{ID}")
+
+
+# Words.
+
+
+def test_who_has_acknowledged_stands_on_the_card_within_a_round_and_stays_there(desk: Desk) -> None:
+    desk.news(SPIKE)
+    desk.round()
+    desk.say("acknowledge")
+    assert desk.round() == [f"{ID}:said:1:card"]
+    assert "✋ Acknowledged by `anna` at 06:37 UTC" in desk.card
+    desk.say("acknowledge", "ben")
+    desk.say("acknowledge", "ben")
+    assert desk.round() == [f"{ID}:said:2:card"]
+    assert "`anna` at 06:37 UTC, `ben` at 06:37 UTC" in desk.card
+    assert desk.round() == []
+    desk.news(over(2, "06:50"))
+    desk.round()
+    assert "✋ Acknowledged by `anna`" in desk.card
+
+
+def test_that_more_is_lost_is_not_said_again_to_whoever_is_on_it(desk: Desk) -> None:
+    desk.news(SPIKE)
+    desk.round()
+    grew = worse(2, "06:40")
+    desk.news(replace(grew, incident=replace(grew.incident, acknowledged="anna")))
+    assert desk.round() == [f"{ID}:2:card"]
+    desk.news(worse(3, "06:44"))
+    assert desk.round() == [f"{ID}:3:card", f"{ID}:3"]
+
+
+def test_what_it_is_said_not_to_be_stands_on_the_card(desk: Desk) -> None:
+    desk.news(SPIKE)
+    desk.round()
+    desk.say("not this deployment", deployment="r<1>", service="mail-`sender`")
+    desk.say("not a problem", "b*e*n")
+    desk.round()
+    assert "❌ Not `mail-sender` of `r&lt;1&gt;`, says `anna`" in desk.card
+    assert "⚪ Not a problem, says `b*e*n`: closed when this interval is judged" in desk.card
+
+
+def test_what_is_closed_by_a_person_says_by_whom_and_what_is_learned(desk: Desk) -> None:
+    desk.news(SPIKE)
+    desk.round()
+    it = replace(SPIKE.incident, resolved=SPIKE.time + 120, closed_by="anna")
+    desk.news(Event(SPIKE.time + 120, "resolved", "operator", it, 2))
+    desk.round()
+    assert "⚪ Closed, not a problem. Errors: 31 % of imports fail" in desk.card
+    said = next(text for text in desk.wall.sent if "Closed by" in text)
+    assert said.startswith("⚪ Closed by `anna`: not a problem.")
+
+
+def test_a_card_is_edited_once_for_all_that_was_said_meanwhile(desk: Desk) -> None:
+    desk.news(SPIKE)
+    desk.round()
+    desk.say("acknowledge")
+    desk.silence(f"incident={ID}", lasts=60)
+    assert desk.round() == [f"{ID}:said:1:card"]
+    assert "✋" in desk.card
+    assert "🔕 Silenced until 06:38 UTC" in desk.card

@@ -13,7 +13,7 @@ FILES = sorted(f for room in ROOMS for f in (ROOT / room).rglob("*.py"))
 DOORSTEPS = {
     "collector": (),
     "detectors": ("collector.bins", "collector.deployments"),
-    "alerts": ("collector.deployments", "detectors.findings", "detectors.signals"),
+    "alerts": ("collector.deployments", "collector.words", "detectors.findings", "detectors.signals"),
 }
 HOMES = {  # outside library: the files that may import it
     "numba": ("detectors/compiled.py",),

@@ -18,6 +18,7 @@ from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from collector.points import NANOS, Readings, Stream
 from collector.server import Busy
+from collector.words import Word
 from detectors.plan import Plan, lay
 from detectors.signals import Budget
 from stillwatch import config
@@ -26,6 +27,7 @@ from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.selfwatch import sight
 from stillwatch.store import News, Store
+from stillwatch.tables import StoreTrouble
 
 W, GRACE = 60, 15
 T0 = 1_650_000_000 // W * W
@@ -38,11 +40,18 @@ class Judge:
     def __init__(self) -> None:
         self.seen: list[Bins] = []
         self.deployments: list[Deployment] = []
+        self.words: list[Word] = []
         self.broken: Exception | None = None
         self.spoils = False  # when broken, having changed half of the state
 
     def advance(
-        self, state: State, bins: Bins, told: Sequence[Deployment], plan: Plan
+        self,
+        state: State,
+        bins: Bins,
+        deployments: Sequence[Deployment],
+        plan: Plan,
+        *,
+        words: Sequence[Word],
     ) -> tuple[State, list[Event]]:
         if self.broken is not None:
             if self.spoils:
@@ -50,7 +59,8 @@ class Judge:
             raise self.broken
         assert not np.isnan(state.memory.columns.fleet).any()
         self.seen.append(bins)
-        self.deployments += told
+        self.deployments += deployments
+        self.words += words
         events = [
             _event(int(bins.closed[i])) for i in range(len(bins)) if bins.watched[i] and 13 in bins.values[i]
         ]
@@ -505,3 +515,31 @@ def test_errors_whose_counter_is_born_with_the_first_one_are_told_and_learning_i
         "still learning: sees near stops only, until it has seen a day: importer/arriving",
     ]
     assert said[2:] == ["judged: importer/imports", "judged: importer/kept"]
+
+
+def test_a_word_is_heeded_by_the_first_judgement_that_could_know_it_also_after_a_crash(
+    world: World, tmp_path: Path
+) -> None:
+    world.wind(0, 75)
+    said = Word("i1", "acknowledge", "anna", T0 + 70)
+    assert world.live.word(said, T0 + 75)
+    assert not world.live.word(replace(said, time=T0 + 76), T0 + 76), "said before"
+    assert world.judge.words == []
+    world.wind(76, 135)
+    assert [(w.who, w.time, w.known) for w in world.judge.words] == [("anna", T0 + 70, T0 + 76)]
+    with sqlite3.connect(tmp_path / "s.db") as raw:
+        raw.execute("DELETE FROM snapshots")
+    raw.close()
+    world.crash(T0 + 140)
+    world.live.tick(T0 + 141)
+    assert [w.who for w in world.judge.words] == ["anna"]
+
+
+def test_a_word_that_cannot_be_kept_is_not_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Word) -> bool:
+        raise StoreTrouble("no space left")
+
+    monkeypatch.setattr(world.store, "add_word", full)
+    with pytest.raises(Busy):
+        world.live.word(Word("i1", "acknowledge", "anna", T0), T0)
+    assert world.live.health(T0)["trouble"] == "no space left"

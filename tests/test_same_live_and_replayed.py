@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from collector import dataset
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from collector.points import NANOS, Readings, Stream
+from collector.words import Word
 from detectors.plan import Plan, lay
 from detectors.signals import Budget, Signal, Term
 from stillwatch.engine import State, advance
@@ -71,8 +74,11 @@ RELEASES = (
 )
 
 
-def live(path: Path, restart_at: set[int]) -> tuple[Store, list[Event]]:
-    """Push the world through the daemon's own steps, with crashes after these minutes."""
+def live(
+    path: Path, restart_at: set[int], said: Mapping[int, Word] | None = None
+) -> tuple[Store, list[Event]]:
+    """Push the world through the daemon's own steps, with crashes after these minutes, and words in
+    them of the first incident."""
     events: list[Event] = []
 
     def news(event: Event) -> News:
@@ -93,6 +99,9 @@ def live(path: Path, restart_at: set[int]) -> tuple[Store, list[Event]]:
         for one in RELEASES:
             if start <= one.time < start + W:
                 watch.deployments([one], one.time + 57)
+        if said and minute in said:
+            whole = replace(said[minute], incident=events[0].incident.id, time=start + 57)
+            watch.word(whole, start + 57)
         if minute in restart_at:
             store.close()
             store = Store(path)
@@ -111,11 +120,41 @@ def live(path: Path, restart_at: set[int]) -> tuple[Store, list[Event]]:
     return store, events
 
 
-def replayed(table: SeriesTable, bins: Bins, deployments: tuple[Deployment, ...], step: int) -> list[str]:
+def test_what_people_said_gives_the_same_news_live_with_crashes_and_replayed(tmp_path: Path) -> None:
+    said = {
+        244: Word("", "not this deployment", "anna", 0, deployment="r2", service="importer"),
+        245: Word("", "acknowledge", "ben", 0),
+        248: Word("", "not a problem", "anna", 0),
+    }
+    store, _ = live(tmp_path / "s.db", restart_at=set(), said=said)
+    crashed, _ = live(tmp_path / "c.db", {243, 244, 245, 248, 249}, said)
+    told = store.lines()
+    assert any('"operator"' in line for line in told)
+    assert crashed.lines() == told
+    for step in (HOURS * 60, 17):
+        assert replayed(*store.export(), step, store.words()) == told
+    dataset.write(tmp_path / "export", *store.export(), store.words())
+    again = dataset.read(tmp_path / "export", W, GRACE)
+    assert again.words == store.words()
+    assert replayed(again.table, again.bins, again.deployments, 500, again.words) == told
+    store.close()
+    crashed.close()
+
+
+def replayed(
+    table: SeriesTable,
+    bins: Bins,
+    deployments: tuple[Deployment, ...],
+    step: int,
+    words: tuple[Word, ...] = (),
+) -> list[str]:
     plan: Plan = lay(SIGNALS, table, W, Budget())
     state, events = State.empty(), list[Event]()
     for first in range(0, len(bins), step):
-        state, news = advance(state, bins.cut(first, min(first + step, len(bins))), deployments, plan)
+        block = bins.cut(first, min(first + step, len(bins)))
+        after = int(bins.closed[first - 1]) if first else -1
+        said = [word for word in words if after < word.known <= int(block.closed[-1])]
+        state, news = advance(state, block, deployments, plan, words=said)
         events += news
     return [pack(event) for event in events]
 
