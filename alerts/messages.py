@@ -13,6 +13,7 @@ from typing import Any
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.incidents import Event, Incident, Severity
 from alerts.mrkdwn import address, code, escape, fit
+from alerts.slack_buttons import buttons
 from alerts.suspects import release_of
 from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, made_of, percent
 from detectors.findings import Finding
@@ -45,14 +46,16 @@ class Message:
     chart: Incident | None = None
 
 
-def word(event: Event, channel: str, remarks: Sequence[str] = ()) -> tuple[Message, ...]:
+def word(
+    event: Event, channel: str, remarks: Sequence[str] = (), pressable: bool = False
+) -> tuple[Message, ...]:
     """What to say of an event, in order: a card and its chart when it opens, then edits of the card with a
     reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id.
 
-    remarks: what people said of the incident, see remarks.py."""
+    remarks: what people said of the incident, see remarks.py. pressable: can presses of buttons reach us?"""
     incident = event.incident
     number = f"{incident.id}:{event.number}"
-    text, blocks = plain_text(event), tuple(card(event, remarks))
+    text, blocks = plain_text(event), tuple(card(event, remarks, pressable))
     chart = [Message(f"{number}:chart", channel, _description(event), reply_to=incident.id, chart=incident)]
     if all(f.trace is None for f in incident.findings):
         chart = []
@@ -72,8 +75,8 @@ def metadata(message: Message) -> dict[str, Any]:
     return {"event_type": "stillwatch_message", "event_payload": {"key": message.key}}
 
 
-def card(event: Event, remarks: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The blocks of the card as it should stand now. remarks: lines in mrkdwn, escaped."""
+def card(event: Event, remarks: Sequence[str] = (), pressable: bool = False) -> list[dict[str, Any]]:
+    """The blocks of the card as it should stand now. remarks: lines in mrkdwn, escaped. pressable: see `word`."""
     blocks = [_header(title(event))]
     blame = [] if event.reason == "late_data" else suspicion(event)  # nobody did what did not happen
     for lines in (_signals(event), _slices(event.incident), blame, advice(event), _young(event)):
@@ -82,8 +85,9 @@ def card(event: Event, remarks: Sequence[str] = ()) -> list[dict[str, Any]]:
     blocks.append(_context(_standing(event)))
     if remarks:
         blocks.append(_context("\n".join(remarks)))
-    buttons = _buttons(event.incident)
-    return [*blocks, {"type": "actions", "elements": buttons}] if buttons else blocks
+    links = _links(event.incident)
+    rest = buttons(event.incident) if pressable and event.event != "resolved" else []
+    return [*blocks, {"type": "actions", "elements": [*links, *rest]}] if links or rest else blocks
 
 
 def title(event: Event) -> str:
@@ -181,7 +185,7 @@ def _standing(event: Event) -> str:
     return " · ".join([*parts, code(incident.id, 40)])
 
 
-def _buttons(incident: Incident) -> list[dict[str, Any]]:
+def _links(incident: Incident) -> list[dict[str, Any]]:
     """A link to each change that is believed to have done it; members of one release often share theirs."""
     by_url: dict[str, str] = {}
     for suspect in culprits(incident):

@@ -41,9 +41,9 @@ def remarks(event: Event, silences: Sequence[Silence], words: Sequence[Word]) ->
     return tuple(lines[:MOST_LINES])
 
 
-def edited(event: Event, channel: str, key: str, lines: Sequence[str]) -> Message:
-    """The card with other remarks. key: of this edit."""
-    blocks = tuple(card(event, lines))
+def edited(event: Event, channel: str, key: str, lines: Sequence[str], pressable: bool) -> Message:
+    """The card with other remarks. key: of this edit. pressable: see messages.word."""
+    blocks = tuple(card(event, lines, pressable))
     return Message(key, channel, plain_text(event), blocks, replaces=event.incident.id)
 
 

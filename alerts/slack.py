@@ -6,7 +6,6 @@ Never: a retry of its own, a pause, a clock; a token in a log or an error. slack
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,6 @@ from functools import partial
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackRequestError
@@ -22,6 +20,7 @@ from slack_sdk.web import SlackResponse
 
 from alerts.messages import Message
 from alerts.outbox import Receipt
+from alerts.slack_base import is_loopback, quiet_sdk
 from alerts.slack_errors import BODY, CARD_LOST, SlackFailed, from_answer, from_connection
 from alerts.slack_look import Answer, Look, has_file, has_key, rows
 
@@ -46,11 +45,8 @@ class Slack:
     """
 
     def __init__(self, token: str, base_url: str = BASE_URL, timeout: float = 10) -> None:
-        loopback = _check_url(base_url)
-        logging.getLogger("slack_sdk").setLevel(logging.WARNING)  # at DEBUG it logs whole bodies
-        quiet = logging.getLogger(f"{__name__}.sdk")
-        # What the SDK would say comes back as SendFailed, without the body that it would quote.
-        quiet.setLevel(logging.CRITICAL)
+        loopback = is_loopback(base_url)
+        quiet = quiet_sdk(f"{__name__}.sdk")
         # Its default handlers post again after a cut connection, and so twice when only the answer was lost.
         self._client = WebClient(token, base_url, logger=quiet, retry_handlers=[])
         self._client.timeout = timeout  # type: ignore[assignment]  # urllib takes parts of a second
@@ -252,21 +248,6 @@ class Slack:
             raise SlackFailed(
                 f"the answer did not come from Slack ({type(error).__name__})", "unknown"
             ) from None
-
-
-def _check_url(base_url: str) -> bool:
-    """Whether Slack is on a loopback address. ValueError if a token would travel in the clear."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if host and (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-        return loopback
-    raise ValueError(
-        f"Slack's base_url: expected https (http on a loopback address only), found {parts.scheme}://{host}"
-    )
 
 
 def _missing_scopes(headers: Mapping[str, str]) -> list[str]:

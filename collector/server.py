@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from google.protobuf import json_format
@@ -44,6 +44,10 @@ DESK = {
 _RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 
 
+SLACK = ("/slack/interactions", "/slack/commands")
+SLACK_BODY = 1024 * 1024  # bytes: a press comes with the whole card
+
+
 class Busy(Exception):  # noqa: N818  what the sender is told, and comes back
     """What arrived cannot be kept safely just now; the sender keeps it and tries again."""
 
@@ -73,6 +77,8 @@ class Door:
     gate: the verdict on a candidate, from the parameters of the address, as JSON; ValueError for a bad question.
     desk: answers what people ask and say of incidents with a status and JSON; may raise Busy, and ValueError for
         what makes no sense.
+    slack: the HTTP status for what comes at the paths of SLACK, with its headers and body; Slack brings no token,
+        but a signature, which is looked at there.
     token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
     body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
     patience: seconds in which a body must have come.
@@ -84,6 +90,7 @@ class Door:
     health: Callable[[], Mapping[str, object]]
     gate: Callable[[Mapping[str, str]], Mapping[str, object]] | None = None
     desk: Callable[[Asked], tuple[int, object]] | None = None
+    slack: Callable[[str, Mapping[str, str], bytes], int] | None = None
     token: str = ""
     body: int = 16 * 1024 * 1024
     at_once: int = 32
@@ -156,8 +163,22 @@ def app(door: Door) -> Starlette:
 
         return desk
 
+    async def slack(request: Request) -> Response:
+        if door.slack is None:
+            return Response(status_code=404)
+        if room.locked():
+            return Response(status_code=503)
+        try:
+            async with room:
+                body = await _body(request, replace(door, body=min(SLACK_BODY, door.body)))
+                status = await run_in_threadpool(door.slack, request.url.path, dict(request.headers), body)
+        except _Refused as no:
+            return Response(status_code=no.status)
+        return Response(status_code=status)
+
     answers = Starlette(
         routes=[
+            *(Route(path, slack, methods=["POST"]) for path in SLACK),
             *(Route(path, at_desk(path), methods=list(methods)) for path, methods in DESK.items()),
             Route("/v1/metrics", metrics, methods=["POST"]),
             Route("/deployments", deployments, methods=["POST"]),

@@ -26,6 +26,7 @@ from stillwatch.cli_options import (
     token_option,
     url_option,
 )
+from stillwatch.said import happened_line, incident_line, silence_line, status_lines
 
 PATIENCE = 10.0  # seconds
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -77,7 +78,9 @@ def add_silence(
         body["ends"] = end
     elif not until_over:
         body["for"] = f"{3600 if lasting is None else lasting}s"
-    return _ask("POST", "/silences", url, config, token_env, as_json, lambda told: [_line(told)], body=body)
+    return _ask(
+        "POST", "/silences", url, config, token_env, as_json, lambda told: [silence_line(told)], body=body
+    )
 
 
 @silence.command("list")
@@ -94,7 +97,7 @@ def list_silences(every: bool, url: str | None, config: Path | None, token_env: 
     """
 
     def lines(told: Mapping[str, Any]) -> list[str]:
-        return [_line(one) for one in told["silences"]] or ["nothing is silenced"]
+        return [silence_line(one) for one in told["silences"]] or ["nothing is silenced"]
 
     params = {"all": "true"} if every else {}
     return _ask("GET", "/silences", url, config, token_env, as_json, lines, params=params)
@@ -116,16 +119,8 @@ def end_silence(
     Example: stillwatch silence end 1f0c9a3b7d52
     """
     path, params = _path("/silences", silence_id), {"by": who or _me()}
-    return _ask("DELETE", path, url, config, token_env, as_json, lambda told: [_line(told)], params=params)
-
-
-def _line(told: Mapping[str, Any]) -> str:
-    until = f"until {told['ends']}" if told["ends"] else "until it is over"
-    when = f"from {told['starts']} {until}" if told["state"] == "pending" else until
-    why = f": {told['comment']}" if told["comment"] else ""
-    ended = f", ended by {told['ended_by']}" if told["ended_by"] else ""
-    return (
-        f"{told['id']}  {told['state']}  {' '.join(told['matchers'])}  {when}, {told['author']}{why}{ended}"
+    return _ask(
+        "DELETE", path, url, config, token_env, as_json, lambda told: [silence_line(told)], params=params
     )
 
 
@@ -149,7 +144,7 @@ def incidents(
         return 0
 
     def lines(told: Mapping[str, Any]) -> list[str]:
-        return [_incident(one) for one in told["incidents"]] or ["no incident is open"]
+        return [incident_line(one) for one in told["incidents"]] or ["no incident is open"]
 
     params = {"all": "true"} if every else {}
     return _ask("GET", "/incidents", url, config, token_env, as_json, lines, params=params)
@@ -169,7 +164,7 @@ def show_incident(incident: str, url: str | None, config: Path | None, token_env
     """
 
     def lines(told: Mapping[str, Any]) -> list[str]:
-        return [_incident(told), *(f"  {_happened(one)}" for one in told["history"])]
+        return [incident_line(told), *(f"  {happened_line(one)}" for one in told["history"])]
 
     return _ask("GET", _path("/incidents", incident), url, config, token_env, as_json, lines)
 
@@ -253,37 +248,6 @@ def status(url: str | None, config: Path | None, token_env: str, as_json: bool) 
 
     ended = _ask("GET", "/status", url, config, token_env, as_json, lines)
     return TROUBLE if ended == 0 and not all(seen) else ended
-
-
-def status_lines(told: Mapping[str, Any]) -> list[str]:
-    """The answer of GET /status in words."""
-    wrong = [told["trouble"]] if told["trouble"] else []
-    wrong += [f"blind since {told['blind_since']}"] if told["blind_since"] else []
-    wrong += [f"{told['lag']} s behind"] if not told["ok"] and not wrong else []
-    learning = f", {len(told['learning'])} still learning" if told["learning"] else ""
-    signals = f"{told['judged']} signal{'' if told['judged'] == 1 else 's'} judged{learning}"
-    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else 'well'}; {signals}, {told['series']} series"]
-    if told["outbox"]:
-        lines.append(f"to be delivered: {told['outbox']}")
-    lines += [f"open: {len(told['open']) or 'nothing'}", *(f"  {_incident(one)}" for one in told["open"])]
-    silenced = told["silences"]
-    return [*lines, f"silenced: {len(silenced) or 'nothing'}", *(f"  {_line(one)}" for one in silenced)]
-
-
-def _incident(told: Mapping[str, Any]) -> str:
-    more = [f"suspect {told['suspect']}"] if told["suspect"] else []
-    if told["acknowledged_by"]:
-        more.append(f"acknowledged by {', '.join(told['acknowledged_by'])}")
-    if told["silenced"]:
-        more.append(f"silenced until {told['silenced_until'] or 'it is over'}")
-    state = f"over since {told['resolved']} ({told['reason']})" if told["resolved"] else told["severity"]
-    said = f"{told['id']}  {state}  told {told['opened']}  {told['headline']}"
-    return f"{said}; {', '.join(more)}" if more else said
-
-
-def _happened(one: Mapping[str, Any]) -> str:
-    who = f" by {one['who']}" if one["who"] else ""
-    return f"{one['time']}  {one['what']}{who}{': ' if one['more'] else ''}{one['more']}"
 
 
 def _say_word(

@@ -22,17 +22,25 @@ if TYPE_CHECKING:
     from stillwatch.yaml_marks import Document
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
+SLACK_APP_TOKEN = "SLACK_APP_TOKEN"  # noqa: S105
+SLACK_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
 LARGEST = 10_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """channel: where news goes that no route sends elsewhere. token: empty where there is none."""
+    """channel: where news goes that no route sends elsewhere. token: empty where there is none.
+
+    app_token, signing_secret: for what is pressed and typed in Slack, by Socket Mode and by HTTP; empty where it
+    does not come in so.
+    """
 
     channel: str = ""
     token: str = field(default="", repr=False)
     base_url: str = "https://slack.com/api/"
+    app_token: str = field(default="", repr=False)
+    signing_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,13 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
         signals=_signals(written, _sparse(written, live)),
         depends_on={name: tuple(of.depends_on) for name, of in written.services.items() if of.depends_on},
-        slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),
+        slack=Slack(
+            written.slack.channel,
+            secrets.slack(written.slack),
+            written.slack.base_url,
+            secrets.named("app_token_env", written.slack.app_token_env, SLACK_APP_TOKEN),
+            secrets.named("signing_secret_env", written.slack.signing_secret_env, SLACK_SECRET),
+        ),
         routes=tuple(_route(route) for route in written.routes),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
         database=written.database,
@@ -127,7 +141,10 @@ def _read(text: str, file: str) -> tuple[Document, schema.File]:
 
 def secrets_from(environ: Mapping[str, str]) -> Settings:
     """The settings of nobody's file: the defaults, and Slack's token if there is one."""
-    return Settings(slack=Slack(token=environ.get(SLACK_TOKEN, "").strip()))
+    token, app_token, secret = (
+        environ.get(name, "").strip() for name in (SLACK_TOKEN, SLACK_APP_TOKEN, SLACK_SECRET)
+    )
+    return Settings(slack=Slack(token=token, app_token=app_token, signing_secret=secret))
 
 
 def _text(path: Path) -> str:
@@ -186,7 +203,7 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
 def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
     if kind == "missing":
         return "nothing"
-    if any("token" in str(part) for part in where):
+    if any("token" in str(part) or "secret" in str(part) for part in where):
         return "something else (not shown, it may be a secret)"
     if value is None or value == "":
         return "nothing"
@@ -198,7 +215,7 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
 def _said(error: ErrorDetails) -> str:
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if error["type"] == "string_pattern_mismatch":
-        secret = any("token" in str(part) for part in error["loc"])
+        secret = any("token" in str(part) or "secret" in str(part) for part in error["loc"])
         return (
             "the name of a variable or file"
             if secret
@@ -295,19 +312,29 @@ class _Secrets:
                     "slack", "token_file", "a file that cannot be read", "a readable file"
                 ) from None
         if written.token_env is not None:
-            return self._variable("slack", written.token_env)
+            return self._variable("slack", "token_env", written.token_env)
         return self.environ.get(SLACK_TOKEN, "").strip()
+
+    def named(self, key: str, variable: str | None, usual: str) -> str:
+        """A secret of Slack's in a variable: the one that `key` names, else the usual one if it is set."""
+        if self.environ is None:
+            return ""
+        return (
+            self.environ.get(usual, "").strip()
+            if variable is None
+            else self._variable("slack", key, variable)
+        )
 
     def listen(self, written: schema.Listen) -> str:
         if self.environ is None or written.token_env is None:
             return ""
-        return self._variable("listen", written.token_env)
+        return self._variable("listen", "token_env", written.token_env)
 
-    def _variable(self, section: str, name: str) -> str:
+    def _variable(self, section: str, key: str, name: str) -> str:
         value = (self.environ or {}).get(name, "").strip()
         if not value:
             # Without it the door would stand open, or news go nowhere. The name is not shown: it may be the secret.
-            raise self._bad(section, "token_env", "the name of a variable that is not set", "one that is")
+            raise self._bad(section, key, "the name of a variable that is not set", "one that is")
         return value
 
     def _bad(self, section: str, key: str, found: str, expected: str) -> BadInput:

@@ -186,6 +186,8 @@ class Slack(Strict):
     channel: str = ""
     token_env: Variable | None = None
     token_file: Name | None = None
+    app_token_env: Variable | None = None
+    signing_secret_env: Variable | None = None
     base_url: Annotated[str, BeforeValidator(_base_url)] = "https://slack.com/api/"
 
 

@@ -26,7 +26,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from alerts import jsonl, messages, routes
 from alerts.deliver import SENDERS, Place, deliver
 from alerts.incidents import Event
+from collector import moments
 from collector.bins import Bins, SeriesTable
+from collector.dataset import Dataset
 from collector.server import Door, app
 from detectors.compiled import is_cached
 from stillwatch import clock, engine, gate, selfwatch
@@ -36,6 +38,7 @@ from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.replaying import plan_of
+from stillwatch.slack_desk import SlackDesk
 from stillwatch.store import News, Store
 from stillwatch.tables import StoreTrouble
 
@@ -60,7 +63,7 @@ def run(settings: Settings) -> int:
             stack.enter_context(_alone(Path(settings.database)))
             store = Store(Path(settings.database))
             stack.callback(store.close)
-            history = History(store)
+            history = History(store, _pressable(settings))
             told = judgement(settings, history)
             live = Live(store, told, settings.interval, settings.grace, clock.now())
             place, channel = _place(settings)
@@ -71,8 +74,13 @@ def run(settings: Settings) -> int:
             return 1
         stack.enter_context(_signals(stopping))
         courier = Courier(Mailbox(store, history), place, stopping, history.refresh)
-        door = _door(settings, store, live, courier, history)
+        desk = Desk(
+            history, clock.now, lambda word: live.word(word, clock.now()), partial(_health, live, courier)
+        )
+        in_slack = _in_slack(settings, store, desk)
+        door = _door(settings, store, live, courier, desk, in_slack)
         with _ticking(live), _serving(door, listener) as server:
+            _listen_to_slack(settings, in_slack, stopping)
             log.info(
                 "watching (%s), listening on %s:%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
@@ -113,7 +121,9 @@ def _warm_up(settings: Settings) -> None:
 def _news(settings: Settings, channel: str, history: History, event: Event) -> News:
     told = routes.channels(event.incident, settings.routes, channel)
     remarks = history.remarks(event, event.time)
-    words = tuple(message for where in told for message in messages.word(event, where, remarks))
+    words = tuple(
+        message for where in told for message in messages.word(event, where, remarks, history.pressable)
+    )
     return News(event.incident.id, event.number, event.time, jsonl.line(event), words, event, remarks)
 
 
@@ -171,22 +181,73 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     return gate.answer(asked, bins, plan_of(settings, table))
 
 
-def _door(settings: Settings, store: Store, live: Live, courier: Courier, history: History) -> Door:
-    def health() -> dict[str, object]:
-        told = live.health(clock.now())
-        try:
-            return told | {"outbox": courier.mailbox.depth()}
-        except StoreTrouble as trouble:
-            return told | {"ok": False, "trouble": str(trouble)}
+def _health(live: Live, courier: Courier) -> dict[str, object]:
+    told = live.health(clock.now())
+    try:
+        return told | {"outbox": courier.mailbox.depth()}
+    except StoreTrouble as trouble:
+        return told | {"ok": False, "trouble": str(trouble)}
 
-    desk = Desk(history, clock.now, lambda word: live.word(word, clock.now()), health)
+
+def _in_slack(settings: Settings, store: Store, desk: Desk) -> SlackDesk:
+    """What is done of that which is pressed and typed in Slack."""
+
+    def answer(address: str, text: str) -> None:
+        from alerts.slack_answer import answer  # slack-sdk costs a fifth of a second
+
+        answer(address, settings.slack.base_url, text)
+
+    explain = partial(_explain, settings, store)
+    return SlackDesk(desk, answer, explain, settings.slack.signing_secret, clock.now)
+
+
+def _explain(settings: Settings, store: Store, service: str, at: str) -> list[str]:
+    """Why something of `service` was told at that time (or in the last interval), or not. Raises ValueError."""
+    from stillwatch import explained
+
+    try:
+        moment = int(moments.seconds(at)) if at else None
+    except ValueError as error:
+        raise ValueError(f"found {at[:40]!r}, expected {error}") from None
+    try:
+        table, bins, deployments = store.export()
+        recorded = Dataset(table, bins, deployments, (), words=store.words(upto=int(bins.closed[-1])))
+    except StoreTrouble as trouble:
+        raise ValueError(str(trouble)) from None
+    last = bins.end - bins.width if moment is None else moment
+    return explained.lines(explained.explained(recorded, settings, service, last, lambda done: None))
+
+
+def _pressable(settings: Settings) -> bool:
+    """Do cards go to Slack, and can presses of their buttons reach us?"""
+    slack = settings.slack
+    return bool(slack.token and slack.channel and (slack.app_token or slack.signing_secret))
+
+
+def _listen_to_slack(settings: Settings, in_slack: SlackDesk, stopping: threading.Event) -> None:
+    """In threads of their own: alerts depend on neither."""
+    slack = settings.slack
+    if not slack.app_token and not slack.signing_secret:
+        return
+    threading.Thread(target=in_slack.work, args=[stopping], name="pressed", daemon=True).start()
+    if slack.app_token:
+        from alerts.slack_socket import Socket
+
+        link = Socket(slack.app_token, slack.base_url, in_slack.take)
+        threading.Thread(target=link.run, args=[stopping], name="socket", daemon=True).start()
+
+
+def _door(
+    settings: Settings, store: Store, live: Live, courier: Courier, desk: Desk, in_slack: SlackDesk
+) -> Door:
     return Door(
         metrics=lambda readings: live.readings(readings, clock.now()),
         deployments=lambda told: live.deployments(told, clock.now()),
         clock=clock.now,
-        health=health,
+        health=partial(_health, live, courier),
         gate=partial(_verdict, settings, store),
         desk=desk.answer,
+        slack=in_slack.over_http if settings.slack.signing_secret else None,
         token=settings.listen.token,
     )
 

@@ -41,10 +41,14 @@ class Kept:
 
 
 class History:
-    """The incidents and silences in a store. Every method may raise StoreTrouble."""
+    """The incidents and silences in a store. Every method may raise StoreTrouble.
 
-    def __init__(self, store: Store) -> None:
+    pressable: do cards have buttons, see messages.word.
+    """
+
+    def __init__(self, store: Store, pressable: bool = False) -> None:
         self._store = store
+        self.pressable = pressable
 
     # Incidents.
 
@@ -162,7 +166,7 @@ class History:
             messages: list[Message] = []
             for channel, receipt in c.execute(stands).all():
                 if lines != kept.shown:
-                    messages.append(edited(kept.event, channel, f"{key}:card", lines))
+                    messages.append(edited(kept.event, channel, f"{key}:card", lines, self.pressable))
                 if kept.muted and not muted:
                     messages += told_now(kept.event, channel, key, receipt is not None)
             post(c, kept.id, messages, now)

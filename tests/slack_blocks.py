@@ -142,6 +142,8 @@ def _element(element: Any, at: str) -> Iterator[str]:
         yield from _button(element, at)
     elif kind == "overflow":
         yield from _overflow(element, at)
+    elif kind == "static_select":
+        yield from _static_select(element, at)
     else:
         yield _say("unsupported element", f"{at}/type")
 
@@ -177,6 +179,17 @@ def _overflow(element: dict[str, Any], at: str) -> Iterator[str]:
     for key in sorted(element.keys() - {"type", "action_id", "options", "confirm"}):
         yield _say(f"no such field: {key}", f"{at}/{key}")
     yield from _items(element.get("options"), 5, f"{at}/options")
+    for number, option in enumerate(_list(element.get("options"))):
+        shape = option if isinstance(option, dict) else {}
+        yield from _text(shape.get("text"), 75, f"{at}/options/{number}/text", ("plain_text",))
+        yield from _string(shape.get("value"), 150, f"{at}/options/{number}/value")
+
+
+def _static_select(element: dict[str, Any], at: str) -> Iterator[str]:
+    for key in sorted(element.keys() - {"type", "action_id", "options", "placeholder", "confirm"}):
+        yield _say(f"no such field: {key}", f"{at}/{key}")
+    yield from _text(element.get("placeholder"), 150, f"{at}/placeholder", ("plain_text",))
+    yield from _items(element.get("options"), 100, f"{at}/options")
     for number, option in enumerate(_list(element.get("options"))):
         shape = option if isinstance(option, dict) else {}
         yield from _text(shape.get("text"), 75, f"{at}/options/{number}/text", ("plain_text",))

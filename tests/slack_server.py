@@ -24,10 +24,11 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 from slack_methods import Channel, Workspace, call
+from slack_socket import Sockets
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
@@ -89,6 +90,7 @@ class SlackServer:
     """Slack, as far as Stillwatch needs it.
 
     token: what is let in. channels: C0ALERTS (#alerts) and C0FALLBACK (#fallback) at first.
+    sockets: what people press and type, and Socket Mode.
     calls: what came in, in order. space: scopes, page_limit and all that stands there.
     """
 
@@ -96,6 +98,7 @@ class SlackServer:
         self.token = "xoxb-00000-of-our-own-slack"
         self.calls: list[Call] = []
         self.space = Workspace()
+        self.sockets = Sockets()
         self.add_channel("C0ALERTS", "alerts")
         self.add_channel("C0FALLBACK", "fallback")
         self._revoked = False
@@ -147,14 +150,18 @@ class SlackServer:
         listener.listen(64)
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.base_url = f"{origin}/api/"
+        self.sockets.origin = origin
         self.space.upload_url = f"{origin}/upload/v1/"
         routes = [
             Route("/api/{method:path}", self._api, methods=["GET", "POST"]),
             Route("/upload/v1/{file}", self._upload, methods=["POST"]),
+            Route("/actions/{ticket}", self.sockets.answered, methods=["POST"]),
+            Route("/commands/{ticket}", self.sockets.answered, methods=["POST"]),
+            WebSocketRoute("/link", self.sockets.link),
         ]
         config = uvicorn.Config(
-            Starlette(routes=routes), http=self._protocol(), ws="none", lifespan="off", log_config=None,
-            timeout_graceful_shutdown=1,
+            Starlette(routes=routes), http=self._protocol(), ws="websockets-sansio", lifespan="off",
+            log_config=None, timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
@@ -196,6 +203,8 @@ class SlackServer:
         fault = self._next_fault(method)
         if fault is not None and not fault.taken:
             return await self._go_wrong(fault, request)
+        if method == "apps.connections.open":
+            return JSONResponse(self.sockets.connections_open(token))
         error = self._refuse_token(token)
         answer = call(self.space, method, args) if error is None else {"ok": False, "error": error}
         if fault is not None:

@@ -246,3 +246,21 @@ def test_a_file_that_says_all_is_recorded_as_it_is(tmp_path: Path) -> None:
     assert config.as_recorded(file) != text, "`refused: {}` does not say it"
     file.write_text(text := text.replace("refused: {}", "refused: {sparse: false}"))
     assert config.as_recorded(file) == text
+
+
+def test_the_secrets_for_buttons_come_from_the_environment_and_are_shown_nowhere() -> None:
+    usual = {"SLACK_APP_TOKEN": "xapp-1", "SLACK_SIGNING_SECRET": "5ecret"}
+    for found in (parse("", usual), config.secrets_from(usual)):
+        assert (found.slack.app_token, found.slack.signing_secret) == ("xapp-1", "5ecret")
+        assert "xapp" not in repr(found)
+        assert "5ecret" not in repr(found)
+    named = parse("slack: {app_token_env: A, signing_secret_env: B}", {"A": "xapp-2", "B": "s"})
+    assert (named.slack.app_token, named.slack.signing_secret) == ("xapp-2", "s")
+    assert config.parse("slack: {app_token_env: A}", "f", None).slack.app_token == ""
+    with pytest.raises(
+        BadInput, match=r"slack.signing_secret_env: found the name of a variable that is not set"
+    ):
+        parse("slack: {signing_secret_env: B}", {})
+    with pytest.raises(BadInput) as error:
+        parse("slack: {signing_secret_env: 8f7d-real-secret}", {})
+    assert "8f7d" not in str(error.value)

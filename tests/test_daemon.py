@@ -420,3 +420,35 @@ def test_a_silenced_fault_reaches_slack_when_the_silence_is_ended(
         assert not card.thread_ts
         assert any("Silenced until now" in one.text for one in replies)
         assert "Traceback" not in daemon.said()
+
+
+@pytest.mark.slow
+def test_a_button_pressed_in_slack_reaches_the_daemon_over_its_socket(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
+    record_a_bad_release(tmp_path)
+    with SlackServer() as slack:
+        daemon = make(tmp_path, slack=slack.base_url, token=slack.token)
+        daemon.environ |= {"SLACK_APP_TOKEN": slack.sockets.app_token}
+        daemon.environ |= {"SLACK_SIGNING_SECRET": slack.sockets.secret}
+        daemon.start()
+        slack.sockets.wait_for(1)
+        eventually(lambda: daemon.health()["outbox"] == 0 and slack.channel("C0ALERTS").top != [], 60)
+
+        def card() -> str:
+            return str(slack.channel("C0ALERTS").top[0].blocks)
+
+        pressed = slack.sockets.pressed(slack.channel("C0ALERTS").top[0], "acknowledge")
+        assert slack.sockets.send("interactive", pressed)
+        eventually(lambda: "Acknowledged by `anna`" in card())
+        body, headers = slack.sockets.signed(slack.sockets.typed("silence service=importer for 1h", "ben"))
+        got = httpx2.post(f"{daemon.url}/slack/commands", content=body, headers=headers, trust_env=False)
+        assert (got.status_code, got.text) == (200, "")
+        assert "active" in slack.sockets.answer()
+        eventually(lambda: "Silenced until" in card() and "by `ben`" in card())
+        assert slack.sockets.send("slash_commands", slack.sockets.typed("explain importer"))
+        assert "importer" in slack.sockets.answer(2)
+        assert daemon.end() == 0
+        assert "Traceback" not in daemon.said()
+        for secret in (slack.token, slack.sockets.app_token, slack.sockets.secret, "ticket"):
+            assert secret not in daemon.said()

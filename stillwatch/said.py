@@ -1,0 +1,55 @@
+"""The desk's answers in words, for a terminal and for Slack. Pure.
+
+In: an answer of the desk, as JSON has it. Out: lines of plain text.
+Never: a markup, an escape sequence made safe (whoever shows the lines does that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def status_lines(told: Mapping[str, Any]) -> list[str]:
+    """The answer of GET /status in words."""
+    wrong = [told["trouble"]] if told["trouble"] else []
+    wrong += [f"blind since {told['blind_since']}"] if told["blind_since"] else []
+    wrong += [f"{told['lag']} s behind"] if not told["ok"] and not wrong else []
+    learning = f", {len(told['learning'])} still learning" if told["learning"] else ""
+    signals = f"{told['judged']} signal{'' if told['judged'] == 1 else 's'} judged{learning}"
+    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else 'well'}; {signals}, {told['series']} series"]
+    if told["outbox"]:
+        lines.append(f"to be delivered: {told['outbox']}")
+    lines += [f"open: {len(told['open']) or 'nothing'}", *(f"  {incident_line(one)}" for one in told["open"])]
+    silenced = told["silences"]
+    return [
+        *lines,
+        f"silenced: {len(silenced) or 'nothing'}",
+        *(f"  {silence_line(one)}" for one in silenced),
+    ]
+
+
+def incident_line(told: Mapping[str, Any]) -> str:
+    more = [f"suspect {told['suspect']}"] if told["suspect"] else []
+    if told["acknowledged_by"]:
+        more.append(f"acknowledged by {', '.join(told['acknowledged_by'])}")
+    if told["silenced"]:
+        more.append(f"silenced until {told['silenced_until'] or 'it is over'}")
+    state = f"over since {told['resolved']} ({told['reason']})" if told["resolved"] else told["severity"]
+    said = f"{told['id']}  {state}  told {told['opened']}  {told['headline']}"
+    return f"{said}; {', '.join(more)}" if more else said
+
+
+def happened_line(one: Mapping[str, Any]) -> str:
+    who = f" by {one['who']}" if one["who"] else ""
+    return f"{one['time']}  {one['what']}{who}{': ' if one['more'] else ''}{one['more']}"
+
+
+def silence_line(told: Mapping[str, Any]) -> str:
+    until = f"until {told['ends']}" if told["ends"] else "until it is over"
+    when = f"from {told['starts']} {until}" if told["state"] == "pending" else until
+    why = f": {told['comment']}" if told["comment"] else ""
+    ended = f", ended by {told['ended_by']}" if told["ended_by"] else ""
+    return (
+        f"{told['id']}  {told['state']}  {' '.join(told['matchers'])}  {when}, {told['author']}{why}{ended}"
+    )
