@@ -97,7 +97,7 @@ def check(silence: Silence) -> None:
         raise ValueError(f"found {len(silence.matchers)} matchers, expected 1 to {MOST_MATCHERS}")
     for one in silence.matchers:
         check_matcher(one)
-    if all(_holds(one, "") for one in silence.matchers):
+    if holds_for_all(silence.matchers):
         raise ValueError(
             "these matchers hold for everything; expected one at least that does not match an empty value"
         )
@@ -108,6 +108,11 @@ def check(silence: Silence) -> None:
             raise ValueError("found no end, expected one (or the matcher incident=ID: until that is over)")
     elif silence.ends <= silence.starts:
         raise ValueError("found an end that is not after the start, expected a later one")
+
+
+def holds_for_all(matchers: Sequence[Matcher]) -> bool:
+    """Would these mute everything: does each match what is empty?"""
+    return all(_holds(one, "") for one in matchers)
 
 
 def labels_of(incident: Incident) -> tuple[Mapping[str, str], ...]:

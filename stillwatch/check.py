@@ -40,8 +40,23 @@ def lines(findings: Sequence[Finding]) -> list[str]:
 def reach(settings: Settings) -> Iterator[Finding]:
     """Slack, the database and the door, one after the other."""
     yield from _slack(settings)
+    yield from _calendars(settings)
     yield _database(Path(settings.database))
     yield _door(settings)
+
+
+def _calendars(settings: Settings) -> Iterator[Finding]:
+    """Can the calendars of maintenance be read?"""
+    from stillwatch.calendars import calendar_files, parsed
+
+    for place in dict.fromkeys(window.calendar for window in settings.maintenance if window.calendar):
+        try:
+            files = calendar_files(place)
+            events = sum(len(calendar.walk("VEVENT")) for file in files for calendar in parsed(file))
+        except (OSError, ValueError) as error:
+            yield Finding(False, "calendar", f"{place}: {getattr(error, 'strerror', None) or error}")
+        else:
+            yield Finding(True, "calendar", f"{place}: {len(files)} files, {events} events")
 
 
 def signal_lines(settings: Settings, table: SeriesTable | None) -> list[str]:

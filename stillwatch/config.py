@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerts.routes import Route
+from alerts.silences import matcher
 from collector.errors import BadInput, shown
 from detectors.signals import Budget, Signal, Term
+from stillwatch.maintenance import DAYS, Window
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -68,6 +70,7 @@ class Settings:
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     slack: Slack = field(default_factory=Slack)
     routes: tuple[Route, ...] = ()
+    maintenance: tuple[Window, ...] = ()
     listen: Listen = field(default_factory=Listen)
     database: str = "stillwatch.db"
 
@@ -105,6 +108,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             secrets.named("signing_secret_env", written.slack.signing_secret_env, SLACK_SECRET),
         ),
         routes=tuple(_route(route) for route in written.routes),
+        maintenance=tuple(_window(window) for window in written.maintenance),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
         database=written.database,
     )
@@ -221,8 +225,8 @@ def _said(error: ErrorDetails) -> str:
             if secret
             else "a name without control characters, and without spaces around it"
         )
-    if error["type"] == "rollout":
-        return "either errors and total, or from, to and within"
+    if error["type"] in ("rollout", "maintenance"):
+        return error["msg"]
     return f"a number {said}" if said.startswith(("greater than", "less than")) else said
 
 
@@ -340,6 +344,21 @@ class _Secrets:
     def _bad(self, section: str, key: str, found: str, expected: str) -> BadInput:
         line, column = self.document.marks[(section, key)]
         return BadInput(self.file, line, column, found, expected, f"{section}.{key}")
+
+
+def _window(written: schema.Maintenance) -> Window:
+    weekly = written.weekly
+    days = () if weekly is None else tuple(sorted({DAYS.index(day) for day in weekly.days}))
+    return Window(
+        matchers=tuple(matcher(one) for one in written.match),
+        name=written.name,
+        start=written.start or 0,
+        end=written.end or 0,
+        days=days,
+        begins=0 if weekly is None else weekly.from_,
+        ends=0 if weekly is None else weekly.to,
+        calendar=written.calendar or "",
+    )
 
 
 def _route(written: schema.Route) -> Route:

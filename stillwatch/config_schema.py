@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -15,6 +16,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from alerts.silences import holds_for_all, matcher
+from collector import moments
 from stillwatch import days_off
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -210,6 +213,73 @@ class Match(Strict):
     environment: Choice = []
 
 
+def _matcher(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a matcher such as service=image-resizer (put quotes around it)")
+    try:
+        matcher(value)
+    except ValueError as error:
+        raise ValueError(str(error).rpartition("expected ")[2]) from None
+    return value
+
+
+def _moment(value: object) -> int:
+    """YAML makes a time of what looks like one."""
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    try:
+        return int(moments.seconds(value if isinstance(value, str) else ""))
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+
+
+def _time_of_day(value: object) -> int:
+    """Minutes since midnight. YAML takes 22:00 for a number to the base of 60, and 02:00 for a text."""
+    if isinstance(value, int) and not isinstance(value, bool) and 60 <= value < 24 * 60:
+        return value
+    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a time of day such as "22:00"')
+    return int(found[1]) * 60 + int(found[2])
+
+
+Matchers = Annotated[
+    list[Annotated[str, BeforeValidator(_matcher)]],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=20),
+]
+TimeOfDay = Annotated[int, BeforeValidator(_time_of_day)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Days = Annotated[list[Day], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class Weekly(Strict):
+    days: Days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    from_: TimeOfDay = Field(alias="from")
+    to: TimeOfDay
+
+
+class Maintenance(Strict):
+    match: Matchers
+    name: Annotated[str, Field(max_length=200)] = ""
+    start: Annotated[int, BeforeValidator(_moment)] | None = None
+    end: Annotated[int, BeforeValidator(_moment)] | None = None
+    weekly: Weekly | None = None
+    calendar: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_time(self) -> Self:
+        once = [self.start is not None, self.end is not None]
+        others = [self.weekly is not None, self.calendar is not None]
+        if any(once) + sum(others) != 1 or any(once) != all(once):
+            raise PydanticCustomError("maintenance", "either start and end, or weekly, or calendar")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise PydanticCustomError("maintenance", "an end that is after the start")
+        if holds_for_all([matcher(one) for one in self.match]):
+            raise PydanticCustomError("maintenance", "a matcher that does not match an empty value")
+        return self
+
+
 class Route(Strict):
     match: Match = Match()
     channel: Name
@@ -228,5 +298,6 @@ class File(Strict):
     metrics: dict[Name, MetricTraits] = {}
     slack: Slack = Slack()
     routes: list[Route] = []
+    maintenance: Annotated[list[Maintenance], BeforeValidator(_listed)] = []
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     database: Name = "stillwatch.db"

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -26,12 +26,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from alerts import jsonl, messages, routes
 from alerts.deliver import SENDERS, Place, deliver
 from alerts.incidents import Event
+from alerts.silences import Silence
 from collector import moments
 from collector.bins import Bins, SeriesTable
 from collector.dataset import Dataset
 from collector.server import Door, app
 from detectors.compiled import is_cached
-from stillwatch import clock, engine, gate, selfwatch
+from stillwatch import clock, engine, gate, maintenance, selfwatch
+from stillwatch.calendars import Calendars
 from stillwatch.config import Settings
 from stillwatch.desk import Desk
 from stillwatch.history import History
@@ -63,7 +65,7 @@ def run(settings: Settings) -> int:
             stack.enter_context(_alone(Path(settings.database)))
             store = Store(Path(settings.database))
             stack.callback(store.close)
-            history = History(store, _pressable(settings))
+            history = History(store, _pressable(settings), _planned(settings))
             told = judgement(settings, history)
             live = Live(store, told, settings.interval, settings.grace, clock.now())
             place, channel = _place(settings)
@@ -216,6 +218,12 @@ def _explain(settings: Settings, store: Store, service: str, at: str) -> list[st
         raise ValueError(str(trouble)) from None
     last = bins.end - bins.width if moment is None else moment
     return explained.lines(explained.explained(recorded, settings, service, last, lambda done: None))
+
+
+def _planned(settings: Settings) -> Callable[[int], Sequence[Silence]]:
+    """The silences of maintenance at a moment."""
+    calendars = Calendars(settings.timezone)
+    return lambda now: maintenance.active(settings.maintenance, now, settings.timezone, calendars.events)
 
 
 def _pressable(settings: Settings) -> bool:

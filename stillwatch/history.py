@@ -7,6 +7,7 @@ Never: a judgement of counts; a silence forgotten (one that has ended is kept).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -43,12 +44,19 @@ class Kept:
 class History:
     """The incidents and silences in a store. Every method may raise StoreTrouble.
 
-    pressable: do cards have buttons, see messages.word.
+    pressable: do cards have buttons, see messages.word. planned: the silences of maintenance that are active at a
+    moment (epoch seconds).
     """
 
-    def __init__(self, store: Store, pressable: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pressable: bool = False,
+        planned: Callable[[int], Sequence[Silence]] = lambda now: (),
+    ) -> None:
         self._store = store
         self.pressable = pressable
+        self._planned = planned
 
     # Incidents.
 
@@ -104,7 +112,7 @@ class History:
         upto = of.resolved or now
         return [
             one
-            for one in self.silences()
+            for one in (*self.silences(), *self._planned(of.opened))
             if one.starts <= upto
             and (one.ends == 0 or one.ends > of.opened)
             and any(mutes_labels(one, labels) for labels in labels_of(of))
@@ -113,13 +121,15 @@ class History:
     # Silences.
 
     def silences(self, now: int | None = None) -> list[Silence]:
-        """All that were ever wanted or, where `now` is given, those that have not ended by then; by their start."""
+        """All that people ever wanted or, where `now` is given, those that have not ended by then and what is
+        planned for it; by their start."""
         of = tables.silences.c
         asked = select(of.whole).order_by(of.starts, of.id)
         if now is not None:
             asked = asked.where(or_(of.ends == 0, of.ends > now))
         with self._store.reading() as c:
-            return [unpack(Silence, whole) for whole in c.execute(asked).scalars()]
+            found = [unpack(Silence, whole) for whole in c.execute(asked).scalars()]
+        return found if now is None else sorted([*found, *self._planned(now)], key=lambda s: (s.starts, s.id))
 
     def silence(self, wanted: Silence) -> None:
         """Keep it. The same again, by its id, changes nothing."""
@@ -173,9 +183,10 @@ class History:
 
     def _end_with_incidents(self) -> None:
         """A silence until its incident is over has ended with it."""
-        for silence in self.silences(0):
-            if silence.ends:
-                continue
+        of = tables.silences.c
+        with self._store.reading() as c:
+            endless = list(c.execute(select(of.whole).where(of.ends == 0)).scalars())
+        for silence in (unpack(Silence, whole) for whole in endless):
             named = next(one.value for one in silence.matchers if one.label == "incident" and one.how == "=")
             kept = self.incident(named)
             if kept is not None and kept.event.incident.resolved:

@@ -29,6 +29,8 @@ HOMES = {  # outside library: the files that may import it
         "stillwatch/history.py",
     ),
     "pyarrow": ("collector/",),
+    "icalendar": ("stillwatch/calendars.py",),
+    "recurring_ical_events": ("stillwatch/calendars.py",),
 }
 CLOCKS = {"time", "random", "secrets"}
 READINGS = {"now", "utcnow", "today", "perf_counter", "monotonic", "time_ns", "default_rng"}
