@@ -113,6 +113,24 @@ class Socket:
             self._take("slash_commands", request.payload)
 
 
+def check(app_token: str, base_url: str, timeout: float) -> str:
+    """What stands in the way of a socket, one sentence; empty when nothing does. None is opened."""
+    try:
+        is_loopback(base_url)
+        web = WebClient(base_url=base_url, logger=quiet_sdk(f"{__name__}.sdk"), retry_handlers=[])
+        web.timeout = timeout  # type: ignore[assignment]  # urllib takes parts of a second
+        web.apps_connections_open(app_token=app_token)
+    except SlackApiError as error:
+        failed = error.response
+        body = failed.data if isinstance(failed.data, dict) else {}
+        return str(from_answer(failed.status_code, failed.headers, body))
+    except OSError as error:
+        return str(from_connection(error))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 class _Client(SocketModeClient):
     """The SDK's, which sleeps inside of a call when it is to wait, and takes any address that it is told."""
 

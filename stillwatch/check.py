@@ -157,6 +157,11 @@ def _slack(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, "slack", problem)
     if not problems:
         yield Finding(True, "slack", f"the token is good, {', '.join(channels) or 'no channel'} can be read")
+    if slack.app_token:
+        from alerts.slack_socket import check
+
+        problem = check(slack.app_token, slack.base_url, PATIENCE)
+        yield Finding(not problem, "buttons", f"Socket Mode: {problem or 'the app token is good'}")
 
 
 def _database(path: Path) -> Finding:

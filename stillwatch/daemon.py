@@ -27,12 +27,10 @@ from alerts import jsonl, messages, routes
 from alerts.deliver import SENDERS, Place, deliver
 from alerts.incidents import Event
 from alerts.silences import Silence
-from collector import moments
 from collector.bins import Bins, SeriesTable
-from collector.dataset import Dataset
 from collector.server import Door, app
 from detectors.compiled import is_cached
-from stillwatch import clock, engine, gate, maintenance, selfwatch
+from stillwatch import aside, clock, engine, gate, maintenance, selfwatch
 from stillwatch.calendars import Calendars
 from stillwatch.config import Settings
 from stillwatch.desk import Desk
@@ -68,6 +66,7 @@ def run(settings: Settings) -> int:
             history = History(store, _pressable(settings), _planned(settings))
             told = judgement(settings, history)
             live = Live(store, told, settings.interval, settings.grace, clock.now())
+            history.adopt(live.open_incidents)
             place, channel = _place(settings)
             _warm_up(settings)
             listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
@@ -79,7 +78,7 @@ def run(settings: Settings) -> int:
         desk = Desk(
             history, clock.now, lambda word: live.word(word, clock.now()), partial(_health, live, courier)
         )
-        in_slack = _in_slack(settings, store, desk)
+        in_slack = _in_slack(settings, desk)
         door = _door(settings, store, live, courier, desk, in_slack)
         with _ticking(live), _serving(door, listener) as server:
             _listen_to_slack(settings, in_slack, stopping)
@@ -191,7 +190,7 @@ def _health(live: Live, courier: Courier) -> dict[str, object]:
         return told | {"ok": False, "trouble": str(trouble)}
 
 
-def _in_slack(settings: Settings, store: Store, desk: Desk) -> SlackDesk:
+def _in_slack(settings: Settings, desk: Desk) -> SlackDesk:
     """What is done of that which is pressed and typed in Slack."""
 
     def answer(address: str, text: str) -> None:
@@ -199,25 +198,7 @@ def _in_slack(settings: Settings, store: Store, desk: Desk) -> SlackDesk:
 
         answer(address, settings.slack.base_url, text)
 
-    explain = partial(_explain, settings, store)
-    return SlackDesk(desk, answer, explain, settings.slack.signing_secret, clock.now)
-
-
-def _explain(settings: Settings, store: Store, service: str, at: str) -> list[str]:
-    """Why something of `service` was told at that time (or in the last interval), or not. Raises ValueError."""
-    from stillwatch import explained
-
-    try:
-        moment = int(moments.seconds(at)) if at else None
-    except ValueError as error:
-        raise ValueError(f"found {at[:40]!r}, expected {error}") from None
-    try:
-        table, bins, deployments = store.export()
-        recorded = Dataset(table, bins, deployments, (), words=store.words(upto=int(bins.closed[-1])))
-    except StoreTrouble as trouble:
-        raise ValueError(str(trouble)) from None
-    last = bins.end - bins.width if moment is None else moment
-    return explained.lines(explained.explained(recorded, settings, service, last, lambda done: None))
+    return SlackDesk(desk, answer, partial(aside.explain, settings), settings.slack.signing_secret, clock.now)
 
 
 def _planned(settings: Settings) -> Callable[[int], Sequence[Silence]]:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from alerts.incidents import Event
+from alerts.incidents import Event, Incident
 from alerts.messages import Message
 from alerts.outbox import Muted
 from alerts.packed import pack, unpack
@@ -59,6 +59,18 @@ class History:
         self._planned = planned
 
     # Incidents.
+
+    def adopt(self, incidents: Sequence[Incident]) -> None:
+        """Know of incidents that were opened before there was a history."""
+        with self._store.writing() as c:
+            for one in incidents:
+                at = max(f.at for f in one.findings)
+                event = Event(at, "updated", "", one, one.events)
+                row = {
+                    "id": one.id, "opened": one.opened, "resolved": 0, "number": one.events, "event": pack(event),
+                    "shown": "[]", "muted": 0, "edits": 0,
+                }  # fmt: skip
+                c.execute(upsert(tables.incidents).values(row).on_conflict_do_nothing())
 
     def incidents(self, since: int | None = None) -> list[Kept]:
         """Those that are open and, where `since` is given, those opened after it (epoch seconds); newest first."""
@@ -157,8 +169,9 @@ class History:
     def refresh(self, now: int) -> None:
         """Let cards show what was said since, and tell of open incidents what was silenced until now."""
         self._end_with_incidents()
+        silences = self.silences(now)
         for kept in self.incidents():
-            mutes = self.muting(kept.event, now)
+            mutes = muting(kept.event.incident, silences, now)
             lines = remarks(kept.event, mutes, self.words(kept.id))
             if lines != kept.shown or bool(mutes) != kept.muted:
                 self._show(kept, lines, bool(mutes), now)

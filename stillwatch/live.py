@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
-from alerts.incidents import Event
+from alerts.incidents import Event, Incident
 from alerts.messages import Message
 from collector.binner import Binner
 from collector.bins import Bins, SeriesTable
@@ -332,6 +332,11 @@ class Live:
             self._step.release()
 
     # What is known of ourselves.
+
+    @property
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """As of the last interval that was judged."""
+        return self._state.incidents
 
     def health(self, now: int) -> dict[str, object]:
         """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.

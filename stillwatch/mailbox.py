@@ -39,7 +39,8 @@ class Mailbox:
 
     def depth(self) -> int:
         """How many deliveries wait, but for those of silenced incidents."""
-        of, silenced = tables.outbox.c, select(tables.incidents.c.id).where(tables.incidents.c.muted == 1)
+        of, it = tables.outbox.c, tables.incidents.c
+        silenced = select(it.id).where(it.muted == 1, it.resolved == 0)
         asked = select(func.count()).where(of.state == "waiting", of.incident.not_in(silenced))
         with self._store.reading() as c:
             return int(c.execute(asked).scalar_one())

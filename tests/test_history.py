@@ -309,3 +309,13 @@ def test_a_card_is_edited_once_for_all_that_was_said_meanwhile(desk: Desk) -> No
     assert desk.round() == [f"{ID}:said:1:card"]
     assert "✋" in desk.card
     assert "🔕 Silenced until 06:38 UTC" in desk.card
+
+
+def test_what_was_open_before_there_was_a_history_is_known_and_left_where_it_is_known(desk: Desk) -> None:
+    desk.history.adopt([SPIKE.incident])
+    [kept] = desk.history.incidents()
+    assert (kept.id, kept.event.time, kept.event.number) == (ID, SPIKE.incident.findings[0].at, 0)
+    desk.news(SPIKE)
+    desk.history.adopt([SPIKE.incident])
+    [kept] = desk.history.incidents()
+    assert kept.event.number == 1

@@ -30,7 +30,7 @@ from alerts.slack_answer import is_slacks
 from alerts.slack_base import is_loopback
 from alerts.slack_buttons import buttons, command, press
 from alerts.slack_signed import Signed
-from alerts.slack_socket import Socket
+from alerts.slack_socket import Socket, check
 from collector.bins import SeriesTable
 from collector.server import Busy, Door
 from stillwatch.desk import Desk
@@ -294,6 +294,15 @@ def test_a_wrong_token_says_so_once_and_a_link_that_is_switched_off_is_left(
     thread.join(20)
     assert not thread.is_alive(), "it does not try for ever"
     assert "switched Socket Mode off" in caplog.text
+
+
+def test_the_app_token_is_checked_without_a_socket(office: Office) -> None:
+    assert check(office.sockets.app_token, office.slack.base_url, 5) == ""
+    assert "does not know this token" in check("xapp-wrong", office.slack.base_url, 5)
+    assert "not_allowed_token_type" in check(office.slack.token, office.slack.base_url, 5)
+    assert "no answer from Slack" in check("xapp-1", "http://127.0.0.1:9/api/", 5)
+    assert "expected https" in check("xapp-1", "http://slack.example/", 5)
+    assert office.sockets.opened == 0
 
 
 @pytest.mark.parametrize("url", ["http://slack.example/api/", "ftp://127.0.0.1/", "https:///api/", ""])
