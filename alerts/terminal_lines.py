@@ -97,7 +97,7 @@ def _block(block: dict[str, Any], width: int | None) -> list[Line]:
 
 
 def _button(element: dict[str, Any]) -> Piece:
-    label = " ".join(words(line) for line in _said(element.get("text")))
+    label = " ".join(words(line) for line in _said(element.get("text") or element.get("placeholder")))
     url = clean(str(element.get("url", "")))
     return (f"[ {label} ]".replace(" ", "\u00a0") + (f" ({url})" if url else "") + "  ", "dim")
 

@@ -6,7 +6,7 @@ Never: a clock, a network, a change to the state that came in, unless the caller
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from collector.deployments import Deployment
 from collector.words import Word
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
-from detectors.taught import take_for_usual
+from detectors.taught import Taught, as_before, take_for_usual
 from detectors.watch import watch
 
 LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a possible cause
@@ -27,12 +27,13 @@ LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a poss
 @dataclass(frozen=True, slots=True)
 class State:
     """All that has to be known to go on: what the detectors remember, what is open, what was deployed, what faults
-    have been like."""
+    have been like, and what was believed before somebody said that it is no problem."""
 
     memory: Memory
     incidents: tuple[Incident, ...]
     deployments: tuple[Deployment, ...]
     past: Past = FIRST
+    taught: tuple[Taught, ...] = ()
 
     @staticmethod
     def empty() -> State:
@@ -58,33 +59,33 @@ def advance(
     """
     memory = state.memory if spend and fits(state.memory, plan) else fit(state.memory, plan)
     known = _merge(state.deployments, deployments)
-    incidents, past, events = state.incidents, state.past, list[Event]()
-    for block, said in _stretches(bins, words):
+    incidents, past, taught, events = state.incidents, state.past, state.taught, list[Event]()
+    heeded = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
+    at = 0
+    while at < len(bins):
+        # Up to the next word; while something was taught, one by one.
+        end = at + 1 if taught else min([i + 1 for i in heeded if i >= at], default=len(bins))
+        end = min(end, len(bins))
+        block = bins if end - at == len(bins) else bins.cut(at, end)
         for index, findings in watch(memory, block, plan, known):
             now = int(block.closed[index])
             told = [d for d in known if d.known <= now]
             incidents, news = fold(incidents, findings, told, now, bins.width, past)
             past = remember(past, news, told, bins.width)
             events += news
+        number = block.end // bins.width - 1
+        taught = as_before(memory.columns, plan, taught, number)
+        said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
         if said:
             now = int(block.closed[-1])
             told = [d for d in known if d.known <= now]
             incidents, news, harmless = heed(incidents, said, told, now, bins.width, past)
             events += news
             for finding in harmless:
-                last = block.end // bins.width - 1
-                take_for_usual(memory.columns, plan, finding.signal, finding.kind, last)
+                taught += tuple(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
+        at = end
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
-    return State(memory, incidents, recent, past), events
-
-
-def _stretches(bins: Bins, words: Sequence[Word]) -> Iterator[tuple[Bins, list[Word]]]:
-    """The block in parts, each with what is heeded at its end."""
-    last = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
-    ends = sorted({at + 1 for at in last if at < len(bins)} | {len(bins)})
-    for first, end in zip([0, *ends], ends, strict=False):
-        said = [word for word, at in zip(words, last, strict=True) if at == end - 1]
-        yield (bins if end - first == len(bins) else bins.cut(first, end)), said
+    return State(memory, incidents, recent, past, taught), events
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:

@@ -111,6 +111,10 @@ class History:
         with self._store.reading() as c:
             return tuple(unpack(Word, whole) for whole in c.execute(asked).scalars())
 
+    def acknowledged(self, incident: str) -> int:
+        """Since when somebody is on it (epoch seconds), 0 = nobody."""
+        return min((word.time for word in self.words(incident) if word.kind == "acknowledge"), default=0)
+
     def lines(self, incident: str) -> list[str]:
         """Its news: lines of alerts.jsonl."""
         of = tables.news.c

@@ -63,6 +63,10 @@ class Mailbox:
         """What silences say of this incident at `now` (epoch seconds)."""
         return self._history.muted(incident, now)
 
+    def acknowledged(self, incident: str) -> int:
+        """Since when somebody is on it (epoch seconds), 0 = nobody: who is to be told again is not, then."""
+        return self._history.acknowledged(incident)
+
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""
         receipt = delivery.receipt

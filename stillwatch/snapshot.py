@@ -17,6 +17,7 @@ from collector.deployments import Deployment
 from detectors import memory
 from detectors.findings import Finding, Trace
 from detectors.signals import Signal, Term
+from detectors.taught import Taught
 from stillwatch.engine import State
 
 MARK = b"stillwatch state 3\n"
@@ -24,13 +25,13 @@ MARK = b"stillwatch state 3\n"
 
 def dump(state: State) -> bytes:
     """The state as bytes: a mark, the length of the JSON part, incidents and deployments in JSON, the memory."""
-    told = json.dumps(
-        {
-            "incidents": _plain(state.incidents),
-            "deployments": _plain(state.deployments),
-            "past": _plain(state.past),
-        }
-    ).encode()
+    whole = {
+        "incidents": state.incidents,
+        "deployments": state.deployments,
+        "past": state.past,
+        "taught": state.taught,
+    }
+    told = json.dumps({name: _plain(value) for name, value in whole.items()}).encode()
     told += b" " * (-len(MARK + told) % 8)  # what the memory holds stays where its numbers are read at once
     return b"".join([MARK, len(told).to_bytes(8, "big"), told, *memory.dump(state.memory)])
 
@@ -45,7 +46,11 @@ def load(raw: bytes | bytearray) -> State:
     told = json.loads(raw[start : start + size])
     incidents = tuple(_incident(i) for i in told["incidents"])
     deployments = tuple(Deployment(**d) for d in told["deployments"])
-    return State(memory.load(memoryview(raw)[start + size :]), incidents, deployments, Past(**told["past"]))
+    taught = tuple(
+        Taught(**{name: _deep(value) for name, value in one.items()}) for one in told.get("taught", ())
+    )
+    past = Past(**told["past"])
+    return State(memory.load(memoryview(raw)[start + size :]), incidents, deployments, past, taught)
 
 
 def _plain(value: Any) -> Any:

@@ -260,6 +260,8 @@ def test_who_has_acknowledged_stands_on_the_card_within_a_round_and_stays_there(
     desk.say("acknowledge")
     assert desk.round() == [f"{ID}:said:1:card"]
     assert "✋ Acknowledged by `anna` at 06:37 UTC" in desk.card
+    assert Mailbox(desk.store).acknowledged(ID) == desk.store.words()[0].time
+    assert Mailbox(desk.store).acknowledged("another") == 0
     desk.say("acknowledge", "ben")
     desk.say("acknowledge", "ben")
     assert desk.round() == [f"{ID}:said:2:card"]

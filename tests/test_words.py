@@ -139,6 +139,35 @@ def test_a_slice_of_what_is_no_problem_is_not_told_in_its_place() -> None:
     assert len(opened(events)) == 1
 
 
+def once_more(kind: str, again: int) -> World:
+    """A fault for an hour, and a smaller one `again` minutes after its end."""
+    world = World(2 * DAY + 600, 11)
+    minute, came = np.arange(world.length), world.random.poisson(150, world.length)
+    second = FAULT + 60 + again
+    bad = np.where((minute >= FAULT) & (minute < FAULT + 60), 0.3, 0.0)
+    bad = np.where((minute >= second) & (minute < second + 120), 0.05, bad)
+    if kind == "flow":
+        world.add("importer", "received", came)
+        world.add("importer", "stored", came - world.random.binomial(came, bad))
+        out, into = (Term("importer", "stored"),), (Term("importer", "received"),)
+        world.signals.append(Signal("importer", "kept", "flow", out, into, within=180))
+    else:
+        world.add("importer", "requests", came)
+        world.add("importer", "errors", world.random.binomial(came, 0.002 + bad))
+        asks(world, "importer", failing=("errors", "requests"))
+    return world
+
+
+@pytest.mark.parametrize("kind", ["error_ratio", "flow"])
+def test_once_it_is_as_before_for_an_hour_the_next_fault_is_seen_as_ever(kind: str) -> None:
+    world = once_more(kind, again=70)
+    [first, *_] = opened(judged(world))
+    said = [word(first, "not a problem")]
+    _, again = opened(judged(world, said))
+    assert 0 < (again.time - START) // 60 - (FAULT + 130) <= 15
+    assert [pack(e) for e in judged(world, said, size=731)] == [pack(e) for e in judged(world, said)]
+
+
 # Not this deployment.
 
 
