@@ -26,6 +26,7 @@ from alerts.outbox import (
     sent,
     with_news,
 )
+from alerts.receivers import Receiver
 
 log = logging.getLogger(__name__)
 
@@ -55,41 +56,74 @@ class Outbox(Protocol):
     def paused(self, channel: str) -> int:
         """Epoch seconds before which nothing may be sent to this channel."""
 
+    def standing(self, channel: str) -> list[Delivery]:
+        """Of every incident that this channel was told of, the newest that was taken."""
+
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A sender and its pace: seconds between two messages to one channel."""
+    """A sender and its pace: seconds between two messages to one channel.
+
+    refresh: a place that forgets is told of what stands open every so many seconds; 0 = it remembers.
+    """
 
     sender: Sender
     pace: int
+    refresh: int = 0
 
 
-def slack(token: str, base_url: str, now: Callable[[], int]) -> Place:
+def slack(receiver: Receiver, now: Callable[[], int]) -> Place:
     from alerts.slack import Slack  # slack-sdk costs a fifth of a second
 
     del now  # Slack says when a message came
-    return Place(Slack(token, base_url), pace=1)
+    return Place(Slack(receiver.secret, receiver.url), pace=1)
 
 
-def terminal(token: str, base_url: str, now: Callable[[], int]) -> Place:
+def terminal(receiver: Receiver, now: Callable[[], int]) -> Place:
     from alerts.terminal import Terminal
 
-    del token, base_url
+    del receiver
     return Place(Terminal(now=now), pace=0)
 
 
-SENDERS: dict[str, Callable[[str, str, Callable[[], int]], Place]] = {"slack": slack, "terminal": terminal}
+def webhook(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.webhook import Webhook
+
+    return Place(Webhook(receiver, now), pace=0)
 
 
-def deliver(outbox: Outbox, place: Place, now: Callable[[], int]) -> int:
+def alertmanager(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.alertmanager import REFRESH, Alertmanager
+
+    return Place(Alertmanager(receiver, now), pace=0, refresh=REFRESH)
+
+
+SENDERS: dict[str, Callable[[Receiver, Callable[[], int]], Place]] = {
+    "slack": slack,
+    "terminal": terminal,
+    "webhook": webhook,
+    "alertmanager": alertmanager,
+}
+
+
+def everywhere(channel: str) -> bool:
+    """Whatever it is called."""
+    del channel
+    return True
+
+
+def deliver(
+    outbox: Outbox, place: Place, now: Callable[[], int], serves: Callable[[str], bool] = everywhere
+) -> int:
     """One round over all that waits; returns how many messages were sent. `now` gives epoch seconds.
 
     What belongs to one incident keeps its order; incidents and channels do not wait for each other.
+    serves: whether messages for this channel go to this place.
     """
-    waiting = sorted(outbox.waiting(), key=_thread_of)
+    waiting = sorted((one for one in outbox.waiting() if serves(one.message.channel)), key=_thread_of)
     return sum(
         _one_thread(outbox, place, now, list(thread)) for _, thread in groupby(waiting, key=_thread_of)
     )
@@ -126,6 +160,15 @@ def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Se
         if not finished and message.chart is None:
             break
     return done
+
+
+def say_again(outbox: Outbox, place: Place, channel: str) -> int:
+    """Tell a place that forgets of what stands open; returns how much that was. Raises SendFailed."""
+    standing = [one.message for one in outbox.standing(channel)]
+    still = [one for one in standing if one.notice is not None and one.notice.event != "resolved"]
+    for message in still:
+        place.sender.send(message)
+    return len(still)
 
 
 def _close(outbox: Outbox, delivery: Delivery, decision: Decision) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.incidents import Event, Incident, Severity
 from alerts.mrkdwn import address, code, escape, fit
+from alerts.notices import Notice
 from alerts.suspects import release_of
 from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, made_of, percent
 from detectors.findings import Finding
@@ -32,6 +33,7 @@ class Message:
     key: the same for the same news after any restart. replaces: key of the message to edit in place.
     reply_to: key of the message in whose thread it goes. broadcast: show the reply in the channel too.
     chart: draw this incident (charts.draw) and upload it as a picture with `text` as its description.
+    notice: the same in fields, for places without blocks (alerts/plain.py).
     """
 
     key: str
@@ -42,24 +44,34 @@ class Message:
     reply_to: str = ""
     broadcast: bool = False
     chart: Incident | None = None
+    notice: Notice | None = None
 
 
-def word(event: Event, channel: str) -> tuple[Message, ...]:
+def word(event: Event, channel: str, first: bool | None = None) -> tuple[Message, ...]:
     """What to say of an event, in order: a card and its chart when it opens, then edits of the card with a
-    reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id."""
+    reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id.
+
+    first: nobody in the channel has heard of the incident yet (left out: so it is when it opens)."""
     incident = event.incident
     number = f"{incident.id}:{event.number}"
     text, blocks = _text(event), tuple(card(event))
     chart = [Message(f"{number}:chart", channel, _description(event), reply_to=incident.id, chart=incident)]
     if all(f.trace is None for f in incident.findings):
         chart = []
-    if event.event == "opened":
+    if event.event == "opened" if first is None else first:
         return (Message(incident.id, channel, text, blocks), *chart)
     edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
-    first, *more = _resolved(event) if event.event == "resolved" else _updated(event)
-    said = (_section([first, *more]),)
-    reply = Message(number, channel, first, said, reply_to=incident.id, broadcast=event.rose)
+    said = tuple(changes(event))
+    new = said[0]["text"]["text"].partition("\n")[0]
+    reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def changes(event: Event) -> list[dict[str, Any]]:
+    """The blocks of the reply: what is new since the last event; none when the incident opens."""
+    if event.event == "opened":
+        return []
+    return [_section(_resolved(event) if event.event == "resolved" else _updated(event))]
 
 
 def metadata(message: Message) -> dict[str, Any]:

@@ -65,3 +65,21 @@ def link(url: str, label: str) -> str:
     """`<url|label>` where it is an address of the web, else the label alone. `label` is ours."""
     target = address(url)
     return f"<{target.replace('&', '&amp;')}|{label}>" if target else label
+
+
+def fit_lines(text: str, most: int) -> str:
+    """Several lines of plain text of at most `most` characters; the last that has no room is cut."""
+    kept: list[str] = []
+    room = most
+    for line in text.split("\n"):
+        if room <= 1:
+            break
+        kept.append(clipped(line, room))
+        room -= len(kept[-1]) + 1
+    return "\n".join(kept)
+
+
+def clipped(text: str, most: int) -> str:
+    """One line of plain text of at most `most` characters, which are counted as they are."""
+    one = clean(text).strip()
+    return one if len(one) <= most else one[: most - 1].rstrip() + "…"

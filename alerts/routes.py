@@ -17,6 +17,7 @@ from detectors.findings import Finding
 class Route:
     """Where what matches goes. Every condition that is given must hold; an empty one always does.
 
+    channel: of Slack's, or the address of a receiver.
     owner, service, kind: of one and the same finding. severity: of the incident. environment: of its
     suspects, for a count does not say where it was counted. go_on: later routes are asked as well.
     """
@@ -28,6 +29,11 @@ class Route:
     severity: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     go_on: bool = False
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether everything matches."""
+        return not (self.owner or self.service or self.kind or self.severity or self.environment)
 
 
 def channels(incident: Incident, routes: Sequence[Route], default: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alerts.receivers import Receiver
 from alerts.routes import Route
 from collector.errors import BadInput, shown
 from detectors.signals import Budget, Signal, Term
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from stillwatch.yaml_marks import Document
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
+TERMINAL = "terminal"  # the channel where there is no other
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
 LARGEST = 10_000_000  # bytes
 
@@ -58,9 +60,18 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     signals: tuple[Signal, ...] = ()
     slack: Slack = field(default_factory=Slack)
+    receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
     listen: Listen = field(default_factory=Listen)
     database: str = "stillwatch.db"
+
+    @property
+    def default(self) -> str:
+        """Who hears of what no route matches, and of ourselves: Slack's channel, else a last route that asks
+        nothing, else the terminal."""
+        last = self.routes[-1] if self.routes else None
+        catch_all = last.channel if last is not None and last.asks_nothing else ""
+        return self.slack.channel or catch_all or TERMINAL
 
 
 def load(path: Path, environ: Mapping[str, str] | None, live: bool = False) -> Settings:
@@ -80,6 +91,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
 
     document, written = _read(text, file)
     secrets = _Secrets(environ, document, file)
+    receivers = {name: _receiver(name, written, secrets) for name, written in written.receivers.items()}
     return Settings(
         interval=written.interval,
         grace=min(GRACE, written.interval) if written.grace is None else written.grace,
@@ -88,7 +100,8 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
         signals=_signals(written, _sparse(written, live)),
         slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),
-        routes=tuple(_route(route) for route in written.routes),
+        receivers=tuple(one for one in receivers.values() if isinstance(one, Receiver)),
+        routes=tuple(_route(route, i, receivers, secrets) for i, route in enumerate(written.routes)),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
         database=written.database,
     )
@@ -173,6 +186,8 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
         where = (*where, "kind")
         found = shown(context["tag"]) if kind == "union_tag_invalid" else "nothing"
         expected = "one of error_ratio, throughput, flow, rollout"
+    elif kind == "one_of":
+        found, expected = " and ".join(context["given"]) or "nothing", _said(error)
     else:
         found = _found(kind, error["input"], where)
         expected = _EXPECTED.get(kind) or _said(error)
@@ -184,7 +199,7 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
 def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
     if kind == "missing":
         return "nothing"
-    if any("token" in str(part) for part in where):
+    if _is_secret(where):
         return "something else (not shown, it may be a secret)"
     if value is None or value == "":
         return "nothing"
@@ -193,15 +208,20 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
     return "a list" if isinstance(value, list) else shown(value)
 
 
+def _is_secret(where: Sequence[str | int]) -> bool:
+    """What stands there may be a secret that was put in place of its variable's name."""
+    in_address = bool(where) and where[0] == "receivers" and where[-1] == "url"
+    return in_address or any("token" in str(part) or str(part).endswith("_env") for part in where)
+
+
 def _said(error: ErrorDetails) -> str:
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if error["type"] == "string_pattern_mismatch":
-        secret = any("token" in str(part) for part in error["loc"])
-        return (
-            "the name of a variable or file"
-            if secret
-            else "a name without control characters, and without spaces around it"
-        )
+        if _is_secret(error["loc"]):
+            return "the name of a variable or file"
+        if "receiver" in error["loc"] or "receivers" in error["loc"]:
+            return "a name of letters, digits, `_`, `.` and `-`"
+        return "a name without control characters, and without spaces around it"
     if error["type"] == "rollout":
         return "either errors and total, or from, to and within"
     return f"a number {said}" if said.startswith(("greater than", "less than")) else said
@@ -280,39 +300,67 @@ class _Secrets:
         if self.environ is None:
             return ""
         if written.token_env is not None and written.token_file is not None:
-            raise self._bad("slack", "token_file", "token_env beside it", "one of the two")
+            raise self.bad("token_env beside it", "one of the two", "slack", "token_file")
         if written.token_file is not None:
             try:
                 return Path(written.token_file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                raise self._bad(
-                    "slack", "token_file", "a file that cannot be read", "a readable file"
+                raise self.bad(
+                    "a file that cannot be read", "a readable file", "slack", "token_file"
                 ) from None
         if written.token_env is not None:
-            return self._variable("slack", written.token_env)
+            return self.variable(written.token_env, "slack", "token_env")
         return self.environ.get(SLACK_TOKEN, "").strip()
 
     def listen(self, written: schema.Listen) -> str:
         if self.environ is None or written.token_env is None:
             return ""
-        return self._variable("listen", written.token_env)
+        return self.variable(written.token_env, "listen", "token_env")
 
-    def _variable(self, section: str, name: str) -> str:
-        value = (self.environ or {}).get(name, "").strip()
+    def variable(self, name: str | None, *where: str | int) -> str:
+        """What the variable of this name holds, which is named at `where`; "" where nothing is named."""
+        if name is None or self.environ is None:
+            return ""
+        value = self.environ.get(name, "").strip()
         if not value:
             # Without it the door would stand open, or news go nowhere. The name is not shown: it may be the secret.
-            raise self._bad(section, "token_env", "the name of a variable that is not set", "one that is")
+            raise self.bad("the name of a variable that is not set", "one that is", *where)
         return value
 
-    def _bad(self, section: str, key: str, found: str, expected: str) -> BadInput:
-        line, column = self.document.marks[(section, key)]
-        return BadInput(self.file, line, column, found, expected, f"{section}.{key}")
+    def bad(self, found: str, expected: str, *where: str | int) -> BadInput:
+        path, _ = _place(where, self.document)
+        line, column = self.document.marks[path]
+        return BadInput(self.file, line, column, found, expected, ".".join(map(str, where)))
 
 
-def _route(written: schema.Route) -> Route:
+def _receiver(name: str, written: schema.Receiver, secrets: _Secrets) -> Receiver | str:
+    """The receiver, or the channel of Slack's that it stands for."""
+    at = ("receivers", name)
+    if written.slack is not None:
+        return written.slack
+    if written.webhook is not None:
+        hook = written.webhook
+        url = hook.url or secrets.variable(hook.url_env, *at, "webhook", "url_env")
+        secret = secrets.variable(hook.secret_env, *at, "webhook", "secret_env")
+        return Receiver(name, "webhook", url, secret)
+    if written.alertmanager is not None:
+        return Receiver(name, "alertmanager", written.alertmanager.url)
+    raise AssertionError(name)  # the schema lets nothing else through
+
+
+def _route(
+    written: schema.Route, number: int, receivers: Mapping[str, Receiver | str], secrets: _Secrets
+) -> Route:
     match = written.match
+    channel = written.channel or ""
+    if written.receiver is not None:
+        if written.receiver not in receivers:
+            known = "one of " + ", ".join(receivers) if receivers else "a name that stands under `receivers`"
+            raise secrets.bad(shown(written.receiver), known, "routes", number, "receiver")
+        found = receivers[written.receiver]
+        channel = found.address if isinstance(found, Receiver) else found
     return Route(
-        channel=written.channel,
+        channel=channel,
         owner=tuple(match.owner),
         service=tuple(match.service),
         kind=tuple(match.kind),

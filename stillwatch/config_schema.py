@@ -63,6 +63,25 @@ def _base_url(value: object) -> object:
     return value if value.endswith("/") else value + "/"
 
 
+def _web_address(value: object) -> object:
+    """Of a place to tell. What it hears may travel in the clear within a company; a password may not."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc or not value.isprintable() or " " in value:
+        raise ValueError("an address that begins with https:// or http://, without a password in it")
+    return value
+
+
+def _url_alone(value: object) -> object:
+    """An address alone is short for a mapping that holds nothing else."""
+    return {"url": value} if isinstance(value, str) else value
+
+
 def _listed(value: object) -> object:
     """One thing is a list of one."""
     return value if isinstance(value, list) else [value]
@@ -207,10 +226,55 @@ class Match(Strict):
     environment: Choice = []
 
 
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+WebAddress = Annotated[str, BeforeValidator(_web_address)]
+
+
+def _one_of(given: Mapping[str, object], words: str) -> None:
+    """Exactly one of these is given. Raises an error that says so."""
+    if sum(value is not None for value in given.values()) != 1:
+        raise PydanticCustomError("one_of", words, {"given": [k for k, v in given.items() if v is not None]})
+
+
+class Webhook(Strict):
+    url: WebAddress | None = None
+    url_env: Variable | None = None
+    secret_env: Variable | None = None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        _one_of({"url": self.url, "url_env": self.url_env}, "either url or url_env")
+        return self
+
+
+class Alertmanager(Strict):
+    url: WebAddress
+
+
+class Receiver(Strict):
+    """A place to tell: exactly one of these."""
+
+    slack: Name | None = None
+    webhook: Annotated[Webhook, BeforeValidator(_url_alone)] | None = None
+    alertmanager: Annotated[Alertmanager, BeforeValidator(_url_alone)] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        places = {name: getattr(self, name) for name in type(self).model_fields}
+        _one_of(places, "exactly one of " + ", ".join(places))
+        return self
+
+
 class Route(Strict):
     match: Match = Match()
-    channel: Name
+    channel: Name | None = None
+    receiver: Label | None = None
     continue_: bool = Field(alias="continue", default=False)
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        return self
 
 
 class File(Strict):
@@ -224,6 +288,7 @@ class File(Strict):
     services: dict[Name, Service] = {}
     metrics: dict[Name, MetricTraits] = {}
     slack: Slack = Slack()
+    receivers: dict[Label, Receiver] = {}
     routes: list[Route] = []
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     database: Name = "stillwatch.db"

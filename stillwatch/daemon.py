@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
@@ -23,25 +23,25 @@ import uvicorn
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from alerts import jsonl, messages, routes
-from alerts.deliver import SENDERS, Place, deliver
-from alerts.incidents import Event
+from alerts.deliver import SENDERS, Place, deliver, everywhere, say_again
+from alerts.outbox import SendFailed
+from alerts.receivers import Receiver
 from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
 from detectors import discover, plan
 from detectors.compiled import is_cached
 from stillwatch import clock, engine, gate, selfwatch
-from stillwatch.config import Settings
+from stillwatch.config import TERMINAL, Settings
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
-from stillwatch.store import News, Store
+from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble
+from stillwatch.telling import Telling
 
 log = logging.getLogger(__name__)
 
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
-TERMINAL = "terminal"  # the channel where there is no other
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 
 
@@ -58,37 +58,39 @@ def run(settings: Settings) -> int:
             stack.enter_context(_alone(Path(settings.database)))
             store = Store(Path(settings.database))
             stack.callback(store.close)
-            live = Live(store, judgement(settings), settings.interval, settings.grace, clock.now())
+            live = Live(store, judgement(settings, store), settings.interval, settings.grace, clock.now())
             place, channel = _place(settings)
+            places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
             _warm_up(settings)
             listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
         except (CannotStart, StoreTrouble, ValueError) as error:
             log.error("cannot start: %s", error)
             return 1
         stack.enter_context(_signals(stopping))
-        courier = Courier(Mailbox(store), place, stopping)
-        door = _door(settings, store, live, courier)
+        couriers = _couriers(settings, Mailbox(store), place, places, stopping)
+        door = _door(settings, store, live)
         with _ticking(live), _serving(door, listener) as server:
             log.info(
                 "watching (%s), listening on %s:%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
                 *listener.getsockname()[:2],
-                channel,
+                ", ".join((channel, *(one.address for one in settings.receivers))),
             )
-            status = _wait(stopping, server, courier)
+            status = _wait(stopping, server, couriers)
         live.stop(PATIENCE)
-        courier.join(1.0)
+        deadline = time.monotonic() + 1.0
+        for courier in couriers:
+            courier.join(max(0.0, deadline - time.monotonic()))
     log.info("stopped")
     return status
 
 
-def judgement(settings: Settings) -> Judgement:
+def judgement(settings: Settings, store: Store) -> Judgement:
     """How these settings turn closed intervals into news."""
-    channel = settings.slack.channel or TERMINAL
     return Judgement(
         plan=partial(_plan, settings),
-        news=partial(_news, settings, channel),
-        sight=partial(selfwatch.sight, channel),
+        news=Telling(settings, store.told).news,
+        sight=partial(selfwatch.sight, settings.default),
     )
 
 
@@ -111,36 +113,63 @@ def _warm_up(settings: Settings) -> None:
         log.info("compiled the detectors in %.0f s; the next start is quicker", time.monotonic() - begun)
 
 
-def _news(settings: Settings, channel: str, event: Event) -> News:
-    told = routes.channels(event.incident, settings.routes, channel)
-    words = tuple(message for where in told for message in messages.word(event, where))
-    return News(event.incident.id, event.number, event.time, jsonl.line(event), words)
-
-
 def _place(settings: Settings) -> tuple[Place, str]:
-    """Where messages go, and what to call it in the log. Raises CannotStart, ValueError."""
+    """Where messages go that no receiver takes, and what to call it in the log. Raises CannotStart, ValueError."""
     slack = settings.slack
-    if settings.routes and slack.token and not slack.channel:
+    if settings.routes and slack.token and settings.default == TERMINAL:
         raise CannotStart("there are routes, but no `slack: {channel: ...}` for what none of them matches")
-    if slack.token and slack.channel:
-        return SENDERS["slack"](slack.token, slack.base_url, clock.now), f"Slack's {slack.channel}"
-    return SENDERS["terminal"]("", "", clock.now), "this terminal (no Slack token and channel are set)"
+    if slack.token and settings.default != TERMINAL:
+        return SENDERS["slack"](Receiver("slack", "slack", slack.base_url, slack.token), clock.now), (
+            f"Slack's {slack.channel}" if slack.channel else "Slack"
+        )
+    nobody = Receiver(TERMINAL, TERMINAL)
+    return SENDERS[TERMINAL](nobody, clock.now), "this terminal (no Slack token and channel are set)"
+
+
+def _couriers(
+    settings: Settings, mailbox: Mailbox, place: Place, places: Sequence[Place], stopping: threading.Event
+) -> list[Courier]:
+    """One for each place, so that a slow one holds up no other."""
+    named = {one.address for one in settings.receivers}
+    rest = Courier(mailbox, place, stopping, lambda channel: channel not in named)
+    return [
+        rest,
+        *(
+            Courier(mailbox, own, stopping, one.address.__eq__, one.address)
+            for one, own in zip(settings.receivers, places, strict=True)
+        ),
+    ]
 
 
 class Courier:
-    """Delivers in a thread of its own, so that neither the tick nor a stop waits for a slow place."""
+    """Delivers to one place in a thread of its own, so that neither the tick nor a stop waits for a slow one.
 
-    def __init__(self, mailbox: Mailbox, place: Place, stopping: threading.Event) -> None:
-        self.mailbox = mailbox
+    serves: the channels whose messages go there. address: the one channel of a place that may be refreshed.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        place: Place,
+        stopping: threading.Event,
+        serves: Callable[[str], bool] = everywhere,
+        address: str = "",
+    ) -> None:
+        self._mailbox = mailbox
         self._place = place
         self._stopping = stopping
+        self._serves = serves
+        self._address = address
+        self._refreshed = 0
+        self._stale = ""
         self._trouble = ""
         self._thread = threading.Thread()
 
     def keep_going(self) -> None:
         """Start, or start again: what breaks one round (and is in the log) must not end all delivery."""
         if not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._rounds, name="deliver", daemon=True)
+            name = f"deliver {self._address}".strip()
+            self._thread = threading.Thread(target=self._rounds, name=name, daemon=True)
             self._thread.start()
 
     def join(self, seconds: float) -> None:
@@ -149,12 +178,26 @@ class Courier:
     def _rounds(self) -> None:
         while not self._stopping.wait(PULSE):
             try:
-                deliver(self.mailbox, self._place, clock.now)
+                deliver(self._mailbox, self._place, clock.now, self._serves)
+                self._refresh()
                 self._trouble = ""
             except StoreTrouble as trouble:
                 if str(trouble) != self._trouble:
                     log.error("nothing is delivered: %s", trouble)
                 self._trouble = str(trouble)
+
+    def _refresh(self) -> None:
+        """Where the place forgets, say again what is open; at our start too."""
+        if not self._place.refresh or clock.now() - self._refreshed < self._place.refresh:
+            return
+        self._refreshed = clock.now()
+        try:
+            say_again(self._mailbox, self._place, self._address)
+            self._stale = ""
+        except SendFailed as failure:
+            if str(failure) != self._stale:
+                log.error("what is open could not be said again: %s", failure)
+            self._stale = str(failure)
 
 
 def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Mapping[str, object]:
@@ -166,11 +209,13 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     return gate.answer(asked, bins, _plan(settings, table))
 
 
-def _door(settings: Settings, store: Store, live: Live, courier: Courier) -> Door:
+def _door(settings: Settings, store: Store, live: Live) -> Door:
+    mailbox = Mailbox(store)
+
     def health() -> dict[str, object]:
         told = live.health(clock.now())
         try:
-            return told | {"outbox": courier.mailbox.depth()}
+            return told | {"outbox": mailbox.depth()}
         except StoreTrouble as trouble:
             return told | {"ok": False, "trouble": str(trouble)}
 
@@ -223,15 +268,16 @@ def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
         thread.join(PATIENCE)
 
 
-def _wait(stopping: threading.Event, server: threading.Thread, courier: Courier) -> int:
-    courier.keep_going()
-    while not stopping.wait(PULSE):
-        courier.keep_going()
+def _wait(stopping: threading.Event, server: threading.Thread, couriers: Sequence[Courier]) -> int:
+    while True:
+        for courier in couriers:
+            courier.keep_going()
+        if stopping.wait(PULSE):
+            return 0
         if not server.is_alive():
             log.error("the door is gone; ending, so that whoever supervises us starts us again")
             stopping.set()
             return 1
-    return 0
 
 
 @contextmanager

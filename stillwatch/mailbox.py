@@ -55,6 +55,14 @@ class Mailbox:
             until = c.execute(select(of.until).where(of.channel == channel)).scalar_one_or_none()
         return 0 if until is None else int(until)
 
+    def standing(self, channel: str) -> list[Delivery]:
+        """Of every incident that this channel was told of, the newest that was taken."""
+        of = tables.outbox.c
+        newest = select(func.max(of.number)).where(of.channel == channel, of.state == "sent")
+        asked = select(tables.outbox).where(of.number.in_(newest.group_by(of.incident))).order_by(of.number)
+        with self._store.reading() as c:
+            return [_delivery(row) for row in c.execute(asked)]
+
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""
         receipt = delivery.receipt

@@ -12,6 +12,7 @@ from slack_server import SlackServer, broken, cut, too_many
 from alerts.deliver import Place, deliver, slack
 from alerts.messages import Message
 from alerts.outbox import Receipt, SendFailed
+from alerts.receivers import Receiver
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Store
 
@@ -198,7 +199,7 @@ def test_slack_holds_each_message_once_whatever_happens_to_the_answer(store: Sto
     with SlackServer() as server:
         hand = Hand()
         server.script("chat.postMessage", fault)  # type: ignore[arg-type]
-        place = slack(server.token, server.base_url, hand)
+        place = slack(Receiver("slack", "slack", server.base_url, server.token), hand)
         store.say("i1", [card(channel="C0ALERTS"), reply(2, channel="C0ALERTS")], 1000)
         for _ in range(20):
             deliver(Mailbox(store), place, hand)
@@ -211,7 +212,7 @@ def test_a_stop_between_the_request_and_its_record_leads_to_a_look_and_no_second
 ) -> None:
     with SlackServer() as server:
         hand = Hand()
-        place = slack(server.token, server.base_url, hand)
+        place = slack(Receiver("slack", "slack", server.base_url, server.token), hand)
         store.say("i1", [card(channel="C0ALERTS")], 1000)
 
         class Dies(Exception):
@@ -227,7 +228,7 @@ def test_a_stop_between_the_request_and_its_record_leads_to_a_look_and_no_second
             deliver(Dying(store), place, hand)
         again = Store(tmp_path / "s.db")
         hand.now += 10
-        deliver(Mailbox(again), slack(server.token, server.base_url, hand), hand)
+        deliver(Mailbox(again), slack(Receiver("slack", "slack", server.base_url, server.token), hand), hand)
         assert Mailbox(again).waiting() == []
         assert server.count("conversations.history") >= 1
         assert len(server.channel("C0ALERTS").messages) == 1

@@ -238,3 +238,29 @@ def test_a_file_that_says_all_is_recorded_as_it_is(tmp_path: Path) -> None:
     assert config.as_recorded(file) != text, "`refused: {}` does not say it"
     file.write_text(text := text.replace("refused: {}", "refused: {sparse: false}"))
     assert config.as_recorded(file) == text
+
+
+def test_routes_lead_to_receivers_and_a_last_route_without_conditions_is_the_default() -> None:
+    text = """
+receivers:
+  hook: {webhook: {url_env: HOOK, secret_env: SIGN}}
+  plain: {webhook: https://example.com/in}
+  am: {alertmanager: "http://alerts:9093"}
+  chat: {slack: "#chat"}
+routes:
+  - {match: {severity: critical}, receiver: hook, continue: true}
+  - {match: {owner: a}, receiver: chat}
+  - {receiver: am}
+"""
+    found = parse(text, {"HOOK": "https://example.com/s3cret", "SIGN": "s1gn"})
+    assert [(one.address, one.url, one.secret) for one in found.receivers] == [
+        ("webhook:hook", "https://example.com/s3cret", "s1gn"),
+        ("webhook:plain", "https://example.com/in", ""),
+        ("alertmanager:am", "http://alerts:9093", ""),
+    ]
+    assert [route.channel for route in found.routes] == ["webhook:hook", "#chat", "alertmanager:am"]
+    assert found.default == "alertmanager:am"
+    assert parse(text + "slack: {channel: '#all'}", {"HOOK": "x", "SIGN": "y"}).default == "#all"
+    assert "s3cret" not in repr(found)
+    assert "s1gn" not in repr(found)
+    assert parse("routes: [{match: {owner: a}, channel: '#a'}]").default == config.TERMINAL

@@ -1,0 +1,45 @@
+"""News for a place that has fields of its own instead of Slack's blocks: the same words, as plain text. Pure.
+
+In: an event. Out: what a sender needs to fill its place's fields.
+Never: markup, a control character from outside, a line longer than its place says (senders cut by `fit`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alerts.incidents import EventName, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One signal of an incident. since, until: epoch seconds, until 0 = it goes on. said: its headline."""
+
+    service: str
+    signal: str
+    kind: str
+    owner: str
+    since: int
+    until: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What happened, in plain text. Nothing in it is escaped for anybody: each place does so for itself.
+
+    event, incident, number, severity: of the event. time: epoch seconds. title: one line. text: more lines.
+    change: address of the change that probably did it, empty where there is none. line: as in alerts.jsonl,
+    empty for what Stillwatch says of itself.
+    """
+
+    event: EventName
+    incident: str
+    number: int
+    severity: Severity
+    time: int
+    title: str
+    text: str = ""
+    parts: tuple[Part, ...] = ()
+    change: str = ""
+    line: str = ""
