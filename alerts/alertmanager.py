@@ -45,7 +45,7 @@ class Alertmanager:
         url = self._to.url.rstrip("/") + "/api/v2/alerts"
         said = alerts(notice_of(message), self._now())
         if said:
-            web.post(f"the Alertmanager {self._to.name}", url, said)
+            web.call(f"the Alertmanager {self._to.name}", url, said)
         return edits or Receipt(self._to.address, message.key)
 
 

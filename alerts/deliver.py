@@ -101,11 +101,50 @@ def alertmanager(receiver: Receiver, now: Callable[[], int]) -> Place:
     return Place(Alertmanager(receiver, now), pace=0, refresh=REFRESH)
 
 
+def pagerduty(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.pagerduty import PagerDuty
+
+    del now
+    return Place(PagerDuty(receiver), pace=0)
+
+
+def opsgenie(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.opsgenie import Opsgenie
+
+    del now
+    return Place(Opsgenie(receiver), pace=0)
+
+
+def teams(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.teams import Teams
+
+    del now
+    return Place(Teams(receiver), pace=1)
+
+
+def email(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.mail import Mail
+
+    return Place(Mail(receiver, now), pace=1)
+
+
+def apprise(receiver: Receiver, now: Callable[[], int]) -> Place:
+    from alerts.anywhere import Anywhere
+
+    del now
+    return Place(Anywhere(receiver), pace=1)
+
+
 SENDERS: dict[str, Callable[[Receiver, Callable[[], int]], Place]] = {
     "slack": slack,
     "terminal": terminal,
     "webhook": webhook,
     "alertmanager": alertmanager,
+    "pagerduty": pagerduty,
+    "opsgenie": opsgenie,
+    "teams": teams,
+    "email": email,
+    "apprise": apprise,
 }
 
 

@@ -81,7 +81,11 @@ def _suspect(suspect: Suspect, probability: float) -> dict[str, Any]:
 
 def moment(seconds: int) -> str:
     """RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return utc(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _number(value: float) -> int | float | None:

@@ -13,6 +13,13 @@ from alerts.terminal_lines import clean
 
 LONGEST_URL = 1000  # Slack takes 3000; a text has room for less
 LOOKALIKES = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"})
+INERT = str.maketrans(
+    {
+        "<": "‹", ">": "›", "&": "＆", "@": "＠", "#": "＃", "*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ",
+        "[": "［", "]": "］", "{": "｛", "}": "｝", "|": "∣", "\\": "∖",
+    }
+)  # fmt: skip
+DOT_OF_A_HOST = re.compile(r"(?<=[^\W_])\.(?=[^\W\d_]{2})")
 INSIDE_WORD = re.compile(r"(?<=[^\W_])_+(?=[^\W_])")
 SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~"  # what a URL may hold and what cannot end `<url|label>`
 
@@ -45,6 +52,13 @@ def plain(text: str, most: int = 150) -> str:
     """As running text: characters that would be a format become ones that look alike."""
     kept = INSIDE_WORD.sub(lambda found: "\0" * len(found[0]), fit(text, most))
     return escape(kept.translate(LOOKALIKES).replace("\0", "_"))
+
+
+def inert(text: str) -> str:
+    """As text that no place takes for a mention, a link, markup or a template: lookalikes of the characters
+    with which these begin. Its length stays; letters of every script stay."""
+    kept = INSIDE_WORD.sub(lambda found: "\0" * len(found[0]), text).translate(INERT).replace("\0", "_")
+    return DOT_OF_A_HOST.sub("․", kept.replace("://", ":∕∕"))
 
 
 def address(url: str) -> str:

@@ -13,7 +13,8 @@ from alerts.incidents import EventName, Severity
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One signal of an incident. since, until: epoch seconds, until 0 = it goes on. said: its headline."""
+    """One signal of an incident, named as it is. since, until: epoch seconds, until 0 = it goes on. said: its
+    headline, inert."""
 
     service: str
     signal: str
@@ -26,9 +27,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What happened, in plain text. Nothing in it is escaped for anybody: each place does so for itself.
+    """What happened, in plain text. title, text: inert (mrkdwn.inert), so nobody need escape them again.
 
     event, incident, number, severity: of the event. time: epoch seconds. title: one line. text: more lines.
+    acknowledged: somebody looks at it since then (epoch seconds), 0 = nobody yet.
     change: address of the change that probably did it, empty where there is none. line: as in alerts.jsonl,
     empty for what Stillwatch says of itself.
     """
@@ -43,3 +45,4 @@ class Notice:
     parts: tuple[Part, ...] = ()
     change: str = ""
     line: str = ""
+    acknowledged: int = 0

@@ -1,21 +1,24 @@
 """The words for places without Slack's blocks: an event becomes one message with plain fields. Pure.
 
 In: an event, an address. Out: a message; of one incident each replaces the one before.
-Never: markup, an unprintable character from outside, a word that Slack would not be told as well.
+Never: what a place could take for a mention, a link or markup; an unprintable character; news of its own.
 """
 
 from __future__ import annotations
+
+import re
 
 from alerts import jsonl, messages
 from alerts.blame import culprits
 from alerts.incidents import Event
 from alerts.messages import Message
-from alerts.mrkdwn import address, clipped
+from alerts.mrkdwn import address, clipped, inert
 from alerts.notices import Notice, Part
 from alerts.terminal_lines import lines
 from alerts.wording import headline
 from detectors.findings import Finding
 
+LINK = re.compile(r"<[^<>|]*\|([^<>]*)>")
 MOST_NAME = 200  # characters of a name from outside
 
 
@@ -40,7 +43,7 @@ def notice(event: Event) -> Notice:
         number=event.number,
         severity=incident.severity,
         time=event.time,
-        title=messages.title(event),
+        title=inert(messages.title(event)),
         text=_text(event),
         parts=tuple(_part(finding, event.time) for finding in incident.findings),
         change=next((url for s in culprits(incident) if (url := address(s.deployment.url))), ""),
@@ -50,15 +53,15 @@ def notice(event: Event) -> Notice:
 
 def _text(event: Event) -> str:
     card = [one for one in messages.card(event)[1:] if one["type"] != "actions"]  # its header is the title
-    read = [
-        {"type": "section", "text": part} for one in card for part in one.get("elements", [one.get("text")])
-    ]
-    blocks = [*messages.changes(event), *read]
+    texts = [text for block in card for text in block.get("elements", [block.get("text")])]
+    texts = [one["text"] for one in messages.changes(event)] + texts
+    # What a label leads to is in `change`; an address among the words would be made inert.
+    read = [{"type": "section", "text": {**text, "text": LINK.sub(r"\1", text["text"])}} for text in texts]
     bare = (
         "".join(text.strip("`") if style == "code" else text for text, style in line)
-        for line in lines("", blocks, None)
+        for line in lines("", read, None)
     )
-    return "\n".join(line.replace("\u00a0", " ").rstrip() for line in bare)
+    return inert("\n".join(line.replace("\u00a0", " ").rstrip() for line in bare))
 
 
 def _part(finding: Finding, now: int) -> Part:
@@ -70,5 +73,5 @@ def _part(finding: Finding, now: int) -> Part:
         owner=clipped(finding.signal.owner, MOST_NAME),
         since=finding.onset,
         until=(finding.recovered or now) if over else 0,
-        said=headline(finding, now, lambda name: clipped(name, 40)),
+        said=inert(headline(finding, now, lambda name: clipped(name, 40))),
     )

@@ -17,13 +17,16 @@ from alerts.outbox import SendFailed
 class Receiver:
     """place: a key of deliver.SENDERS. url: where it listens (it may hold a secret itself).
 
-    secret: a token, a key, a password. Each place says at its top what it needs.
+    secret: a token, a key, a password. user, sender, to: of e-mail. Each place says at its top what it needs.
     """
 
     name: str
     place: str
     url: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
+    user: str = ""
+    sender: str = ""
+    to: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:

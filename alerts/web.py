@@ -29,23 +29,26 @@ CREDENTIALS = (401, 403, 407)
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 
-def post(
+def call(
     place: str,
     url: str,
     said: object,
     headers: Mapping[str, str] | None = None,
     *,
     secret: str = "",
+    method: str = "POST",
 ) -> dict[str, Any]:
-    """POST `said` as JSON (bytes go out as they are); the fields of the answer, {} if it is no JSON object.
+    """Send `said` as JSON (bytes go out as they are); the fields of the answer, {} if it is no JSON object.
 
     place: what to call it in errors. secret: is not shown if the place quotes it in a refusal.
     Raises SendFailed. 429 and its like were not taken; after a 5xx or a cut connection nobody knows.
     """
-    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    body = (
+        said if isinstance(said, bytes) else json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
+    )
     sent = {"Content-Type": "application/json", "User-Agent": "stillwatch", **(headers or {})}
     try:
-        with _client(_is_loopback(url)).stream("POST", url, content=body, headers=sent) as answer:
+        with _client(is_loopback(url)).stream(method, url, content=body, headers=sent) as answer:
             text = _beginning(answer)
     except NEVER_SENT as error:
         raise SendFailed(f"{place} cannot be reached ({type(error).__name__})", "refused") from None
@@ -96,7 +99,8 @@ def _beginning(answer: httpx2.Response) -> str:
     return read[:MOST_READ].decode("utf-8", "replace")
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

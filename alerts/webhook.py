@@ -42,7 +42,7 @@ class Webhook:
         headers = {"Stillwatch-Key": message.key.encode("ascii", "backslashreplace").decode()}
         if self._to.secret:
             headers["Stillwatch-Signature"] = signature(self._to.secret, self._now(), raw)
-        web.post(f"the webhook {self._to.name}", self._to.url, raw, headers, secret=self._to.secret)
+        web.call(f"the webhook {self._to.name}", self._to.url, raw, headers, secret=self._to.secret)
         return edits or Receipt(self._to.address, message.key)
 
 

@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alerts.deliver import SENDERS
 from alerts.receivers import Receiver
 from collector.bins import SeriesTable
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.discover import discover
 from detectors.signals import Signal, Term
+from stillwatch import clock
 from stillwatch.config import TERMINAL, Settings
 
 PATIENCE = 3.0  # seconds
@@ -148,6 +150,10 @@ def _slack(settings: Settings) -> Iterator[Finding]:
 
 def _receiver(receiver: Receiver) -> Finding:
     """Asks only where asking posts nothing."""
+    try:
+        SENDERS[receiver.place](receiver, clock.now)
+    except ValueError as error:
+        return Finding(False, "receiver", str(error))
     if receiver.place != "alertmanager":
         return Finding(True, "receiver", f"{receiver.address}: not tried, for that would tell people")
     import httpx2

@@ -210,7 +210,7 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
 
 def _is_secret(where: Sequence[str | int]) -> bool:
     """What stands there may be a secret that was put in place of its variable's name."""
-    in_address = bool(where) and where[0] == "receivers" and where[-1] == "url"
+    in_address = bool(where) and where[0] == "receivers" and where[-1] in ("url", "server")
     return in_address or any("token" in str(part) or str(part).endswith("_env") for part in where)
 
 
@@ -345,6 +345,20 @@ def _receiver(name: str, written: schema.Receiver, secrets: _Secrets) -> Receive
         return Receiver(name, "webhook", url, secret)
     if written.alertmanager is not None:
         return Receiver(name, "alertmanager", written.alertmanager.url)
+    if written.pagerduty is not None:
+        key = secrets.variable(written.pagerduty.routing_key_env, *at, "pagerduty", "routing_key_env")
+        return Receiver(name, "pagerduty", written.pagerduty.url, key)
+    if written.opsgenie is not None:
+        key = secrets.variable(written.opsgenie.api_key_env, *at, "opsgenie", "api_key_env")
+        return Receiver(name, "opsgenie", written.opsgenie.url, key)
+    if written.teams is not None:
+        return Receiver(name, "teams", secrets.variable(written.teams.url_env, *at, "teams", "url_env"))
+    if written.apprise is not None:
+        return Receiver(name, "apprise", secrets.variable(written.apprise.url_env, *at, "apprise", "url_env"))
+    if written.email is not None:
+        mail = written.email
+        password = secrets.variable(mail.password_env, *at, "email", "password_env")
+        return Receiver(name, "email", mail.server, password, mail.user or "", mail.from_, tuple(mail.to))
     raise AssertionError(name)  # the schema lets nothing else through
 
 

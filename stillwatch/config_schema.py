@@ -77,6 +77,27 @@ def _web_address(value: object) -> object:
     return value
 
 
+def _mail_server(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc or not value.isprintable() or parts.path.strip("/"):
+        raise ValueError("smtp://HOST:PORT (with STARTTLS) or smtps://HOST:PORT, without a password in it")
+    return value
+
+
+def _mailbox(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(
+        r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,190}", value
+    ):
+        raise ValueError("an address such as on-call@example.com")
+    return value
+
+
 def _url_alone(value: object) -> object:
     """An address alone is short for a mapping that holds nothing else."""
     return {"url": value} if isinstance(value, str) else value
@@ -227,6 +248,7 @@ class Match(Strict):
 
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+Mailbox = Annotated[str, BeforeValidator(_mailbox)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
 
 
@@ -251,12 +273,51 @@ class Alertmanager(Strict):
     url: WebAddress
 
 
+class PagerDuty(Strict):
+    routing_key_env: Variable
+    url: Annotated[str, BeforeValidator(_base_url)] = "https://events.pagerduty.com/"
+
+
+class Opsgenie(Strict):
+    api_key_env: Variable
+    url: Annotated[str, BeforeValidator(_base_url)] = "https://api.opsgenie.com/"
+
+
+class Secret(Strict):
+    """An address that is a secret itself."""
+
+    url_env: Variable
+
+
+class Email(Strict):
+    server: Annotated[str, BeforeValidator(_mail_server)]
+    from_: Mailbox = Field(alias="from")
+    to: Annotated[list[Mailbox], BeforeValidator(_listed), Field(min_length=1, max_length=100)]
+    user: Name | None = None
+    password_env: Variable | None = None
+
+    @model_validator(mode="after")
+    def _user_with_password(self) -> Self:
+        if (self.user is None) != (self.password_env is None):
+            raise PydanticCustomError(
+                "one_of",
+                "both user and password_env, or neither",
+                {"given": ["user" if self.user is not None else "password_env"]},
+            )
+        return self
+
+
 class Receiver(Strict):
     """A place to tell: exactly one of these."""
 
     slack: Name | None = None
     webhook: Annotated[Webhook, BeforeValidator(_url_alone)] | None = None
     alertmanager: Annotated[Alertmanager, BeforeValidator(_url_alone)] | None = None
+    pagerduty: PagerDuty | None = None
+    opsgenie: Opsgenie | None = None
+    teams: Secret | None = None
+    email: Email | None = None
+    apprise: Secret | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
