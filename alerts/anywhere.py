@@ -52,7 +52,7 @@ class Anywhere:
             body=text(notice), title=notice.title, notify_type=kind(notice), body_format=NotifyFormat.TEXT
         )
         if not taken:
-            raise SendFailed(f"apprise could not tell {self._to.name}", "refused")
+            raise SendFailed(f"apprise could not tell {self._to.name}", "unknown")
         return edits or Receipt(self._to.address, message.key)
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Protocol
 
+from alerts import digest
 from alerts.messages import Message
 from alerts.outbox import (
     SEND,
     Decision,
     Delivery,
+    Known,
     Receipt,
     SendFailed,
     begun,
@@ -27,6 +28,7 @@ from alerts.outbox import (
     with_news,
 )
 from alerts.receivers import Receiver
+from alerts.timing import following
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,12 @@ class Outbox(Protocol):
 
     def standing(self, channel: str) -> list[Delivery]:
         """Of every incident that this channel was told of, the newest that was taken."""
+
+    def known(self, incident: str) -> Known:
+        """What became of an incident."""
+
+    def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
+        """Put messages into the outbox; those whose key its channel knows are ignored."""
 
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
@@ -162,43 +170,75 @@ def deliver(
     What belongs to one incident keeps its order; incidents and channels do not wait for each other.
     serves: whether messages for this channel go to this place.
     """
-    waiting = sorted((one for one in outbox.waiting() if serves(one.message.channel)), key=_thread_of)
-    return sum(
-        _one_thread(outbox, place, now, list(thread)) for _, thread in groupby(waiting, key=_thread_of)
-    )
+    mine = [one for one in outbox.waiting() if serves(one.message.channel)]
+    threads: dict[tuple[str, str], list[Delivery]] = {}  # the one that began first comes first
+    for one in _without_digest(outbox, mine, now()):
+        threads.setdefault((one.message.channel, one.incident), []).append(one)
+    return sum(_one_thread(outbox, place, now, thread) for thread in threads.values())
 
 
-def _thread_of(delivery: Delivery) -> tuple[str, str]:
-    return delivery.message.channel, delivery.incident
+def _without_digest(outbox: Outbox, waiting: Sequence[Delivery], now: int) -> list[Delivery]:
+    """What was kept for a digest whose time has come goes into one message; the rest is left."""
+    kept = [one for one in waiting if one.message.hold == "for the digest" and one.message.due <= now]
+    if not kept:
+        return list(waiting)
+    for message in digest.compose(kept):
+        outbox.say("", [message], now)
+    for one in kept:
+        outbox.record(replace(one, state="superseded"))
+    gone = {one.number for one in kept}
+    return [one for one in waiting if one.number not in gone]
 
 
 def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]) -> int:
     done = 0
-    said: set[int] = set()  # edits that went out with their card
+    said: set[int] = set()  # what went out with its card
+    known = outbox.known(thread[0].incident) if any(one.message.hold for one in thread) else Known()
     for i, delivery in enumerate(thread):
         message = delivery.message
-        later = thread[i + 1 :]
+        reminds = message.hold == "to repeat"
+        later = [one for one in thread[i + 1 :] if (one.message.hold == "to repeat") == reminds]
         target = message.replaces or message.reply_to
         card = outbox.find(message.channel, target) if target else None
-        newer = any(one.message.replaces == message.replaces for one in later)
-        decision = decide(delivery, now(), card=card, newer_edit=newer or delivery.number in said)
+        decision = decide(
+            delivery,
+            now(),
+            card=card,
+            newer_edit=any(one.message.replaces == message.replaces for one in later),
+            overtaken=any(one.message.due <= now() for one in later),
+            known=known,
+        )
+        if delivery.number in said:
+            decision = "superseded"
         if decision in ("superseded", "given up"):
             _close(outbox, delivery, decision)
             continue
         finished = False
         if decision in SEND and outbox.paused(message.channel) <= now():
-            edits = (
-                [one for one in later if one.message.replaces == message.key] if not delivery.tries else []
-            )
-            # A card that was never tried goes out as it looks after all the edits that wait behind it.
-            latest = with_news(delivery, edits[-1]) if edits else delivery
+            behind = [one for one in later if message.key in (one.message.replaces, one.message.reply_to)]
+            latest = _latest(delivery, behind)
+            if reminds:
+                outbox.say(delivery.incident, [following(message, now())], now())
             finished = _try(outbox, place, now, latest, card, decision)
             done += finished
-            said.update(one.number for one in edits if finished)
-        # A picture that cannot be had yet holds up no words.
-        if not finished and message.chart is None:
+            if finished and latest is not delivery:
+                said.update(one.number for one in _collapsed(behind))
+        # A picture that cannot be had yet holds up no words, nor does what waits for its time.
+        if not finished and message.chart is None and not (message.hold and decision == message.hold):
             break
     return done
+
+
+def _latest(card: Delivery, behind: Sequence[Delivery]) -> Delivery:
+    """A card of which no try may stand there goes out as it looks after all the edits that wait behind it."""
+    edits = [one for one in behind if one.message.replaces]
+    return with_news(card, edits[-1]) if edits and not card.unknown_since else card
+
+
+def _collapsed(behind: Sequence[Delivery]) -> list[Delivery]:
+    """What a card in its newest state has said already: all but the newest picture."""
+    pictures = [one for one in behind if one.message.chart is not None]
+    return [one for one in behind if not pictures or one is not pictures[-1]]
 
 
 def say_again(outbox: Outbox, place: Place, channel: str) -> int:
@@ -242,7 +282,7 @@ def _try(
         after = failed(delivery, failure, now())
         if after.why != delivery.why or after.state != "waiting":
             _complain(after, failure)
-        outbox.record(after, pause=now() + channel_pause(failure.outcome, failure.retry_after))
+        outbox.record(after, pause=now() + channel_pause(failure.outcome, after.tries, failure.retry_after))
         return after.state != "waiting"
     outbox.record(sent(delivery, receipt), pause=now() + place.pace)
     if message.replaces and card is not None and receipt != stands:

@@ -65,14 +65,17 @@ class Mail:
         except smtplib.SMTPAuthenticationError as error:
             raise SendFailed(f"{name} lets us not in ({error.smtp_code})", "no_credentials") from None
         except smtplib.SMTPRecipientsRefused as error:
-            codes = [code for code, _ in error.recipients.values()]
-            raise _refusal(f"{name} takes letters for none of the recipients", min(codes)) from None
+            codes = sorted({code for code, _ in error.recipients.values()})
+            said = f"{name} takes letters for none of the recipients"
+            raise SendFailed(f"{said} ({', '.join(map(str, codes))})", "permanent") from None
         except smtplib.SMTPResponseException as error:
-            raise _refusal(f"{name} refuses", error.smtp_code) from None
+            # 421 is said of everything; the rest of this letter alone, and a greylist wants minutes anyhow.
+            outcome: Outcome = "refused" if error.smtp_code == 421 else "permanent"
+            raise SendFailed(f"{name} refuses ({error.smtp_code})", outcome) from None
         except smtplib.SMTPNotSupportedError:
             raise SendFailed(f"{name} offers no STARTTLS or no login", "permanent") from None
         except (OSError, smtplib.SMTPException) as error:
-            outcome: Outcome = "refused" if isinstance(error, NEVER_SENT) else "unknown"
+            outcome = "refused" if isinstance(error, NEVER_SENT) else "unknown"
             raise SendFailed(f"no answer from {name} ({type(error).__name__})", outcome) from None
         for code, _ in refused.values():
             log.warning("%s refuses some recipients (%d)", name, code)
@@ -116,7 +119,3 @@ def letter(to: Receiver, key: str, notice: Notice, now: int) -> EmailMessage:
 def _id(to: Receiver, key: str) -> str:
     digest = hashlib.sha256(f"{to.name}/{key}".encode("utf-8", "replace")).hexdigest()[:32]
     return f"<{digest}@{to.sender.rpartition('@')[2]}>"
-
-
-def _refusal(said: str, code: int) -> SendFailed:
-    return SendFailed(f"{said} ({code})", "permanent" if code >= 500 else "refused")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.incidents import Event, Incident, Severity
@@ -26,6 +26,10 @@ MOST_SIGNALS = 6
 MOST_SLICES = 3
 
 
+# Why a message waits for its time, in the words of the outbox.
+Hold = Literal["", "grouped", "quiet hours", "for the digest", "to escalate", "to repeat"]
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One thing to post.
@@ -34,6 +38,7 @@ class Message:
     reply_to: key of the message in whose thread it goes. broadcast: show the reply in the channel too.
     chart: draw this incident (charts.draw) and upload it as a picture with `text` as its description.
     notice: the same in fields, for places without blocks (alerts/plain.py).
+    due, hold: not before then (epoch seconds), and why. repeat: seconds after which it is said once more.
     """
 
     key: str
@@ -45,6 +50,9 @@ class Message:
     broadcast: bool = False
     chart: Incident | None = None
     notice: Notice | None = None
+    due: int = 0
+    hold: Hold = ""
+    repeat: int = 0
 
 
 def word(event: Event, channel: str, first: bool | None = None) -> tuple[Message, ...]:
@@ -65,6 +73,13 @@ def word(event: Event, channel: str, first: bool | None = None) -> tuple[Message
     new = said[0]["text"]["text"].partition("\n")[0]
     reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def again(event: Event, channel: str) -> Message:
+    """A reminder in the thread, for as long as it is open and nobody looks at it."""
+    text = f"{CIRCLES[event.incident.severity]} Still open, and nobody has said that they look at it."
+    key = event.incident.id
+    return Message(f"{key}:again:1", channel, text, reply_to=key, broadcast=True)
 
 
 def changes(event: Event) -> list[dict[str, Any]]:

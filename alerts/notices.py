@@ -7,6 +7,7 @@ Never: markup, a control character from outside, a line longer than its place sa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from alerts.incidents import EventName, Severity
 
@@ -29,13 +30,14 @@ class Part:
 class Notice:
     """What happened, in plain text. title, text: inert (mrkdwn.inert), so nobody need escape them again.
 
-    event, incident, number, severity: of the event. time: epoch seconds. title: one line. text: more lines.
+    event, incident, number, severity: of the event; a digest is of many incidents and pages nobody.
+    time: epoch seconds. title: one line. text: more lines.
     acknowledged: somebody looks at it since then (epoch seconds), 0 = nobody yet.
     change: address of the change that probably did it, empty where there is none. line: as in alerts.jsonl,
     empty for what Stillwatch says of itself.
     """
 
-    event: EventName
+    event: EventName | Literal["digest"]
     incident: str
     number: int
     severity: Severity

@@ -38,7 +38,9 @@ class Opsgenie:
         """Create; later set the priority and add a note, or close. What was over before wakes nobody."""
         del thread
         notice = notice_of(message)
-        if edits is None and notice.event != "resolved":
+        if notice.event == "digest":
+            pass
+        elif edits is None and notice.event != "resolved":
             self._call("POST", "", alert(notice))
         elif notice.event == "resolved" and (edits is not None or seek_since is not None):
             self._call("POST", _of(notice, "close"), _note(notice))

@@ -38,7 +38,8 @@ class PagerDuty:
         """Trigger, acknowledge or resolve. What was over before it could be told wakes nobody."""
         del thread
         notice = notice_of(message)
-        if notice.event != "resolved" or edits is not None or seek_since is not None:
+        late = notice.event == "resolved" and edits is None and seek_since is None
+        if not late and notice.event != "digest":
             url = (self._to.url or URL).rstrip("/") + "/v2/enqueue"
             said = {"routing_key": self._to.secret, **event(notice)}
             web.call(f"PagerDuty ({self._to.name})", url, said, secret=self._to.secret)

@@ -7,6 +7,7 @@ Never: what a place could take for a mention, a link or markup; an unprintable c
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from alerts import jsonl, messages
 from alerts.blame import culprits
@@ -19,6 +20,7 @@ from alerts.wording import headline
 from detectors.findings import Finding
 
 LINK = re.compile(r"<[^<>|]*\|([^<>]*)>")
+MOST_TITLE = 160
 MOST_NAME = 200  # characters of a name from outside
 
 
@@ -32,6 +34,13 @@ def word(event: Event, channel: str, first: bool) -> tuple[Message, ...]:
     if first:
         return (Message(key, channel, said.title, notice=said),)
     return (Message(f"{key}:{event.number}", channel, said.title, replaces=key, notice=said),)
+
+
+def again(event: Event, channel: str) -> Message:
+    """A reminder, for as long as it is open and nobody looks at it."""
+    said = notice(event)
+    said = replace(said, event="updated", title=clipped(f"Still open: {said.title}", MOST_TITLE))
+    return Message(f"{event.incident.id}:again:1", channel, said.title, notice=said)
 
 
 def notice(event: Event) -> Notice:

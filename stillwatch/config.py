@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerts.receivers import Receiver
-from alerts.routes import Route
+from alerts.routes import Route, Step
 from collector.errors import BadInput, shown
 from detectors.signals import Budget, Signal, Term
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
 TERMINAL = "terminal"  # the channel where there is no other
+REMEMBERS = ("alertmanager", "pagerduty", "opsgenie")  # places that remind and escalate by their own rules
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
 LARGEST = 10_000_000  # bytes
 
@@ -366,13 +367,23 @@ def _route(
     written: schema.Route, number: int, receivers: Mapping[str, Receiver | str], secrets: _Secrets
 ) -> Route:
     match = written.match
-    channel = written.channel or ""
-    if written.receiver is not None:
-        if written.receiver not in receivers:
+    at = ("routes", number)
+
+    def target(of: schema.Route | schema.Step, *where: str | int) -> str:
+        if of.receiver is None:
+            return of.channel or ""
+        if of.receiver not in receivers:
             known = "one of " + ", ".join(receivers) if receivers else "a name that stands under `receivers`"
-            raise secrets.bad(shown(written.receiver), known, "routes", number, "receiver")
-        found = receivers[written.receiver]
-        channel = found.address if isinstance(found, Receiver) else found
+            raise secrets.bad(shown(of.receiver), known, *where, "receiver")
+        found = receivers[of.receiver]
+        return found.address if isinstance(found, Receiver) else found
+
+    channel = target(written, *at)
+    led = receivers.get(written.receiver or "")
+    for key in ("repeat", "digest"):
+        if isinstance(led, Receiver) and led.place in REMEMBERS and getattr(written, key) is not None:
+            expected = "a place that has no rules of its own for that"
+            raise secrets.bad(f"{key} for {led.place}", expected, *at, key)
     return Route(
         channel=channel,
         owner=tuple(match.owner),
@@ -381,4 +392,12 @@ def _route(
         severity=tuple(match.severity),
         environment=tuple(match.environment),
         go_on=written.continue_,
+        wait=written.group.wait,
+        interval=written.group.interval,
+        repeat=written.repeat or 0,
+        escalate=tuple(
+            Step(target(step, *at, "escalate", i), step.after) for i, step in enumerate(written.escalate)
+        ),
+        quiet=written.quiet,
+        digest=written.digest,
     )

@@ -326,15 +326,59 @@ class Receiver(Strict):
         return self
 
 
+def _clock(value: object) -> object:
+    """Minutes of the day from `22:00`. YAML takes a bare 22:00 for a number."""
+    found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a time of day in quotes, such as "08:00"')
+    return int(found[1]) * 60 + int(found[2])
+
+
+def _hours(value: object) -> object:
+    parts = value.split("-") if isinstance(value, str) else []
+    try:
+        begins, ends = map(_clock, parts)
+    except ValueError:
+        raise ValueError("hours such as 22:00-07:00") from None
+    if begins == ends:
+        raise ValueError("hours such as 22:00-07:00, not the whole day")
+    return begins, ends
+
+
+class Group(Strict):
+    wait: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 30s")] = 0
+    interval: Annotated[int, _within(0, 86400, "a duration from 0s to 1d, such as 5m")] = 0
+
+
+class Step(Strict):
+    after: Annotated[int, _within(60, 7 * 86400, "a duration from 1m to 7d, such as 15m")]
+    channel: Name | None = None
+    receiver: Label | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        return self
+
+
 class Route(Strict):
     match: Match = Match()
     channel: Name | None = None
     receiver: Label | None = None
     continue_: bool = Field(alias="continue", default=False)
+    group: Group = Group()
+    repeat: Annotated[int, _within(300, 7 * 86400, "a duration from 5m to 7d, such as 1h")] | None = None
+    escalate: Annotated[list[Step], BeforeValidator(_listed), Field(max_length=10)] = []
+    quiet: Annotated[tuple[int, int], BeforeValidator(_hours)] | None = None
+    digest: Annotated[int, BeforeValidator(_clock)] | None = None
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
         _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        held = [name for name in ("quiet", "digest") if getattr(self, name) is not None]
+        if self.repeat is not None and held:
+            words = "repeat in a route of its own, for what is not held by the night or for a digest"
+            raise PydanticCustomError("one_of", words, {"given": ["repeat", *held]})
         return self
 
 

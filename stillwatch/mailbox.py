@@ -6,14 +6,16 @@ Never: a decision (see alerts/outbox.py), a message forgotten.
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Sequence
 from typing import Any, cast
 
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts.messages import Message
-from alerts.outbox import Delivery, DeliveryState, Receipt
+from alerts.outbox import Delivery, DeliveryState, Known, Receipt
 from alerts.packed import pack, unpack
 from stillwatch import tables
 from stillwatch.store import Store
@@ -62,6 +64,24 @@ class Mailbox:
         asked = select(tables.outbox).where(of.number.in_(newest.group_by(of.incident))).order_by(of.number)
         with self._store.reading() as c:
             return [_delivery(row) for row in c.execute(asked)]
+
+    def known(self, incident: str) -> Known:
+        """What became of an incident."""
+        of = tables.news.c
+        newest = select(of.line).where(of.incident == incident).order_by(of.number.desc()).limit(1)
+        with self._store.reading() as c:
+            line = c.execute(newest).scalar_one_or_none()
+        over = line is not None and json.loads(line)["event"] == "resolved"
+        return Known(over, self.acknowledged(incident))
+
+    def acknowledged(self, incident: str) -> int:
+        """Since when somebody looks at it (epoch seconds), 0 = nobody does. Nobody can say so yet."""
+        del incident
+        return 0
+
+    def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
+        """Put messages into the outbox; those whose key its channel knows are ignored."""
+        self._store.say(incident, messages, now)
 
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""

@@ -7,12 +7,18 @@ Never: a place that hears how something began and not how it ended; a clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
-from alerts import jsonl, messages, plain, routes
+from alerts import jsonl, messages, plain, routes, timing
 from alerts.incidents import Event
 from alerts.messages import Message
+from alerts.routes import Route
 from stillwatch.config import Settings
 from stillwatch.store import News
+
+# A channel, the route that leads there, and after how many seconds (0 = it is the route's own channel).
+Target = tuple[str, Route, int]
 
 
 class Telling:
@@ -32,14 +38,50 @@ class Telling:
         before = {channel for channel, number in fresh.items() if number < event.number}
         if event.event != "opened":
             before |= set(self._told(incident.id))
-        now = routes.channels(incident, self._settings.routes, self._settings.default)
         said: list[Message] = []
-        for channel in dict.fromkeys((*now, *sorted(before))):
+        for channel, route, after in self._targets(event, before):
             fresh.setdefault(channel, event.number)
-            said += self._words(event, channel, channel not in before)
+            said += self._said(event, channel, route, after, channel not in before)
         if event.event == "resolved":
             del self._fresh[incident.id]
         return News(incident.id, event.number, event.time, jsonl.line(event), tuple(said))
+
+    def _targets(self, event: Event, before: Collection[str]) -> list[Target]:
+        """Each channel once: those of routes, those to escalate to, and those that heard of it before."""
+        matched = routes.matching(routes.asked(event.incident), self._settings.routes)
+        found: list[Target] = [(route.channel, route, 0) for route in matched]
+        found = found or [(self._settings.default, Route(self._settings.default), 0)]
+        for route in matched:
+            found += [(step.channel, route, step.after) for step in route.escalate]
+        found += [self._usual(channel) for channel in sorted(before)]
+        once: dict[str, Target] = {}
+        for target in found:
+            once.setdefault(target[0], target)
+        return list(once.values())
+
+    def _usual(self, channel: str) -> Target:
+        """How a channel is told that no route leads to now."""
+        for route in self._settings.routes:
+            if route.channel == channel:
+                return channel, route, 0
+        for route in self._settings.routes:
+            for step in route.escalate:
+                if step.channel == channel:
+                    return channel, route, step.after
+        return channel, Route(channel), 0
+
+    def _said(self, event: Event, channel: str, route: Route, after: int, first: bool) -> list[Message]:
+        zone = ZoneInfo(self._settings.timezone)
+        until = (
+            timing.escalation(route, after, event, zone) if after else timing.hold(route, event, first, zone)
+        )
+        said = [timing.held(one, until) for one in self._words(event, channel, first)]
+        if first and not after and route.repeat and event.event != "resolved":
+            again = plain.again if channel in self._plain else messages.again
+            reminder = again(event, channel)
+            due = max(event.time, until[0]) + route.repeat
+            said.append(replace(reminder, due=due, hold="to repeat", repeat=route.repeat))
+        return said
 
     def _words(self, event: Event, channel: str, first: bool) -> tuple[Message, ...]:
         word = plain.word if channel in self._plain else messages.word

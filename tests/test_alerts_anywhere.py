@@ -33,7 +33,7 @@ def test_what_apprise_could_not_tell_is_tried_again_and_no_secret_is_logged(
         url = server.url.replace("http://", "json://me:s3cret@")
         with pytest.raises(SendFailed) as failed:
             Anywhere(Receiver("chat", "apprise", url)).send(message)
-    assert failed.value.outcome == "refused"
+    assert failed.value.outcome == "unknown"
     assert "s3cret" not in caplog.text + str(failed.value)
 
 

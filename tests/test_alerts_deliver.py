@@ -11,7 +11,7 @@ from slack_server import SlackServer, broken, cut, too_many
 
 from alerts.deliver import Place, deliver, slack
 from alerts.messages import Message
-from alerts.outbox import Receipt, SendFailed
+from alerts.outbox import Outcome, Receipt, SendFailed
 from alerts.receivers import Receiver
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Store
@@ -22,6 +22,7 @@ class Wall:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.messages: list[Message] = []
         self.calls: list[tuple[str, Receipt | None, Receipt | None, int | None]] = []
         self.failures: dict[str, list[Exception]] = {}
 
@@ -38,6 +39,7 @@ class Wall:
         if waiting:
             raise waiting.pop(0)
         self.sent.append(message.text)
+        self.messages.append(message)
         return edits or Receipt(message.channel, f"ts-{message.key}")
 
 
@@ -92,8 +94,44 @@ def test_a_card_that_could_not_go_out_is_sent_in_its_newest_state(store: Store) 
     wall, hand = Wall(), Hand()
     store.say("i1", [card(), edit(2), reply(2), edit(3)], 1000)
     rounds(store, wall, hand, 2)
-    assert wall.sent == ["edit 3", "reply 2"]
+    assert wall.sent == ["edit 3"], "the newest state says what the replies would have said"
     assert Mailbox(store).waiting() == []
+
+
+@pytest.mark.parametrize("outcome", ["refused", "no_credentials"])
+def test_what_opened_and_resolved_during_an_outage_is_one_message(store: Store, outcome: Outcome) -> None:
+    wall, hand = Wall(), Hand()
+    wall.failures["#a"] = [SendFailed("away", outcome) for _ in range(99)]
+    store.say("i1", [card()], 1000)
+    rounds(store, wall, hand, 10)
+    store.say("i1", [edit(2), reply(2)], 1010)
+    rounds(store, wall, hand, 10)
+    store.say("i1", [edit(3), reply(3)], 1020)
+    rounds(store, wall, hand, 300)
+    assert wall.sent == []
+    wall.failures.clear()
+    rounds(store, wall, hand, 70)
+    assert wall.sent == ["edit 3"]
+    assert Mailbox(store).waiting() == []
+
+
+def test_a_card_that_may_stand_there_is_looked_for_as_it_was_and_then_edited(store: Store) -> None:
+    wall, hand = Wall(), Hand()
+    wall.failures["i1"] = [SendFailed("cut", "unknown")]
+    store.say("i1", [card()], 1000)
+    rounds(store, wall, hand)
+    store.say("i1", [edit(2), reply(2)], 1001)
+    rounds(store, wall, hand, 10)
+    assert wall.sent == ["card", "edit 2", "reply 2"]
+
+
+def test_after_an_outage_incidents_are_told_in_the_order_in_which_they_began(store: Store) -> None:
+    wall, hand = Wall(), Hand()
+    wall.failures["#a"] = [SendFailed("away", "refused") for _ in range(4)]
+    for i in range(5):
+        store.say(f"i{9 - i}", [card(f"i{9 - i}", text=f"{i}")], 1000 + i)
+    rounds(store, wall, hand, 60, pace=1)
+    assert wall.sent == ["0", "1", "2", "3", "4"]
 
 
 def test_nothing_of_an_incident_overtakes_its_card_while_others_go_on(store: Store) -> None:

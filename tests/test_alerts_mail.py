@@ -173,10 +173,11 @@ def test_a_server_elsewhere_without_starttls_gets_nothing(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("refuse", "outcome"),
     [
-        ({"DATA": "451 later"}, "refused"),
+        ({"DATA": "421 closing"}, "refused"),
+        ({"DATA": "451 greylisted"}, "permanent"),
         ({"DATA": "554 never"}, "permanent"),
         (dict.fromkeys(TO, "550 unknown"), "permanent"),
-        ({TO[0]: "550 unknown", TO[1]: "450 full"}, "refused"),
+        ({TO[0]: "550 unknown", TO[1]: "450 full"}, "permanent"),
     ],
 )
 def test_every_refusal_has_its_outcome(refuse: dict[str, str], outcome: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.routes import Route
+from alerts.routes import Route, Step
 from collector.errors import BadInput
 from detectors.signals import Budget, Signal, Term
 from stillwatch import config
@@ -264,3 +264,20 @@ routes:
     assert "s3cret" not in repr(found)
     assert "s1gn" not in repr(found)
     assert parse("routes: [{match: {owner: a}, channel: '#a'}]").default == config.TERMINAL
+
+
+def test_a_route_says_when_and_whom_next() -> None:
+    text = """
+receivers: {night: {pagerduty: {routing_key_env: KEY}}}
+routes:
+  - channel: "#a"
+    match: {severity: critical}
+    group: {wait: 30s, interval: 5m}
+    repeat: 1h
+    escalate: [{after: 15m, channel: "#b"}, {after: 30m, receiver: night}]
+  - {channel: "#a", quiet: 22:00-07:00, digest: "08:30"}
+"""
+    first, second = parse(text, {"KEY": "k"}).routes
+    assert (first.wait, first.interval, first.repeat) == (30, 300, 3600)
+    assert first.escalate == (Step("#b", 900), Step("pagerduty:night", 1800))
+    assert (second.quiet, second.digest, second.escalate) == ((1320, 420), 510, ())
