@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from alerts import jsonl, messages, plain, routes, timing
 from alerts.incidents import Event
 from alerts.messages import Message
-from alerts.routes import Route
+from alerts.routes import Asked, Route
 from stillwatch.config import Settings
 from stillwatch.store import News
 
@@ -47,17 +47,10 @@ class Telling:
         return News(incident.id, event.number, event.time, jsonl.line(event), tuple(said))
 
     def _targets(self, event: Event, before: Collection[str]) -> list[Target]:
-        """Each channel once: those of routes, those to escalate to, and those that heard of it before."""
-        matched = routes.matching(routes.asked(event.incident), self._settings.routes)
-        found: list[Target] = [(route.channel, route, 0) for route in matched]
-        found = found or [(self._settings.default, Route(self._settings.default), 0)]
-        for route in matched:
-            found += [(step.channel, route, step.after) for step in route.escalate]
-        found += [self._usual(channel) for channel in sorted(before)]
-        once: dict[str, Target] = {}
-        for target in found:
-            once.setdefault(target[0], target)
-        return list(once.values())
+        """Those of the routes, and those that heard of it before."""
+        found = targets(routes.asked(event.incident), self._settings)
+        reached = {channel for channel, _, _ in found}
+        return found + [self._usual(channel) for channel in sorted(before) if channel not in reached]
 
     def _usual(self, channel: str) -> Target:
         """How a channel is told that no route leads to now."""
@@ -86,3 +79,18 @@ class Telling:
     def _words(self, event: Event, channel: str, first: bool) -> tuple[Message, ...]:
         word = plain.word if channel in self._plain else messages.word
         return word(event, channel, first)
+
+
+def targets(asked: Asked, settings: Settings) -> list[Target]:
+    """Each channel once: those of the routes that match, in order, then those to escalate to.
+
+    Where no route matches, the default.
+    """
+    matched = routes.matching(asked, settings.routes)
+    found: list[Target] = [(route.channel, route, 0) for route in matched]
+    found = found or [(settings.default, Route(settings.default), 0)]
+    found += [(step.channel, route, step.after) for route in matched for step in route.escalate]
+    once: dict[str, Target] = {}
+    for target in found:
+        once.setdefault(target[0], target)
+    return list(once.values())
