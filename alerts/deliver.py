@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from alerts import digest
+from alerts.fallback import diverted
 from alerts.messages import Message
 from alerts.outbox import (
     SEND,
     Decision,
     Delivery,
     Known,
-    Receipt,
     SendFailed,
     begun,
     channel_pause,
@@ -27,23 +27,12 @@ from alerts.outbox import (
     sent,
     with_news,
 )
-from alerts.receivers import Receiver
+from alerts.places import Place
 from alerts.timing import following
 
 log = logging.getLogger(__name__)
 
-
-class Sender(Protocol):
-    """A place to tell. Raises SendFailed."""
-
-    def send(
-        self,
-        message: Message,
-        *,
-        edits: Receipt | None = None,
-        thread: Receipt | None = None,
-        seek_since: int | None = None,
-    ) -> Receipt: ...
+NEEDS_PERSON = ("permanent", "no_credentials")
 
 
 class Outbox(Protocol):
@@ -71,91 +60,6 @@ class Outbox(Protocol):
         """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A sender and its pace: seconds between two messages to one channel.
-
-    refresh: a place that forgets is told of what stands open every so many seconds; 0 = it remembers.
-    """
-
-    sender: Sender
-    pace: int
-    refresh: int = 0
-
-
-def slack(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.slack import Slack  # slack-sdk costs a fifth of a second
-
-    del now  # Slack says when a message came
-    return Place(Slack(receiver.secret, receiver.url), pace=1)
-
-
-def terminal(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.terminal import Terminal
-
-    del receiver
-    return Place(Terminal(now=now), pace=0)
-
-
-def webhook(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.webhook import Webhook
-
-    return Place(Webhook(receiver, now), pace=0)
-
-
-def alertmanager(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.alertmanager import REFRESH, Alertmanager
-
-    return Place(Alertmanager(receiver, now), pace=0, refresh=REFRESH)
-
-
-def pagerduty(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.pagerduty import PagerDuty
-
-    del now
-    return Place(PagerDuty(receiver), pace=0)
-
-
-def opsgenie(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.opsgenie import Opsgenie
-
-    del now
-    return Place(Opsgenie(receiver), pace=0)
-
-
-def teams(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.teams import Teams
-
-    del now
-    return Place(Teams(receiver), pace=1)
-
-
-def email(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.mail import Mail
-
-    return Place(Mail(receiver, now), pace=1)
-
-
-def apprise(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.anywhere import Anywhere
-
-    del now
-    return Place(Anywhere(receiver), pace=1)
-
-
-SENDERS: dict[str, Callable[[Receiver, Callable[[], int]], Place]] = {
-    "slack": slack,
-    "terminal": terminal,
-    "webhook": webhook,
-    "alertmanager": alertmanager,
-    "pagerduty": pagerduty,
-    "opsgenie": opsgenie,
-    "teams": teams,
-    "email": email,
-    "apprise": apprise,
-}
-
-
 def everywhere(channel: str) -> bool:
     """Whatever it is called."""
     del channel
@@ -163,18 +67,39 @@ def everywhere(channel: str) -> bool:
 
 
 def deliver(
-    outbox: Outbox, place: Place, now: Callable[[], int], serves: Callable[[str], bool] = everywhere
+    outbox: Outbox,
+    place: Place,
+    now: Callable[[], int],
+    serves: Callable[[str], bool] = everywhere,
+    fallback: str = "",
 ) -> int:
     """One round over all that waits; returns how many messages were sent. `now` gives epoch seconds.
 
     What belongs to one incident keeps its order; incidents and channels do not wait for each other.
-    serves: whether messages for this channel go to this place.
+    serves: whether messages for this channel go to this place. fallback: the channel that hears of what this
+    place will not take until a person acts, empty = none.
     """
     mine = [one for one in outbox.waiting() if serves(one.message.channel)]
     threads: dict[tuple[str, str], list[Delivery]] = {}  # the one that began first comes first
     for one in _without_digest(outbox, mine, now()):
         threads.setdefault((one.message.channel, one.incident), []).append(one)
-    return sum(_one_thread(outbox, place, now, thread) for thread in threads.values())
+    done = 0
+    for thread in threads.values():
+        sent_now, failure = _one_thread(outbox, place, now, thread)
+        done += sent_now
+        if failure is not None and fallback:
+            # A token that is refused is refused everywhere.
+            lost = mine if failure.outcome == "no_credentials" else thread
+            _divert(outbox, lost, fallback, str(failure), now())
+    return done
+
+
+def _divert(outbox: Outbox, lost: Sequence[Delivery], fallback: str, why: str, now: int) -> None:
+    """Tell the fallback as well; what it knows already is ignored. The rest goes on being tried."""
+    for one in lost:
+        message = diverted(one.message, fallback, why) if one.message.channel != fallback else None
+        if message is not None:
+            outbox.say(one.incident, [message], now)
 
 
 def _without_digest(outbox: Outbox, waiting: Sequence[Delivery], now: int) -> list[Delivery]:
@@ -190,8 +115,11 @@ def _without_digest(outbox: Outbox, waiting: Sequence[Delivery], now: int) -> li
     return [one for one in waiting if one.number not in gone]
 
 
-def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]) -> int:
-    done = 0
+def _one_thread(
+    outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]
+) -> tuple[int, SendFailed | None]:
+    """How many were sent, and of what a message failed that only a person can help."""
+    done, hopeless = 0, None
     said: set[int] = set()  # what went out with its card
     known = outbox.known(thread[0].incident) if any(one.message.hold for one in thread) else Known()
     for i, delivery in enumerate(thread):
@@ -219,14 +147,16 @@ def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Se
             latest = _latest(delivery, behind)
             if reminds:
                 outbox.say(delivery.incident, [following(message, now())], now())
-            finished = _try(outbox, place, now, latest, card, decision)
-            done += finished
+            finished, failure = _try(outbox, place, now, latest, card, decision)
+            done += failure is None
+            if failure is not None and failure.outcome in NEEDS_PERSON and message.chart is None:
+                hopeless = failure
             if finished and latest is not delivery:
                 said.update(one.number for one in _collapsed(behind))
         # A picture that cannot be had yet holds up no words, nor does what waits for its time.
         if not finished and message.chart is None and not (message.hold and decision == message.hold):
             break
-    return done
+    return done, hopeless
 
 
 def _latest(card: Delivery, behind: Sequence[Delivery]) -> Delivery:
@@ -266,8 +196,8 @@ def _try(
     delivery: Delivery,
     card: Delivery | None,
     decision: Decision,
-) -> bool:
-    """Send once; True when nothing more is to be done about this delivery."""
+) -> tuple[bool, SendFailed | None]:
+    """Send once; whether nothing more is to be done about this delivery, and what it failed of."""
     message = delivery.message
     stands = card.receipt if card is not None else None
     outbox.record(begun(delivery, now()))
@@ -283,12 +213,12 @@ def _try(
         if after.why != delivery.why or after.state != "waiting":
             _complain(after, failure)
         outbox.record(after, pause=now() + channel_pause(failure.outcome, after.tries, failure.retry_after))
-        return after.state != "waiting"
+        return after.state != "waiting", failure
     outbox.record(sent(delivery, receipt), pause=now() + place.pace)
     if message.replaces and card is not None and receipt != stands:
         outbox.record(replace(card, receipt=receipt))  # the card was lost and posted anew
     log.info("told %s: %s", message.channel, message.key)
-    return True
+    return True, None
 
 
 def _complain(after: Delivery, failure: SendFailed) -> None:

@@ -15,7 +15,7 @@ from alerts.outbox import SendFailed
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """place: a key of deliver.SENDERS. url: where it listens (it may hold a secret itself).
+    """place: a key of places.SENDERS. url: where it listens (it may hold a secret itself).
 
     secret: a token, a key, a password. user, sender, to: of e-mail. Each place says at its top what it needs.
     """
@@ -32,6 +32,11 @@ class Receiver:
     def address(self) -> str:
         """What stands in the place of a channel. No channel of Slack's has a colon."""
         return f"{self.place}:{self.name}"
+
+
+def is_address(channel: str) -> bool:
+    """Whether it is a receiver's address, no channel of Slack's."""
+    return ":" in channel
 
 
 def notice_of(message: Message) -> Notice:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alerts.deliver import SENDERS
+from alerts.places import SENDERS
 from alerts.receivers import Receiver
 from collector.bins import SeriesTable
 from collector.errors import printable

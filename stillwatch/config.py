@@ -51,7 +51,8 @@ class Listen:
 class Settings:
     """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
 
-    holidays: days since the epoch (of the local calendar) -> name.
+    holidays: days since the epoch (of the local calendar) -> name. fallback: the channel, or the address of the
+    receiver, that hears of what another will not take.
     """
 
     interval: int = 60
@@ -63,6 +64,7 @@ class Settings:
     slack: Slack = field(default_factory=Slack)
     receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
+    fallback: str = ""
     listen: Listen = field(default_factory=Listen)
     database: str = "stillwatch.db"
 
@@ -103,6 +105,9 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         slack=Slack(written.slack.channel, secrets.slack(written.slack), written.slack.base_url),
         receivers=tuple(one for one in receivers.values() if isinstance(one, Receiver)),
         routes=tuple(_route(route, i, receivers, secrets) for i, route in enumerate(written.routes)),
+        fallback=""
+        if written.fallback is None
+        else _target(written.fallback, receivers, secrets, "fallback"),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
         database=written.database,
     )
@@ -363,22 +368,28 @@ def _receiver(name: str, written: schema.Receiver, secrets: _Secrets) -> Receive
     raise AssertionError(name)  # the schema lets nothing else through
 
 
+def _target(
+    written: schema.Route | schema.Step | schema.Fallback,
+    receivers: Mapping[str, Receiver | str],
+    secrets: _Secrets,
+    *at: str | int,
+) -> str:
+    """The channel, or the address of the receiver, that is named at this place in the file."""
+    if written.receiver is None:
+        return written.channel or ""
+    if written.receiver not in receivers:
+        known = "one of " + ", ".join(receivers) if receivers else "a name that stands under `receivers`"
+        raise secrets.bad(shown(written.receiver), known, *at, "receiver")
+    found = receivers[written.receiver]
+    return found.address if isinstance(found, Receiver) else found
+
+
 def _route(
     written: schema.Route, number: int, receivers: Mapping[str, Receiver | str], secrets: _Secrets
 ) -> Route:
     match = written.match
     at = ("routes", number)
-
-    def target(of: schema.Route | schema.Step, *where: str | int) -> str:
-        if of.receiver is None:
-            return of.channel or ""
-        if of.receiver not in receivers:
-            known = "one of " + ", ".join(receivers) if receivers else "a name that stands under `receivers`"
-            raise secrets.bad(shown(of.receiver), known, *where, "receiver")
-        found = receivers[of.receiver]
-        return found.address if isinstance(found, Receiver) else found
-
-    channel = target(written, *at)
+    channel = _target(written, receivers, secrets, *at)
     led = receivers.get(written.receiver or "")
     for key in ("repeat", "digest"):
         if isinstance(led, Receiver) and led.place in REMEMBERS and getattr(written, key) is not None:
@@ -396,7 +407,8 @@ def _route(
         interval=written.group.interval,
         repeat=written.repeat or 0,
         escalate=tuple(
-            Step(target(step, *at, "escalate", i), step.after) for i, step in enumerate(written.escalate)
+            Step(_target(step, receivers, secrets, *at, "escalate", i), step.after)
+            for i, step in enumerate(written.escalate)
         ),
         quiet=written.quiet,
         digest=written.digest,

@@ -382,6 +382,16 @@ class Route(Strict):
         return self
 
 
+class Fallback(Strict):
+    channel: Name | None = None
+    receiver: Label | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        return self
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -395,5 +405,6 @@ class File(Strict):
     slack: Slack = Slack()
     receivers: dict[Label, Receiver] = {}
     routes: list[Route] = []
+    fallback: Fallback | None = None
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     database: Name = "stillwatch.db"

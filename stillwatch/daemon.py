@@ -23,8 +23,9 @@ import uvicorn
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from alerts.deliver import SENDERS, Place, deliver, everywhere, say_again
+from alerts.deliver import deliver, everywhere, say_again
 from alerts.outbox import SendFailed
+from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
 from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
@@ -131,11 +132,12 @@ def _couriers(
 ) -> list[Courier]:
     """One for each place, so that a slow one holds up no other."""
     named = {one.address for one in settings.receivers}
-    rest = Courier(mailbox, place, stopping, lambda channel: channel not in named)
+    back = settings.fallback
+    rest = Courier(mailbox, place, stopping, lambda channel: channel not in named, fallback=back)
     return [
         rest,
         *(
-            Courier(mailbox, own, stopping, one.address.__eq__, one.address)
+            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back)
             for one, own in zip(settings.receivers, places, strict=True)
         ),
     ]
@@ -154,12 +156,14 @@ class Courier:
         stopping: threading.Event,
         serves: Callable[[str], bool] = everywhere,
         address: str = "",
+        fallback: str = "",
     ) -> None:
         self._mailbox = mailbox
         self._place = place
         self._stopping = stopping
         self._serves = serves
         self._address = address
+        self._fallback = fallback
         self._refreshed = 0
         self._stale = ""
         self._trouble = ""
@@ -178,7 +182,7 @@ class Courier:
     def _rounds(self) -> None:
         while not self._stopping.wait(PULSE):
             try:
-                deliver(self._mailbox, self._place, clock.now, self._serves)
+                deliver(self._mailbox, self._place, clock.now, self._serves, self._fallback)
                 self._refresh()
                 self._trouble = ""
             except StoreTrouble as trouble:
@@ -215,7 +219,7 @@ def _door(settings: Settings, store: Store, live: Live) -> Door:
     def health() -> dict[str, object]:
         told = live.health(clock.now())
         try:
-            return told | {"outbox": mailbox.depth()}
+            return told | {"outbox": mailbox.depth(), "not_taken": mailbox.not_taken()}
         except StoreTrouble as trouble:
             return told | {"ok": False, "trouble": str(trouble)}
 

@@ -43,6 +43,14 @@ class Mailbox:
         with self._store.reading() as c:
             return int(c.execute(select(func.count()).where(of.state == "waiting")).scalar_one())
 
+    def not_taken(self) -> dict[str, str]:
+        """Of each channel that did not take what waits for it, what the last try failed of."""
+        of = tables.outbox.c
+        failed = of.state == "waiting", of.why != ""
+        asked = select(of.channel, of.why).where(*failed).order_by(of.number)
+        with self._store.reading() as c:
+            return {row.channel: row.why for row in c.execute(asked)}
+
     def find(self, channel: str, key: str) -> Delivery | None:
         """The delivery of this key to this channel, done or not."""
         of = tables.outbox.c

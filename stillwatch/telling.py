@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from alerts import jsonl, messages, plain, routes, timing
 from alerts.incidents import Event
 from alerts.messages import Message
+from alerts.receivers import is_address
 from alerts.routes import Asked, Route
 from stillwatch.config import Settings
 from stillwatch.store import News
@@ -77,8 +78,13 @@ class Telling:
         return said
 
     def _words(self, event: Event, channel: str, first: bool) -> tuple[Message, ...]:
-        word = plain.word if channel in self._plain else messages.word
-        return word(event, channel, first)
+        if channel in self._plain:
+            return plain.word(event, channel, first)
+        said = messages.word(event, channel, first)
+        if not is_address(self._settings.fallback):
+            return said
+        fields = plain.notice(event)  # for a fallback that reads no blocks
+        return tuple(one if one.reply_to else replace(one, notice=fields) for one in said)
 
 
 def targets(asked: Asked, settings: Settings) -> list[Target]:

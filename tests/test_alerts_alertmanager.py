@@ -23,10 +23,11 @@ from web_server import WebServer
 
 from alerts import jsonl, plain
 from alerts.alertmanager import OPEN_FOR, Alertmanager, alerts
-from alerts.deliver import Place, deliver, say_again
+from alerts.deliver import deliver, say_again
 from alerts.incidents import Event
 from alerts.messages import Message
 from alerts.outbox import SendFailed
+from alerts.places import Place
 from alerts.receivers import Receiver
 from stillwatch.mailbox import Mailbox
 from stillwatch.selfwatch import sight

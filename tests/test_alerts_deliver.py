@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from slack_server import SlackServer, broken, cut, too_many
 
-from alerts.deliver import Place, deliver, slack
+from alerts.deliver import deliver
 from alerts.messages import Message
 from alerts.outbox import Outcome, Receipt, SendFailed
+from alerts.places import Place, slack
 from alerts.receivers import Receiver
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Store

@@ -14,12 +14,12 @@ import pytest
 from web_server import Reply, Request, WebServer
 
 from alerts import plain
-from alerts.deliver import Sender
 from alerts.incidents import Event
 from alerts.messages import Message
 from alerts.opsgenie import Opsgenie
 from alerts.outbox import Receipt, SendFailed
 from alerts.pagerduty import PagerDuty
+from alerts.places import Sender
 from alerts.receivers import Receiver
 from alerts.teams import Teams
 from stillwatch.selfwatch import sight

@@ -11,9 +11,10 @@ import examples
 import pytest
 from test_alerts_deliver import Hand, Wall
 
-from alerts.deliver import Place, deliver
+from alerts.deliver import deliver
 from alerts.incidents import Event
 from alerts.outbox import SendFailed
+from alerts.places import Place
 from alerts.receivers import Receiver
 from alerts.routes import Route, Step
 from stillwatch.config import Settings, Slack
