@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from alerts.messages import Message
-from alerts.mrkdwn import inert, plain
+from alerts.mrkdwn import clipped, inert, plain
 from alerts.receivers import is_address
 
 MOST_WHY = 200  # characters
@@ -22,10 +22,10 @@ def diverted(message: Message, to: str, why: str) -> Message | None:
     """In the fields, and in blocks, that the other place reads."""
     if message.notice is None and is_address(to):
         return None
-    said = f"Meant for {message.channel}, which does not take it: {why}"[:MOST_WHY]
+    said = f"Meant for {message.channel}, which does not take it: {why}"
     notice = message.notice
     if notice is not None:
-        notice = replace(notice, text=f"{notice.text}\n\n{inert(said)}".strip())
+        notice = replace(notice, text=f"{notice.text}\n\n{inert(clipped(said, MOST_WHY))}".strip())
     blocks = message.blocks or _blocks(message)
     if message.chart is None:
         text = {"type": "mrkdwn", "text": plain(said, MOST_WHY), "verbatim": True}

@@ -19,6 +19,7 @@ from typing import Any
 import examples
 import httpx2
 import pytest
+from test_alerts_messages import HOSTILE
 from web_server import WebServer
 
 from alerts import jsonl, plain
@@ -232,3 +233,18 @@ def test_an_open_alert_ends_by_itself_when_we_are_gone_and_no_end_is_before_its_
     event = examples.error_spike()
     (open_one,) = alerts(plain.notice(event), event.time)
     assert open_one["endsAt"] == jsonl.moment(event.time + OPEN_FOR)
+
+
+def test_a_real_alertmanager_takes_hostile_names_as_they_are(running: str) -> None:
+    event = as_of_now(examples.error_spike(), "hostile")
+    (finding,) = event.incident.findings
+    names = [f"{name} {i}" for i, name in enumerate(HOSTILE)]
+    findings = tuple(
+        replace(finding, signal=replace(finding.signal, service=name, owner=name)) for name in names
+    )
+    message = words(replace(event, incident=replace(event.incident, findings=findings)))
+    sender(running).send(message)
+    assert message.notice is not None
+    found = {one["labels"]["service"] for one in standing(running, "hostile")}
+    assert found == {part.service for part in message.notice.parts}
+    assert "<!channel> 0" in found
