@@ -35,11 +35,17 @@ log = logging.getLogger(__name__)
 NEEDS_PERSON = ("permanent", "no_credentials")
 
 
+def everywhere(channel: str) -> bool:
+    """Whatever it is called."""
+    del channel
+    return True
+
+
 class Outbox(Protocol):
     """Where deliveries are kept, durably: `record` has happened when it returns."""
 
-    def waiting(self) -> list[Delivery]:
-        """All that is not done, in order of entry."""
+    def waiting(self, serves: Callable[[str], bool]) -> list[Delivery]:
+        """All for channels of which this holds that is not done, in order of entry."""
 
     def find(self, channel: str, key: str) -> Delivery | None:
         """The delivery of this key to this channel, done or not."""
@@ -60,12 +66,6 @@ class Outbox(Protocol):
         """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
 
 
-def everywhere(channel: str) -> bool:
-    """Whatever it is called."""
-    del channel
-    return True
-
-
 def deliver(
     outbox: Outbox,
     place: Place,
@@ -79,7 +79,7 @@ def deliver(
     serves: whether messages for this channel go to this place. fallback: the channel that hears of what this
     place will not take until a person acts, empty = none.
     """
-    mine = [one for one in outbox.waiting() if serves(one.message.channel)]
+    mine = outbox.waiting(serves)
     threads: dict[tuple[str, str], list[Delivery]] = {}  # the one that began first comes first
     for one in _without_digest(outbox, mine, now()):
         threads.setdefault((one.message.channel, one.incident), []).append(one)
@@ -178,6 +178,23 @@ def say_again(outbox: Outbox, place: Place, channel: str) -> int:
     for message in still:
         place.sender.send(message)
     return len(still)
+
+
+def acknowledge(outbox: Outbox, channel: str, now: int) -> int:
+    """Have a pager told that somebody looks at what it woke people for; returns of how many incidents."""
+    done = 0
+    for one in outbox.standing(channel):
+        notice = one.message.notice
+        if notice is None or notice.event not in ("opened", "updated") or notice.acknowledged:
+            continue
+        since = outbox.known(one.incident).acknowledged
+        if since:
+            key = one.message.replaces or one.message.key
+            said = replace(notice, event="updated", acknowledged=since)
+            message = Message(f"{key}:acknowledged", channel, notice.title, replaces=key, notice=said)
+            outbox.say(one.incident, [message], now)
+            done += 1
+    return done
 
 
 def _close(outbox: Outbox, delivery: Delivery, decision: Decision) -> None:

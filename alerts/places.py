@@ -32,11 +32,13 @@ class Place:
     """A sender and its pace: seconds between two messages to one channel.
 
     refresh: a place that forgets is told of what stands open every so many seconds; 0 = it remembers.
+    acknowledges: it is told that somebody looks at an incident, for it wakes people by rules of its own.
     """
 
     sender: Sender
     pace: int
     refresh: int = 0
+    acknowledges: bool = False
 
 
 def slack(receiver: Receiver, now: Callable[[], int]) -> Place:
@@ -69,14 +71,14 @@ def pagerduty(receiver: Receiver, now: Callable[[], int]) -> Place:
     from alerts.pagerduty import PagerDuty
 
     del now
-    return Place(PagerDuty(receiver), pace=0)
+    return Place(PagerDuty(receiver), pace=0, acknowledges=True)
 
 
 def opsgenie(receiver: Receiver, now: Callable[[], int]) -> Place:
     from alerts.opsgenie import Opsgenie
 
     del now
-    return Place(Opsgenie(receiver), pace=0)
+    return Place(Opsgenie(receiver), pace=0, acknowledges=True)
 
 
 def teams(receiver: Receiver, now: Callable[[], int]) -> Place:

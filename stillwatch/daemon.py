@@ -23,7 +23,7 @@ import uvicorn
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from alerts.deliver import deliver, everywhere, say_again
+from alerts.deliver import acknowledge, deliver, everywhere, say_again
 from alerts.outbox import SendFailed
 from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
@@ -42,6 +42,7 @@ from stillwatch.telling import Telling
 log = logging.getLogger(__name__)
 
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
+ACKNOWLEDGE = 15  # seconds in which a pager hears that somebody looks at it
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 
@@ -191,12 +192,16 @@ class Courier:
                 self._trouble = str(trouble)
 
     def _refresh(self) -> None:
-        """Where the place forgets, say again what is open; at our start too."""
-        if not self._place.refresh or clock.now() - self._refreshed < self._place.refresh:
+        """Where the place forgets, say again what is open (at our start too); tell pagers who looks at it."""
+        every = self._place.refresh or (ACKNOWLEDGE if self._place.acknowledges else 0)
+        if not every or clock.now() - self._refreshed < every:
             return
         self._refreshed = clock.now()
         try:
-            say_again(self._mailbox, self._place, self._address)
+            if self._place.refresh:
+                say_again(self._mailbox, self._place, self._address)
+            if self._place.acknowledges:
+                acknowledge(self._mailbox, self._address, clock.now())
             self._stale = ""
         except SendFailed as failure:
             if str(failure) != self._stale:

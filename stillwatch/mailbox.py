@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from alerts.deliver import everywhere
 from alerts.messages import Message
 from alerts.outbox import Delivery, DeliveryState, Known, Receipt
 from alerts.packed import pack, unpack
@@ -29,13 +30,13 @@ class Mailbox:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def waiting(self) -> list[Delivery]:
-        """All that is not done, in order of entry."""
+    def waiting(self, serves: Callable[[str], bool] = everywhere) -> list[Delivery]:
+        """All for channels of which this holds that is not done, in order of entry."""
         asked = (
             select(tables.outbox).where(tables.outbox.c.state == "waiting").order_by(tables.outbox.c.number)
         )
         with self._store.reading() as c:
-            return [_delivery(row) for row in c.execute(asked)]
+            return [_delivery(row) for row in c.execute(asked) if serves(row.channel)]
 
     def depth(self) -> int:
         """How many deliveries wait."""

@@ -11,7 +11,7 @@ import examples
 import pytest
 from test_alerts_deliver import Hand, Wall
 
-from alerts.deliver import deliver
+from alerts.deliver import acknowledge, deliver
 from alerts.incidents import Event
 from alerts.outbox import SendFailed
 from alerts.places import Place
@@ -281,3 +281,22 @@ def test_what_joins_within_the_wait_is_told_with_it(store: Store) -> None:
     watch.until(MIDNIGHT + 120, 10)
     assert len(watch.wall.sent) == 1
     assert watch.mailbox.waiting() == []
+
+
+def test_a_pager_hears_once_that_somebody_looks_at_it(store: Store) -> None:
+    watch = Watch(store, Route(HOOK.address))
+    watch.happens(event("critical", MIDNIGHT))
+    watch.until(MIDNIGHT + 60)
+    assert acknowledge(watch.mailbox, HOOK.address, watch.hand.now) == 0
+    seen = Wakeful(store)
+    seen.since = MIDNIGHT + 90
+    for _ in range(3):
+        acknowledge(seen, HOOK.address, watch.hand.now)
+        watch.until(watch.hand.now + 60)
+    _, acknowledged = watch.wall.messages
+    assert acknowledged.notice is not None
+    assert (acknowledged.notice.event, acknowledged.notice.acknowledged) == ("updated", MIDNIGHT + 90)
+    watch.happens(over("critical", MIDNIGHT + HOUR, 2))
+    watch.until(MIDNIGHT + HOUR + 60)
+    assert acknowledge(seen, HOOK.address, watch.hand.now) == 0
+    assert len(watch.wall.messages) == 3
