@@ -91,10 +91,16 @@ def _mail_server(value: object) -> object:
 
 
 def _mailbox(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(
-        r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,190}", value
-    ):
+    local = r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}"
+    if isinstance(value, str) and not re.fullmatch(local + r"@[A-Za-z0-9.-]{1,190}", value):
         raise ValueError("an address such as on-call@example.com")
+    return value
+
+
+def _channel(value: object) -> object:
+    """No channel of Slack's has a colon; receivers have one in their addresses."""
+    if isinstance(value, str) and ":" in value:
+        raise ValueError("a channel of Slack's; a receiver is named by `receiver`")
     return value
 
 
@@ -248,6 +254,7 @@ class Match(Strict):
 
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+Channel = Annotated[Name, BeforeValidator(_channel)]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
 
@@ -310,7 +317,7 @@ class Email(Strict):
 class Receiver(Strict):
     """A place to tell: exactly one of these."""
 
-    slack: Name | None = None
+    slack: Channel | None = None
     webhook: Annotated[Webhook, BeforeValidator(_url_alone)] | None = None
     alertmanager: Annotated[Alertmanager, BeforeValidator(_url_alone)] | None = None
     pagerduty: PagerDuty | None = None
@@ -352,7 +359,7 @@ class Group(Strict):
 
 class Step(Strict):
     after: Annotated[int, _within(60, 7 * 86400, "a duration from 1m to 7d, such as 15m")]
-    channel: Name | None = None
+    channel: Channel | None = None
     receiver: Label | None = None
 
     @model_validator(mode="after")
@@ -363,7 +370,7 @@ class Step(Strict):
 
 class Route(Strict):
     match: Match = Match()
-    channel: Name | None = None
+    channel: Channel | None = None
     receiver: Label | None = None
     continue_: bool = Field(alias="continue", default=False)
     group: Group = Group()
@@ -383,7 +390,7 @@ class Route(Strict):
 
 
 class Fallback(Strict):
-    channel: Name | None = None
+    channel: Channel | None = None
     receiver: Label | None = None
 
     @model_validator(mode="after")

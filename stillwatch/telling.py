@@ -41,6 +41,8 @@ class Telling:
             before |= set(self._told(incident.id))
         said: list[Message] = []
         for channel, route, after in self._targets(event, before):
+            if event.event == "resolved" and before and channel not in before:
+                continue  # who never heard of it need not hear that it is over
             fresh.setdefault(channel, event.number)
             said += self._said(event, channel, route, after, channel not in before)
         if event.event == "resolved":
@@ -95,7 +97,9 @@ def targets(asked: Asked, settings: Settings) -> list[Target]:
     matched = routes.matching(asked, settings.routes)
     found: list[Target] = [(route.channel, route, 0) for route in matched]
     found = found or [(settings.default, Route(settings.default), 0)]
-    found += [(step.channel, route, step.after) for route in matched for step in route.escalate]
+    # What waits for a digest is not worth a page, so nobody is woken by it the day after.
+    pages = [route for route in matched if route.digest is None or asked.severity != "info"]
+    found += [(step.channel, route, step.after) for route in pages for step in route.escalate]
     once: dict[str, Target] = {}
     for target in found:
         once.setdefault(target[0], target)

@@ -300,3 +300,13 @@ def test_a_pager_hears_once_that_somebody_looks_at_it(store: Store) -> None:
     watch.until(MIDNIGHT + HOUR + 60)
     assert acknowledge(seen, HOOK.address, watch.hand.now) == 0
     assert len(watch.wall.messages) == 3
+
+
+def test_what_waits_for_a_digest_wakes_nobody_the_day_after_unless_it_becomes_worse(store: Store) -> None:
+    watch = Watch(store, Route("#a", digest=8 * 60, escalate=(Step("#boss", 900),)))
+    watch.happens(event("info", MIDNIGHT))
+    watch.until(MIDNIGHT + 10 * HOUR)
+    assert watch.told_at("#boss") == 0
+    watch.happens(worse("warning", MIDNIGHT + 10 * HOUR))
+    watch.until(MIDNIGHT + 10 * HOUR + 960)
+    assert watch.told_at("#boss") == 1

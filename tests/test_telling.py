@@ -8,7 +8,8 @@ import examples
 
 from alerts.incidents import Event
 from alerts.receivers import Receiver
-from alerts.routes import Route
+from alerts.routes import Route, Step
+from stillwatch.backtest import worded
 from stillwatch.config import Settings, Slack
 from stillwatch.telling import Telling
 
@@ -47,9 +48,9 @@ def test_who_heard_how_it_began_hears_how_it_ends_and_who_hears_later_gets_it_wh
 
 
 def test_after_a_restart_the_store_knows_who_heard() -> None:
-    opened, _, over = steps()
+    opened, worse, over = steps()
     known = Telling(SETTINGS, lambda incident: {"#warn"} if incident == opened.incident.id else ())
-    assert set(heard(known, over)) == {HOOK.address, "#warn"}
+    assert set(heard(known, worse)) == {HOOK.address, "#warn"}
     assert heard(known, over)["#warn"][0] == "(:3:card)"
 
 
@@ -75,3 +76,22 @@ def test_places_without_blocks_get_fields_and_slack_gets_blocks() -> None:
     assert hook.notice is not None
     assert not hook.blocks
     assert all(m.notice is None for m in telling.news(steps()[0]).messages)
+
+
+def test_who_never_heard_of_it_is_not_told_that_it_is_over() -> None:
+    opened, _, over = steps()
+    known = Telling(SETTINGS, lambda incident: {"#warn"})
+    assert set(heard(known, over)) == {"#warn"}
+    assert opened.incident.id == over.incident.id
+    nobody = Telling(SETTINGS, lambda incident: ())
+    assert set(heard(nobody, over)) == {HOOK.address}, "rather that than nothing at all"
+
+
+def test_a_replay_has_the_messages_of_the_daemon_but_those_that_depend_on_people() -> None:
+    next_one = Route(HOOK.address, severity=("critical",), repeat=600, escalate=(Step("#boss", 900),))
+    settings = replace(SETTINGS, routes=(next_one, *SETTINGS.routes[1:]))
+    telling = Telling(settings, lambda incident: ())
+    live = [message for event in steps() for message in telling.news(event).messages]
+    assert {message.hold for message in live} == {"", "to escalate", "to repeat"}
+    said = [(one.channel, one.key, one.text) for one in worded(steps(), settings)]
+    assert said == [(one.channel, one.key, one.text) for one in live if not one.hold]
