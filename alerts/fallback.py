@@ -12,7 +12,7 @@ from typing import Any
 
 from alerts.messages import Message
 from alerts.mrkdwn import clipped, inert, plain
-from alerts.receivers import is_address
+from alerts.notices import is_address
 
 MOST_WHY = 200  # characters
 MOST_HEADER, MOST_SECTION = 145, 2900

@@ -48,3 +48,8 @@ class Notice:
     change: str = ""
     line: str = ""
     acknowledged: int = 0
+
+
+def is_address(channel: str) -> bool:
+    """Whether it is a receiver's address, where fields are read and no blocks; no channel of Slack's."""
+    return ":" in channel

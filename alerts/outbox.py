@@ -11,6 +11,7 @@ from math import ceil
 from typing import Literal
 
 from alerts.messages import Hold, Message
+from alerts.notices import is_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ def decide(
 
 
 def _needless(message: Message, card: Delivery | None, known: Known, overtaken: bool) -> bool:
-    """Nobody need hear of it any more: somebody looks at it, it is over, or its card was never needed."""
+    """Nobody need hear of it any more: somebody looks at it, it is over, or its card was never needed. Or it can be
+    said in Slack alone."""
+    if message.notice is None and is_address(message.channel):
+        return True
     if message.hold == "to repeat":
         return overtaken or known.over or known.acknowledged > 0
     if card is not None and card.receipt is not None:

@@ -34,11 +34,6 @@ class Receiver:
         return f"{self.place}:{self.name}"
 
 
-def is_address(channel: str) -> bool:
-    """Whether it is a receiver's address, no channel of Slack's."""
-    return ":" in channel
-
-
 def notice_of(message: Message) -> Notice:
     """The fields of a message. Raises SendFailed where it was worded for Slack alone."""
     if message.notice is None:

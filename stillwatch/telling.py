@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from alerts import jsonl, messages, plain, routes, timing
 from alerts.incidents import Event
 from alerts.messages import Message
-from alerts.receivers import is_address
+from alerts.notices import is_address
 from alerts.routes import Asked, Route
 from stillwatch.config import Settings
 from stillwatch.store import News

@@ -64,6 +64,11 @@ def test_every_decision_has_its_reason(
     assert decide(delivery, 1000, card=card, newer_edit=newer) == expected
 
 
+def test_words_for_slack_alone_are_no_words_for_another_place() -> None:
+    blocks_only = replace(CARD, message=Message("i1", "webhook:hook", "card"))
+    assert decide(blocks_only, 1000, card=None, newer_edit=False) == "superseded"
+
+
 def test_a_try_that_is_recorded_before_the_request_is_looked_for_if_we_die_now() -> None:
     recorded = begun(CARD, 1000)
     assert decide(recorded, 1000, card=None, newer_edit=False) == "waiting"
