@@ -155,7 +155,7 @@ AWAY: list[Any] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(STEPS, ROUTES)
 @example(LOST, Route("#a"))
 @example(LOST, Route("#a", escalate=(Step("#b", 900),)))
