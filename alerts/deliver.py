@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import replace
 from typing import Literal, Protocol
 
-from alerts.messages import Message
+from alerts import digest
+from alerts.fallback import diverted
+from alerts.messages import SAID, Message
 from alerts.outbox import (
     SEND,
     Decision,
     Delivery,
+    Known,
     Muted,
-    Receipt,
     SendFailed,
     begun,
     channel_pause,
@@ -27,28 +28,25 @@ from alerts.outbox import (
     sent,
     with_news,
 )
+from alerts.places import Place
+from alerts.timing import following
 
 log = logging.getLogger(__name__)
 
+NEEDS_PERSON = ("permanent", "no_credentials")
 
-class Sender(Protocol):
-    """A place to tell. Raises SendFailed."""
 
-    def send(
-        self,
-        message: Message,
-        *,
-        edits: Receipt | None = None,
-        thread: Receipt | None = None,
-        seek_since: int | None = None,
-    ) -> Receipt: ...
+def everywhere(channel: str) -> bool:
+    """Whatever it is called."""
+    del channel
+    return True
 
 
 class Outbox(Protocol):
     """Where deliveries are kept, durably: `record` has happened when it returns."""
 
-    def waiting(self) -> list[Delivery]:
-        """All that is not done, in order of entry."""
+    def waiting(self, serves: Callable[[str], bool]) -> list[Delivery]:
+        """All for channels of which this holds that is not done, in order of entry."""
 
     def find(self, channel: str, key: str) -> Delivery | None:
         """The delivery of this key to this channel, done or not."""
@@ -59,78 +57,152 @@ class Outbox(Protocol):
     def muted(self, incident: str, now: int) -> Muted:
         """What silences say of this incident at `now` (epoch seconds)."""
 
+    def standing(self, channel: str) -> list[Delivery]:
+        """Of every incident that this channel was told of, the newest that was taken."""
+
+    def known(self, incident: str) -> Known:
+        """What became of an incident."""
+
+    def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
+        """Put messages into the outbox; those whose key its channel knows are ignored."""
+
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A sender and its pace: seconds between two messages to one channel."""
-
-    sender: Sender
-    pace: int
-
-
-def slack(token: str, base_url: str, now: Callable[[], int]) -> Place:
-    from alerts.slack import Slack  # slack-sdk costs a fifth of a second
-
-    del now  # Slack says when a message came
-    return Place(Slack(token, base_url), pace=1)
-
-
-def terminal(token: str, base_url: str, now: Callable[[], int]) -> Place:
-    from alerts.terminal import Terminal
-
-    del token, base_url
-    return Place(Terminal(now=now), pace=0)
-
-
-SENDERS: dict[str, Callable[[str, str, Callable[[], int]], Place]] = {"slack": slack, "terminal": terminal}
-
-
-def deliver(outbox: Outbox, place: Place, now: Callable[[], int]) -> int:
+def deliver(
+    outbox: Outbox,
+    place: Place,
+    now: Callable[[], int],
+    serves: Callable[[str], bool] = everywhere,
+    fallback: str = "",
+) -> int:
     """One round over all that waits; returns how many messages were sent. `now` gives epoch seconds.
 
     What belongs to one incident keeps its order; incidents and channels do not wait for each other.
+    serves: whether messages for this channel go to this place. fallback: the channel that hears of what this
+    place will not take until a person acts, empty = none.
     """
-    waiting = sorted(outbox.waiting(), key=_thread_of)
-    return sum(
-        _one_thread(outbox, place, now, list(thread)) for _, thread in groupby(waiting, key=_thread_of)
-    )
-
-
-def _thread_of(delivery: Delivery) -> tuple[str, str]:
-    return delivery.message.channel, delivery.incident
-
-
-def _one_thread(outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]) -> int:
+    mine = outbox.waiting(serves)
+    threads: dict[tuple[str, str], list[Delivery]] = {}  # the one that began first comes first
+    for one in _without_digest(outbox, mine, now()):
+        threads.setdefault((one.message.channel, one.incident), []).append(one)
     done = 0
-    said: set[int] = set()  # edits that went out with their card
+    for thread in threads.values():
+        sent_now, failure = _one_thread(outbox, place, now, thread)
+        done += sent_now
+        if failure is not None and fallback:
+            # A token that is refused is refused everywhere.
+            lost = mine if failure.outcome == "no_credentials" else thread
+            _divert(outbox, lost, fallback, str(failure), now())
+    return done
+
+
+def _divert(outbox: Outbox, lost: Sequence[Delivery], fallback: str, why: str, now: int) -> None:
+    """Tell the fallback as well; what it knows already is ignored. The rest goes on being tried."""
+    for one in lost:
+        message = diverted(one.message, fallback, why) if one.message.channel != fallback else None
+        if message is not None:
+            outbox.say(one.incident, [message], now)
+
+
+def _without_digest(outbox: Outbox, waiting: Sequence[Delivery], now: int) -> list[Delivery]:
+    """What was kept for a digest whose time has come goes into one message; the rest is left."""
+    kept = [one for one in waiting if one.message.hold == "for the digest" and one.message.due <= now]
+    if not kept:
+        return list(waiting)
+    for message in digest.compose(kept):
+        outbox.say("", [message], now)
+    for one in kept:
+        outbox.record(replace(one, state="superseded"))
+    gone = {one.number for one in kept}
+    return [one for one in waiting if one.number not in gone]
+
+
+def _one_thread(
+    outbox: Outbox, place: Place, now: Callable[[], int], thread: Sequence[Delivery]
+) -> tuple[int, SendFailed | None]:
+    """How many were sent, and of what a message failed that only a person can help."""
+    done, hopeless = 0, None
+    said: set[int] = set()  # what went out with its card
+    known = outbox.known(thread[0].incident) if any(one.message.hold for one in thread) else Known()
     muted = outbox.muted(thread[0].incident, now())
     for i, delivery in enumerate(thread):
         message = delivery.message
-        later = thread[i + 1 :]
+        reminds = message.hold == "to repeat"
+        later = [one for one in thread[i + 1 :] if (one.message.hold == "to repeat") == reminds]
         target = message.replaces or message.reply_to
         card = outbox.find(message.channel, target) if target else None
-        newer = any(one.message.replaces == message.replaces for one in later)
-        newer = newer or delivery.number in said
-        decision = decide(delivery, now(), card=card, newer_edit=newer, muted=muted)
+        decision = decide(
+            delivery,
+            now(),
+            card=card,
+            newer_edit=any(one.message.replaces == message.replaces for one in later),
+            overtaken=any(one.message.due <= now() for one in later),
+            known=known,
+            muted=muted,
+        )
+        if delivery.number in said:
+            decision = "superseded"
         if decision in ("superseded", "silenced", "given up"):
             _close(outbox, delivery, decision)
             continue
         finished = False
         if decision in SEND and outbox.paused(message.channel) <= now():
-            edits = (
-                [one for one in later if one.message.replaces == message.key] if not delivery.tries else []
-            )
-            # A card that was never tried goes out as it looks after all the edits that wait behind it.
-            latest = with_news(delivery, edits[-1]) if edits else delivery
-            finished = _try(outbox, place, now, latest, card, decision)
-            done += finished
-            said.update(one.number for one in edits if finished)
-        # A picture that cannot be had yet holds up no words; where nothing is said aloud there is no order to keep.
-        if not finished and message.chart is None and muted == "no":
+            behind = [one for one in later if message.key in (one.message.replaces, one.message.reply_to)]
+            latest = _latest(delivery, behind)
+            if reminds:
+                outbox.say(delivery.incident, [following(message, now())], now())
+            finished, failure = _try(outbox, place, now, latest, card, decision)
+            done += failure is None
+            if failure is not None and failure.outcome in NEEDS_PERSON and message.chart is None:
+                hopeless = failure
+            if finished and latest is not delivery:
+                said.update(one.number for one in _collapsed(behind))
+        # A picture that cannot be had yet holds up no words, nor does what waits for its time; and where nothing is
+        # said aloud there is no order to keep.
+        waits = message.chart is not None or (message.hold and decision == message.hold)
+        if not finished and not waits and muted == "no":
             break
+    return done, hopeless
+
+
+def _latest(card: Delivery, behind: Sequence[Delivery]) -> Delivery:
+    """A card of which no try may stand there goes out as it looks after all the edits that wait behind it."""
+    edits = [one for one in behind if one.message.replaces]
+    return with_news(card, edits[-1]) if edits and not card.unknown_since else card
+
+
+def _collapsed(behind: Sequence[Delivery]) -> list[Delivery]:
+    """What a card in its newest state has said already: all but the newest picture, and that it was silenced."""
+    pictures = [one for one in behind if one.message.chart is not None]
+    spared = [*pictures[-1:], *(one for one in behind if one.message.reply_to and SAID in one.message.key)]
+    return [one for one in behind if one not in spared]
+
+
+def say_again(outbox: Outbox, place: Place, channel: str) -> int:
+    """Tell a place that forgets of what stands open; returns how much that was. Raises SendFailed."""
+    standing = [one.message for one in outbox.standing(channel)]
+    still = [one for one in standing if one.notice is not None and one.notice.event != "resolved"]
+    for message in still:
+        place.sender.send(message)
+    return len(still)
+
+
+def acknowledge(outbox: Outbox, channel: str, now: int) -> int:
+    """Have a pager told that somebody looks at what it woke people for; returns of how many incidents."""
+    done = 0
+    for one in outbox.standing(channel):
+        notice = one.message.notice
+        if notice is None or notice.event not in ("opened", "updated") or notice.acknowledged:
+            continue
+        since = outbox.known(one.incident).acknowledged
+        if since:
+            key = one.message.replaces or one.message.key
+            said = replace(notice, event="updated", acknowledged=since)
+            message = Message(f"{key}:acknowledged", channel, notice.title, replaces=key, notice=said)
+            outbox.say(one.incident, [message], now)
+            done += 1
     return done
 
 
@@ -152,8 +224,8 @@ def _try(
     delivery: Delivery,
     card: Delivery | None,
     decision: Decision,
-) -> bool:
-    """Send once; True when nothing more is to be done about this delivery."""
+) -> tuple[bool, SendFailed | None]:
+    """Send once; whether nothing more is to be done about this delivery, and what it failed of."""
     message = delivery.message
     stands = card.receipt if card is not None else None
     outbox.record(begun(delivery, now()))
@@ -168,13 +240,13 @@ def _try(
         after = failed(delivery, failure, now())
         if after.why != delivery.why or after.state != "waiting":
             _complain(after, failure)
-        outbox.record(after, pause=now() + channel_pause(failure.outcome, failure.retry_after))
-        return after.state != "waiting"
+        outbox.record(after, pause=now() + channel_pause(failure.outcome, after.tries, failure.retry_after))
+        return after.state != "waiting", failure
     outbox.record(sent(delivery, receipt), pause=now() + place.pace)
     if message.replaces and card is not None and receipt != stands:
         outbox.record(replace(card, receipt=receipt))  # the card was lost and posted anew
     log.info("told %s: %s", message.channel, message.key)
-    return True
+    return True, None
 
 
 def _complain(after: Delivery, failure: SendFailed) -> None:

@@ -25,7 +25,7 @@ def line(event: Event) -> str:
     incident = event.incident
     *probabilities, none = _rounded([*(s.probability for s in incident.suspects), incident.no_deployment])
     said = {
-        "time": _moment(event.time),
+        "time": moment(event.time),
         "event": event.event,
         "incident": incident.id,
         "severity": incident.severity,
@@ -44,7 +44,7 @@ def _signal(finding: Finding) -> dict[str, Any]:
         "service": finding.signal.service,
         "signal": finding.signal.name,
         "kind": finding.kind,
-        "onset": _moment(finding.onset),
+        "onset": moment(finding.onset),
         "observed": _number(finding.observed),
         "expected": _number(finding.expected),
         "lost": _number(finding.lost),
@@ -73,14 +73,19 @@ def _suspect(suspect: Suspect, probability: float) -> dict[str, Any]:
         "deployment": suspect.deployment.id,
         "service": suspect.deployment.service,
         "version": suspect.deployment.version,
-        "time": _moment(suspect.deployment.time),
+        "time": moment(suspect.deployment.time),
         "probability": probability,
         "evidence": list(suspect.evidence),
     }
 
 
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def moment(seconds: int) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return utc(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _number(value: float) -> int | float | None:

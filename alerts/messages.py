@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.incidents import Event, Incident, Severity
 from alerts.mrkdwn import address, code, escape, fit
+from alerts.notices import Notice
 from alerts.slack_buttons import buttons
 from alerts.suspects import release_of
 from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, made_of, percent
@@ -27,6 +28,13 @@ MOST_SIGNALS = 6
 MOST_SLICES = 3
 
 
+# Why a message waits for its time, in the words of the outbox.
+Hold = Literal["", "grouped", "quiet hours", "for the digest", "to escalate", "to repeat"]
+
+
+SAID = ":said:"  # in the keys of messages that come of what people said
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One thing to post.
@@ -34,6 +42,8 @@ class Message:
     key: the same for the same news after any restart. replaces: key of the message to edit in place.
     reply_to: key of the message in whose thread it goes. broadcast: show the reply in the channel too.
     chart: draw this incident (charts.draw) and upload it as a picture with `text` as its description.
+    notice: the same in fields, for places without blocks (alerts/plain.py).
+    due, hold: not before then (epoch seconds), and why. repeat: seconds after which it is said once more.
     """
 
     key: str
@@ -44,30 +54,53 @@ class Message:
     reply_to: str = ""
     broadcast: bool = False
     chart: Incident | None = None
+    notice: Notice | None = None
+    due: int = 0
+    hold: Hold = ""
+    repeat: int = 0
 
 
 def word(
-    event: Event, channel: str, remarks: Sequence[str] = (), pressable: bool = False
+    event: Event,
+    channel: str,
+    remarks: Sequence[str] = (),
+    pressable: bool = False,
+    first: bool | None = None,
 ) -> tuple[Message, ...]:
     """What to say of an event, in order: a card and its chart when it opens, then edits of the card with a
     reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id.
 
-    remarks: what people said of the incident, see remarks.py. pressable: can presses of buttons reach us?"""
+    remarks: what people said of the incident, see remarks.py. pressable: can presses of buttons reach us? first:
+    nobody in the channel has heard of the incident yet (left out: so it is when it opens)."""
     incident = event.incident
     number = f"{incident.id}:{event.number}"
     text, blocks = plain_text(event), tuple(card(event, remarks, pressable))
     chart = [Message(f"{number}:chart", channel, _description(event), reply_to=incident.id, chart=incident)]
     if all(f.trace is None for f in incident.findings):
         chart = []
-    if event.event == "opened":
+    if event.event == "opened" if first is None else first:
         return (Message(incident.id, channel, text, blocks), *chart)
     edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
     if event.reason == "grew" and incident.acknowledged:
         return (edit,)  # somebody is on it
-    first, *more = _resolved(event) if event.event == "resolved" else _updated(event)
-    said = (_section([first, *more]),)
-    reply = Message(number, channel, first, said, reply_to=incident.id, broadcast=event.rose)
+    said = tuple(changes(event))
+    new = said[0]["text"]["text"].partition("\n")[0]
+    reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def again(event: Event, channel: str) -> Message:
+    """A reminder in the thread, for as long as it is open and nobody looks at it."""
+    text = f"{CIRCLES[event.incident.severity]} Still open, and nobody has said that they look at it."
+    key = event.incident.id
+    return Message(f"{key}:again:1", channel, text, reply_to=key, broadcast=True)
+
+
+def changes(event: Event) -> list[dict[str, Any]]:
+    """The blocks of the reply: what is new since the last event; none when the incident opens."""
+    if event.event == "opened":
+        return []
+    return [_section(_resolved(event) if event.event == "resolved" else _updated(event))]
 
 
 def metadata(message: Message) -> dict[str, Any]:

@@ -13,6 +13,13 @@ from alerts.terminal_lines import clean
 
 LONGEST_URL = 1000  # Slack takes 3000; a text has room for less
 LOOKALIKES = str.maketrans({"*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ"})
+INERT = str.maketrans(
+    {
+        "<": "‹", ">": "›", "&": "＆", "@": "＠", "#": "＃", "*": "∗", "~": "∼", "`": "ˋ", "_": "ˍ",
+        "[": "［", "]": "］", "{": "｛", "}": "｝", "|": "∣", "\\": "∖",
+    }
+)  # fmt: skip
+DOT_OF_A_HOST = re.compile(r"(?<=[^\W_])\.(?=[^\W\d_]{2})")
 INSIDE_WORD = re.compile(r"(?<=[^\W_])_+(?=[^\W_])")
 SAFE_IN_URL = "!#$%&'()*+,-./:;=?@[]_~"  # what a URL may hold and what cannot end `<url|label>`
 
@@ -47,6 +54,13 @@ def plain(text: str, most: int = 150) -> str:
     return escape(kept.translate(LOOKALIKES).replace("\0", "_"))
 
 
+def inert(text: str) -> str:
+    """As text that no place takes for a mention, a link, markup or a template: lookalikes of the characters
+    with which these begin. Its length stays; letters of every script stay."""
+    kept = INSIDE_WORD.sub(lambda found: "\0" * len(found[0]), text).translate(INERT).replace("\0", "_")
+    return DOT_OF_A_HOST.sub("․", kept.replace("://", ":∕∕"))
+
+
 def address(url: str) -> str:
     """An http or https address that may stand in a link or a button; empty for anything else."""
     bare = clean(url).strip()
@@ -65,3 +79,21 @@ def link(url: str, label: str) -> str:
     """`<url|label>` where it is an address of the web, else the label alone. `label` is ours."""
     target = address(url)
     return f"<{target.replace('&', '&amp;')}|{label}>" if target else label
+
+
+def fit_lines(text: str, most: int) -> str:
+    """Several lines of plain text of at most `most` characters; the last that has no room is cut."""
+    kept: list[str] = []
+    room = most
+    for line in text.split("\n"):
+        if room <= 1:
+            break
+        kept.append(clipped(line, room))
+        room -= len(kept[-1]) + 1
+    return "\n".join(kept)
+
+
+def clipped(text: str, most: int) -> str:
+    """One line of plain text of at most `most` characters, which are counted as they are."""
+    one = clean(text).strip()
+    return one if len(one) <= most else one[: most - 1].rstrip() + "…"

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
-from alerts.messages import Message
+from alerts.messages import Hold, Message
+from alerts.notices import is_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ Outcome = Literal["refused", "permanent", "unknown", "no_credentials"]
 class SendFailed(Exception):  # noqa: N818  (it reads as what happened)
     """A message was not delivered, or nobody knows.
 
-    outcome: refused (not taken, send again later), permanent (not taken, and the same will never be),
-    unknown (it may stand there: look before sending again), no_credentials (nothing gets through until
-    a person acts). retry_after: seconds that the place asked us to wait, 0 if it did not say.
+    outcome: refused (the place takes nothing now, send again later), permanent (not taken, and the same will
+    never be), unknown (it may stand there: look before sending again), no_credentials (nothing gets through
+    until a person acts). retry_after: seconds that the place asked us to wait, 0 if it did not say.
     """
 
     def __init__(self, message: str, outcome: Outcome, retry_after: float = 0.0) -> None:
@@ -64,17 +65,28 @@ class Delivery:
     why: str = ""
 
 
-Decision = Literal[
-    "first",
-    "retry due",
-    "look first",
-    "waiting",
-    "waiting for the card",
-    "superseded",
-    "silenced",
-    "silenced for now",
-    "given up",
-]
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What became of an incident: it is over; somebody looks at it since (epoch seconds, 0 = nobody)."""
+
+    over: bool = False
+    acknowledged: int = 0
+
+
+Decision = (
+    Literal[
+        "first",
+        "retry due",
+        "look first",
+        "waiting",
+        "waiting for the card",
+        "superseded",
+        "silenced",
+        "silenced for now",
+        "given up",
+    ]
+    | Hold
+)
 SEND: tuple[Decision, ...] = ("first", "retry due", "look first")
 
 LONGEST_PAUSE = 60  # seconds between tries, however long it has been going wrong
@@ -85,33 +97,73 @@ GIVE_UP = 86400  # seconds after which we believe it
 
 
 def decide(
-    delivery: Delivery, now: int, *, card: Delivery | None, newer_edit: bool, muted: Muted = "no"
+    delivery: Delivery,
+    now: int,
+    *,
+    card: Delivery | None,
+    newer_edit: bool,
+    overtaken: bool = False,
+    known: Known | None = None,
+    muted: Muted = "no",
 ) -> Decision:
     """What to do with a waiting delivery at `now` (epoch seconds), and why.
 
     card: what it edits or replies to, None where there is no such thing.
-    newer_edit: a later edit of the same card waits as well. muted: what silences say of its incident. A card that
+    newer_edit: a later edit of the same card waits as well.
+    overtaken: something later of the same incident is due by now, so nothing of it is held any longer
+    (of a reminder: a later reminder is due).
+    known: what became of the incident.
+    muted: what silences say of its incident. A card that
     stands is kept true by edits, which nobody hears; a card that does not waits, and goes out in its newest state
     when the silence ends before the incident.
     """
+    message = delivery.message
     if card is not None and card.state == "given up":
         return "given up"
     if card is not None and card.state == "silenced":
         return "silenced"
-    if muted != "no" and not delivery.message.replaces:
-        is_card = not delivery.message.reply_to
-        return "silenced for now" if is_card and muted == "for now" else "silenced"
-    if delivery.message.chart is not None and delivery.tries >= PICTURE_TRIES:
+    if muted != "no" and not message.replaces:
+        waits = not message.reply_to or message.hold == "to repeat"
+        return "silenced for now" if waits and muted == "for now" else "silenced"
+    if message.chart is not None and delivery.tries >= PICTURE_TRIES:
         return "given up"
-    if delivery.message.replaces and newer_edit:
+    if message.replaces and newer_edit:
         return "superseded"
-    if card is not None and card.receipt is None:
+    if not delivery.unknown_since and _needless(message, card, known or Known(), overtaken):
+        return "superseded"
+    if card is not None and card.receipt is None and card.state != "superseded":
         return "waiting for the card"
+    if message.due > now and not _released(message, card, overtaken):
+        reminds = message.reply_to and message.chart is None and message.hold != "to repeat"
+        return "superseded" if overtaken and reminds else message.hold
     if delivery.not_before > now:
         return "waiting"
     if delivery.unknown_since:
         return "look first"
     return "retry due" if delivery.tries else "first"
+
+
+def _needless(message: Message, card: Delivery | None, known: Known, overtaken: bool) -> bool:
+    """Nobody need hear of it any more: somebody looks at it, it is over, or its card was never needed. Or it can be
+    said in Slack alone."""
+    if message.notice is None and is_address(message.channel):
+        return True
+    if message.hold == "to repeat":
+        return overtaken or known.over or known.acknowledged > 0
+    if card is not None and card.receipt is not None:
+        return False
+    if message.hold == "to escalate" and (known.over or known.acknowledged):
+        return True
+    # An edit goes on alone: what was in a digest may have become worse.
+    return card is not None and card.state == "superseded" and bool(message.reply_to)
+
+
+def _released(message: Message, card: Delivery | None, overtaken: bool) -> bool:
+    if message.hold == "to repeat":
+        return False
+    if message.hold == "to escalate" and card is not None and card.receipt is not None:
+        return True  # who was told of it hears the rest at once
+    return overtaken and (not message.reply_to or message.chart is not None)
 
 
 def begun(delivery: Delivery, now: int) -> Delivery:
@@ -161,12 +213,14 @@ def pause(tries: int, outcome: Outcome, retry_after: float = 0.0) -> int:
     return max(doubling, ceil(retry_after))
 
 
-def channel_pause(outcome: Outcome, retry_after: float = 0.0) -> int:
-    """Seconds to leave the whole channel alone: what holds for one message there holds for the next."""
-    if outcome == "no_credentials":
-        return LONGEST_PAUSE
-    if outcome == "refused":
-        return max(1, ceil(retry_after))
+def channel_pause(outcome: Outcome, tries: int, retry_after: float = 0.0) -> int:
+    """Seconds to leave the whole channel alone: what holds for one message there holds for the next.
+
+    After a refusal as long as the message itself: so the first to be refused is the first to be tried, and
+    what waits is told in order.
+    """
+    if outcome in ("refused", "no_credentials"):
+        return pause(tries, outcome, retry_after)
     return 0 if outcome == "permanent" else 2
 
 

@@ -35,13 +35,13 @@ def lay_days(columns: Columns, plan: Plan, today: int) -> None:
         return
     begins = (today + 3) % 7 * QUARTERS - MARGIN
     around = begins + np.arange(QUARTERS + 2 * MARGIN)
-    seasons.today[:] = seasons.usual[:, around % WEEK]
+    seasons.near[:] = seasons.usual[:, around % WEEK]
     seasons.begins[:], seasons.laid[:], seasons.unsure[:] = begins, laid, 0.0
     know = np.flatnonzero(seasons.days >= 7)
     for day in near:
         at = np.flatnonzero(around // QUARTERS == (today + 3) % 7 + day - today)
         quarter = around[at] % QUARTERS
-        seasons.today[np.ix_(know, at)] = (
+        seasons.near[np.ix_(know, at)] = (
             seasons.usual[know][:, SUNDAY][:, quarter] + seasons.holiday[know][:, quarter]
         )
     if today in plan.holidays:

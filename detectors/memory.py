@@ -112,7 +112,7 @@ SEASON = np.dtype(
         # today and MARGIN around it, with holidays in their places (holidays.py): from which quarter of the week
         # on, for which day and holidays that was done; of a holiday that is today, the standard deviation of its
         # log level (0 = it is none) and the slow part of the level before it
-        ("today", SHORT, QUARTERS + 2 * MARGIN), ("begins", I), ("laid", I), ("unsure", F), ("top", F),
+        ("near", SHORT, QUARTERS + 2 * MARGIN), ("begins", I), ("laid", I), ("unsure", F), ("top", F),
         # counted on the running day, and expected by the profile alone; by how much each of the last YEAR days was
         # off that (log ratio in DAY_UNITs, 0 = as usual; by day number modulo YEAR), and what that says of today
         ("came", F), ("meant", F), ("ago", np.int8, YEAR), ("again", F),

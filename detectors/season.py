@@ -66,8 +66,8 @@ def shapes_at(seasons: Any, position: float) -> Floats:
     """float64[seasons]: the log shape in the quarter of `position`, as laid out around today (holidays.py)."""
     whole, rows = math.floor(position), np.arange(len(seasons))
     at = (whole - seasons.begins) % WEEK
-    is_near = at < seasons.today.shape[1]
-    near = seasons.today[rows, np.where(is_near, at, 0)]
+    is_near = at < seasons.near.shape[1]
+    near = seasons.near[rows, np.where(is_near, at, 0)]
     return shape_of(np.where(is_near, near, seasons.usual[:, whole % WEEK]))
 
 

@@ -64,9 +64,9 @@ def log_shape_at(season: Record, position: float, has_steps: bool) -> float:
     """The log of shape_at. Beyond what is laid out around today, every day is as usual."""
     whole = math.floor(position)
     i = int(whole - season.begins) % WEEK
-    if i + 1 >= len(season.today):
+    if i + 1 >= len(season.near):
         return usual_at(season, position, has_steps)
-    return _between(season.today[i] * UNIT, season.today[i + 1] * UNIT, position - whole, has_steps)
+    return _between(season.near[i] * UNIT, season.near[i + 1] * UNIT, position - whole, has_steps)
 
 
 @compiled

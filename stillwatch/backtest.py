@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alerts import jsonl, messages, routes
+from alerts import jsonl
 from alerts.incidents import Event
 from alerts.messages import Message
 from collector.dataset import Dataset
@@ -20,23 +21,23 @@ from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.blindspots import Blindspot
 from stillwatch.blind import visible
-from stillwatch.config import Settings
+from stillwatch.config import TERMINAL, Settings
 from stillwatch.evidence import NONE, Evidence
 from stillwatch.replaying import Replay
 from stillwatch.score import Watched, messages_per_week, score, spent
+from stillwatch.telling import Telling
 
 CHANNEL = "alerts"  # where news goes when nobody said
 
 
 def worded(events: tuple[Event, ...], settings: Settings) -> list[Message]:
-    """All messages, in the order in which they would have been sent."""
-    default = settings.slack.channel or CHANNEL
-    return [
-        message
-        for event in events
-        for channel in routes.channels(event.incident, settings.routes, default)
-        for message in messages.word(event, channel)
-    ]
+    """All messages, in the order in which they would have been sent, but for what depends on whether anybody looks:
+    reminders and escalation."""
+    if settings.default == TERMINAL:
+        settings = replace(settings, slack=replace(settings.slack, channel=CHANNEL))
+    telling = Telling(settings, lambda incident: ())
+    said = [message for event in events for message in telling.news(event).messages]
+    return [message for message in said if message.hold not in ("to escalate", "to repeat")]
 
 
 def summary(
@@ -108,7 +109,11 @@ def _write_message(folder: Path, number: int, message: Message) -> None:
         "text": message.text,
         "blocks": list(message.blocks),
     }
-    posted |= {k: v for k in ("replaces", "reply_to", "broadcast") if (v := getattr(message, k))}
+    posted |= {k: v for k in ("replaces", "reply_to", "broadcast", "hold") if (v := getattr(message, k))}
+    if message.hold:
+        posted["due"] = rfc3339(message.due)
+    if message.notice is not None:
+        posted["words"] = message.notice.text
     if message.chart is not None:
         from alerts import charts
 

@@ -13,12 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from alerts.places import SENDERS
+from alerts.receivers import Receiver
 from collector.bins import SeriesTable
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.discover import discover
 from detectors.signals import Signal, Term
-from stillwatch.config import Settings
+from stillwatch import clock
+from stillwatch.config import TERMINAL, Settings
 
 PATIENCE = 3.0  # seconds
 
@@ -38,9 +41,10 @@ def lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def reach(settings: Settings) -> Iterator[Finding]:
-    """Slack, the database and the door, one after the other."""
+    """Slack, other places, the database and the door, one after the other."""
     yield from _slack(settings)
     yield from _calendars(settings)
+    yield from map(_receiver, settings.receivers)
     yield _database(Path(settings.database))
     yield _door(settings)
 
@@ -137,7 +141,7 @@ def _series(term: Term, table: SeriesTable) -> int:
 
 def _slack(settings: Settings) -> Iterator[Finding]:
     slack = settings.slack
-    routed = {route.channel for route in settings.routes}
+    routed = {route.channel for route in settings.routes} - {one.address for one in settings.receivers}
     channels = sorted(routed | ({slack.channel} - {""}))
     if not slack.token:
         said = "no token (SLACK_BOT_TOKEN is not set): messages go to the terminal"
@@ -145,7 +149,7 @@ def _slack(settings: Settings) -> Iterator[Finding]:
             not channels, "slack", said + (f" and not to {', '.join(channels)}" if channels else "")
         )
         return
-    if not slack.channel:
+    if settings.default == TERMINAL:
         yield Finding(False, "slack", "a token, but no channel: set `slack: {channel: ...}`")
     from alerts.slack import Slack
 
@@ -162,6 +166,28 @@ def _slack(settings: Settings) -> Iterator[Finding]:
 
         problem = check(slack.app_token, slack.base_url, PATIENCE)
         yield Finding(not problem, "buttons", f"Socket Mode: {problem or 'the app token is good'}")
+
+
+def _receiver(receiver: Receiver) -> Finding:
+    """Asks only where asking posts nothing."""
+    try:
+        SENDERS[receiver.place](receiver, clock.now)
+    except ValueError as error:
+        return Finding(False, "receiver", str(error))
+    if receiver.place != "alertmanager":
+        return Finding(True, "receiver", f"{receiver.address}: not tried, for that would tell people")
+    import httpx2
+
+    url = receiver.url.rstrip("/") + "/api/v2/status"
+    try:
+        answer = httpx2.get(url, timeout=PATIENCE)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        why = type(error).__name__
+        return Finding(False, "receiver", f"{receiver.address}: cannot be reached ({why}); is its url right?")
+    said = f"answers {answer.status_code}" + (
+        "" if answer.is_success else ", expected 200; is its url right?"
+    )
+    return Finding(answer.is_success, "receiver", f"{receiver.address}: {said}")
 
 
 def _database(path: Path) -> Finding:

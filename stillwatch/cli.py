@@ -116,17 +116,27 @@ def _backtest(name: str, dataset: Dataset, settings: Settings, out: Path, as_jso
 @click.option(
     "--dataset", type=click.Path(path_type=Path), help="Which series there are: those of this dataset."
 )
-def check(config: Path | None, dataset: Path | None) -> int:
-    """Is the configuration right, what does it watch, and are Slack, the database and the port within reach.
+@click.option(
+    "--route",
+    "asked",
+    metavar="JSON",
+    help="Who would hear of this, and why: owner, service, kind, severity, ...",
+)
+def check(config: Path | None, dataset: Path | None, asked: str | None) -> int:
+    """Is the configuration right, what does it watch, and are Slack, other places, the database and the port
+    within reach. With --route: who would hear of something, when and why; nothing is asked of anybody then.
 
     Exit status: 0 all is well, 1 something is out of reach, 2 the configuration is wrong.
 
     \b
     Example: stillwatch check --config stillwatch.yaml
+    Example: stillwatch check --route '{"service": "event-parser", "severity": "critical"}'
     """
     from stillwatch import check as checks
 
     file = config or if_there(Path(CONFIG))
+    if asked is not None:
+        return _route(asked, file)
     settings = settings_of(file, live=dataset is None)
     click.echo(f"ok  settings  {file or 'no file, all as by default'}")
     table = checks.known_series(Path(settings.database)) if dataset is None else None
@@ -139,6 +149,15 @@ def check(config: Path | None, dataset: Path | None) -> int:
     for line in (*checks.lines(findings), "", *checks.signal_lines(settings, table), *young):
         click.echo(line)
     return 0 if all(finding.ok for finding in findings) else TROUBLE
+
+
+def _route(asked: str, file: Path | None) -> int:
+    from stillwatch import clock, config, routed
+
+    settings = config.load(file, None) if file is not None else config.Settings()  # secrets are not needed
+    for line in routed.lines(routed.question(asked, settings, clock.now()), settings):
+        click.echo(line)
+    return 0
 
 
 @cli.command()

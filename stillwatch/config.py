@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alerts.routes import Route
+from alerts.receivers import Receiver
+from alerts.routes import Route, Step
 from alerts.silences import matcher
 from collector.errors import BadInput, shown
 from detectors.signals import Budget, Signal, Term
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
 SLACK_APP_TOKEN = "SLACK_APP_TOKEN"  # noqa: S105
 SLACK_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105
+TERMINAL = "terminal"  # the channel where there is no other
+REMEMBERS = ("alertmanager", "pagerduty", "opsgenie")  # places that remind and escalate by their own rules
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
 LARGEST = 10_000_000  # bytes
 
@@ -59,6 +62,7 @@ class Settings:
     """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
 
     holidays: days since the epoch (of the local calendar) -> name. depends_on: service -> those that it needs.
+    fallback: the channel, or the address of the receiver, that hears of what another will not take.
     """
 
     interval: int = 60
@@ -69,10 +73,20 @@ class Settings:
     signals: tuple[Signal, ...] = ()
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     slack: Slack = field(default_factory=Slack)
+    receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
     maintenance: tuple[Window, ...] = ()
+    fallback: str = ""
     listen: Listen = field(default_factory=Listen)
     database: str = "stillwatch.db"
+
+    @property
+    def default(self) -> str:
+        """Who hears of what no route matches, and of ourselves: Slack's channel, else a last route that asks
+        nothing, else the terminal."""
+        last = self.routes[-1] if self.routes else None
+        catch_all = last.channel if last is not None and last.asks_nothing else ""
+        return self.slack.channel or catch_all or TERMINAL
 
 
 def load(path: Path, environ: Mapping[str, str] | None, live: bool = False) -> Settings:
@@ -92,6 +106,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
 
     document, written = _read(text, file)
     secrets = _Secrets(environ, document, file)
+    receivers = {name: _receiver(name, written, secrets) for name, written in written.receivers.items()}
     return Settings(
         interval=written.interval,
         grace=min(GRACE, written.interval) if written.grace is None else written.grace,
@@ -107,7 +122,11 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             secrets.named("app_token_env", written.slack.app_token_env, SLACK_APP_TOKEN),
             secrets.named("signing_secret_env", written.slack.signing_secret_env, SLACK_SECRET),
         ),
-        routes=tuple(_route(route) for route in written.routes),
+        receivers=tuple(one for one in receivers.values() if isinstance(one, Receiver)),
+        routes=tuple(_route(route, i, receivers, secrets) for i, route in enumerate(written.routes)),
+        fallback=""
+        if written.fallback is None
+        else _target(written.fallback, receivers, secrets, "fallback"),
         maintenance=tuple(_window(window) for window in written.maintenance),
         listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
         database=written.database,
@@ -196,6 +215,8 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
         where = (*where, "kind")
         found = shown(context["tag"]) if kind == "union_tag_invalid" else "nothing"
         expected = "one of error_ratio, throughput, flow, rollout"
+    elif kind == "one_of":
+        found, expected = " and ".join(context["given"]) or "nothing", _said(error)
     else:
         found = _found(kind, error["input"], where)
         expected = _EXPECTED.get(kind) or _said(error)
@@ -207,7 +228,7 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
 def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
     if kind == "missing":
         return "nothing"
-    if any("token" in str(part) or "secret" in str(part) for part in where):
+    if _is_secret(where):
         return "something else (not shown, it may be a secret)"
     if value is None or value == "":
         return "nothing"
@@ -216,15 +237,20 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
     return "a list" if isinstance(value, list) else shown(value)
 
 
+def _is_secret(where: Sequence[str | int]) -> bool:
+    """What stands there may be a secret that was put in place of its variable's name."""
+    in_address = bool(where) and where[0] == "receivers" and where[-1] in ("url", "server")
+    return in_address or any("token" in str(part) or str(part).endswith("_env") for part in where)
+
+
 def _said(error: ErrorDetails) -> str:
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if error["type"] == "string_pattern_mismatch":
-        secret = any("token" in str(part) or "secret" in str(part) for part in error["loc"])
-        return (
-            "the name of a variable or file"
-            if secret
-            else "a name without control characters, and without spaces around it"
-        )
+        if _is_secret(error["loc"]):
+            return "the name of a variable or file"
+        if "receiver" in error["loc"] or "receivers" in error["loc"]:
+            return "a name of letters, digits, `_`, `.` and `-`"
+        return "a name without control characters, and without spaces around it"
     if error["type"] in ("rollout", "maintenance"):
         return error["msg"]
     return f"a number {said}" if said.startswith(("greater than", "less than")) else said
@@ -307,16 +333,16 @@ class _Secrets:
         if self.environ is None:
             return ""
         if written.token_env is not None and written.token_file is not None:
-            raise self._bad("slack", "token_file", "token_env beside it", "one of the two")
+            raise self.bad("token_env beside it", "one of the two", "slack", "token_file")
         if written.token_file is not None:
             try:
                 return Path(written.token_file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
-                raise self._bad(
-                    "slack", "token_file", "a file that cannot be read", "a readable file"
+                raise self.bad(
+                    "a file that cannot be read", "a readable file", "slack", "token_file"
                 ) from None
         if written.token_env is not None:
-            return self._variable("slack", "token_env", written.token_env)
+            return self.variable(written.token_env, "slack", "token_env")
         return self.environ.get(SLACK_TOKEN, "").strip()
 
     def named(self, key: str, variable: str | None, usual: str) -> str:
@@ -324,26 +350,28 @@ class _Secrets:
         if self.environ is None:
             return ""
         return (
-            self.environ.get(usual, "").strip()
-            if variable is None
-            else self._variable("slack", key, variable)
+            self.environ.get(usual, "").strip() if variable is None else self.variable(variable, "slack", key)
         )
 
     def listen(self, written: schema.Listen) -> str:
         if self.environ is None or written.token_env is None:
             return ""
-        return self._variable("listen", "token_env", written.token_env)
+        return self.variable(written.token_env, "listen", "token_env")
 
-    def _variable(self, section: str, key: str, name: str) -> str:
-        value = (self.environ or {}).get(name, "").strip()
+    def variable(self, name: str | None, *where: str | int) -> str:
+        """What the variable of this name holds, which is named at `where`; "" where nothing is named."""
+        if name is None or self.environ is None:
+            return ""
+        value = self.environ.get(name, "").strip()
         if not value:
             # Without it the door would stand open, or news go nowhere. The name is not shown: it may be the secret.
-            raise self._bad(section, key, "the name of a variable that is not set", "one that is")
+            raise self.bad("the name of a variable that is not set", "one that is", *where)
         return value
 
-    def _bad(self, section: str, key: str, found: str, expected: str) -> BadInput:
-        line, column = self.document.marks[(section, key)]
-        return BadInput(self.file, line, column, found, expected, f"{section}.{key}")
+    def bad(self, found: str, expected: str, *where: str | int) -> BadInput:
+        path, _ = _place(where, self.document)
+        line, column = self.document.marks[path]
+        return BadInput(self.file, line, column, found, expected, ".".join(map(str, where)))
 
 
 def _window(written: schema.Maintenance) -> Window:
@@ -361,14 +389,77 @@ def _window(written: schema.Maintenance) -> Window:
     )
 
 
-def _route(written: schema.Route) -> Route:
+def _receiver(name: str, written: schema.Receiver, secrets: _Secrets) -> Receiver | str:
+    """The receiver, or the channel of Slack's that it stands for."""
+    at = ("receivers", name)
+    if written.slack is not None:
+        return written.slack
+    if written.webhook is not None:
+        hook = written.webhook
+        url = hook.url or secrets.variable(hook.url_env, *at, "webhook", "url_env")
+        secret = secrets.variable(hook.secret_env, *at, "webhook", "secret_env")
+        return Receiver(name, "webhook", url, secret)
+    if written.alertmanager is not None:
+        return Receiver(name, "alertmanager", written.alertmanager.url)
+    if written.pagerduty is not None:
+        key = secrets.variable(written.pagerduty.routing_key_env, *at, "pagerduty", "routing_key_env")
+        return Receiver(name, "pagerduty", written.pagerduty.url, key)
+    if written.opsgenie is not None:
+        key = secrets.variable(written.opsgenie.api_key_env, *at, "opsgenie", "api_key_env")
+        return Receiver(name, "opsgenie", written.opsgenie.url, key)
+    if written.teams is not None:
+        return Receiver(name, "teams", secrets.variable(written.teams.url_env, *at, "teams", "url_env"))
+    if written.apprise is not None:
+        return Receiver(name, "apprise", secrets.variable(written.apprise.url_env, *at, "apprise", "url_env"))
+    if written.email is not None:
+        mail = written.email
+        password = secrets.variable(mail.password_env, *at, "email", "password_env")
+        return Receiver(name, "email", mail.server, password, mail.user or "", mail.from_, tuple(mail.to))
+    raise AssertionError(name)  # the schema lets nothing else through
+
+
+def _target(
+    written: schema.Route | schema.Step | schema.Fallback,
+    receivers: Mapping[str, Receiver | str],
+    secrets: _Secrets,
+    *at: str | int,
+) -> str:
+    """The channel, or the address of the receiver, that is named at this place in the file."""
+    if written.receiver is None:
+        return written.channel or ""
+    if written.receiver not in receivers:
+        known = "one of " + ", ".join(receivers) if receivers else "a name that stands under `receivers`"
+        raise secrets.bad(shown(written.receiver), known, *at, "receiver")
+    found = receivers[written.receiver]
+    return found.address if isinstance(found, Receiver) else found
+
+
+def _route(
+    written: schema.Route, number: int, receivers: Mapping[str, Receiver | str], secrets: _Secrets
+) -> Route:
     match = written.match
+    at = ("routes", number)
+    channel = _target(written, receivers, secrets, *at)
+    led = receivers.get(written.receiver or "")
+    for key in ("repeat", "digest"):
+        if isinstance(led, Receiver) and led.place in REMEMBERS and getattr(written, key) is not None:
+            expected = "a place that has no rules of its own for that"
+            raise secrets.bad(f"{key} for {led.place}", expected, *at, key)
     return Route(
-        channel=written.channel,
+        channel=channel,
         owner=tuple(match.owner),
         service=tuple(match.service),
         kind=tuple(match.kind),
         severity=tuple(match.severity),
         environment=tuple(match.environment),
         go_on=written.continue_,
+        wait=written.group.wait,
+        interval=written.group.interval,
+        repeat=written.repeat or 0,
+        escalate=tuple(
+            Step(_target(step, receivers, secrets, *at, "escalate", i), step.after)
+            for i, step in enumerate(written.escalate)
+        ),
+        quiet=written.quiet,
+        digest=written.digest,
     )

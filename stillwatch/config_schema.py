@@ -66,6 +66,52 @@ def _base_url(value: object) -> object:
     return value if value.endswith("/") else value + "/"
 
 
+def _web_address(value: object) -> object:
+    """Of a place to tell. What it hears may travel in the clear within a company; a password may not."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc or not value.isprintable() or " " in value:
+        raise ValueError("an address that begins with https:// or http://, without a password in it")
+    return value
+
+
+def _mail_server(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc or not value.isprintable() or parts.path.strip("/"):
+        raise ValueError("smtp://HOST:PORT (with STARTTLS) or smtps://HOST:PORT, without a password in it")
+    return value
+
+
+def _mailbox(value: object) -> object:
+    local = r"[A-Za-z0-9.!#$%&'*+/=?^_{|}~-]{1,64}"
+    if isinstance(value, str) and not re.fullmatch(local + r"@[A-Za-z0-9.-]{1,190}", value):
+        raise ValueError("an address such as on-call@example.com")
+    return value
+
+
+def _channel(value: object) -> object:
+    """No channel of Slack's has a colon; receivers have one in their addresses."""
+    if isinstance(value, str) and ":" in value:
+        raise ValueError("a channel of Slack's; a receiver is named by `receiver`")
+    return value
+
+
+def _url_alone(value: object) -> object:
+    """An address alone is short for a mapping that holds nothing else."""
+    return {"url": value} if isinstance(value, str) else value
+
+
 def _listed(value: object) -> object:
     """One thing is a list of one."""
     return value if isinstance(value, list) else [value]
@@ -280,10 +326,150 @@ class Maintenance(Strict):
         return self
 
 
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+Channel = Annotated[Name, BeforeValidator(_channel)]
+Mailbox = Annotated[str, BeforeValidator(_mailbox)]
+WebAddress = Annotated[str, BeforeValidator(_web_address)]
+
+
+def _one_of(given: Mapping[str, object], words: str) -> None:
+    """Exactly one of these is given. Raises an error that says so."""
+    if sum(value is not None for value in given.values()) != 1:
+        raise PydanticCustomError("one_of", words, {"given": [k for k, v in given.items() if v is not None]})
+
+
+class Webhook(Strict):
+    url: WebAddress | None = None
+    url_env: Variable | None = None
+    secret_env: Variable | None = None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        _one_of({"url": self.url, "url_env": self.url_env}, "either url or url_env")
+        return self
+
+
+class Alertmanager(Strict):
+    url: WebAddress
+
+
+class PagerDuty(Strict):
+    routing_key_env: Variable
+    url: Annotated[str, BeforeValidator(_base_url)] = "https://events.pagerduty.com/"
+
+
+class Opsgenie(Strict):
+    api_key_env: Variable
+    url: Annotated[str, BeforeValidator(_base_url)] = "https://api.opsgenie.com/"
+
+
+class Secret(Strict):
+    """An address that is a secret itself."""
+
+    url_env: Variable
+
+
+class Email(Strict):
+    server: Annotated[str, BeforeValidator(_mail_server)]
+    from_: Mailbox = Field(alias="from")
+    to: Annotated[list[Mailbox], BeforeValidator(_listed), Field(min_length=1, max_length=100)]
+    user: Name | None = None
+    password_env: Variable | None = None
+
+    @model_validator(mode="after")
+    def _user_with_password(self) -> Self:
+        if (self.user is None) != (self.password_env is None):
+            raise PydanticCustomError(
+                "one_of",
+                "both user and password_env, or neither",
+                {"given": ["user" if self.user is not None else "password_env"]},
+            )
+        return self
+
+
+class Receiver(Strict):
+    """A place to tell: exactly one of these."""
+
+    slack: Channel | None = None
+    webhook: Annotated[Webhook, BeforeValidator(_url_alone)] | None = None
+    alertmanager: Annotated[Alertmanager, BeforeValidator(_url_alone)] | None = None
+    pagerduty: PagerDuty | None = None
+    opsgenie: Opsgenie | None = None
+    teams: Secret | None = None
+    email: Email | None = None
+    apprise: Secret | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        places = {name: getattr(self, name) for name in type(self).model_fields}
+        _one_of(places, "exactly one of " + ", ".join(places))
+        return self
+
+
+def _clock(value: object) -> object:
+    """Minutes of the day from `22:00`. YAML takes a bare 22:00 for a number."""
+    found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a time of day in quotes, such as "08:00"')
+    return int(found[1]) * 60 + int(found[2])
+
+
+def _hours(value: object) -> object:
+    parts = value.split("-") if isinstance(value, str) else []
+    try:
+        begins, ends = map(_clock, parts)
+    except ValueError:
+        raise ValueError("hours such as 22:00-07:00") from None
+    if begins == ends:
+        raise ValueError("hours such as 22:00-07:00, not the whole day")
+    return begins, ends
+
+
+class Group(Strict):
+    wait: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 30s")] = 0
+    interval: Annotated[int, _within(0, 86400, "a duration from 0s to 1d, such as 5m")] = 0
+
+
+class Step(Strict):
+    after: Annotated[int, _within(60, 7 * 86400, "a duration from 1m to 7d, such as 15m")]
+    channel: Channel | None = None
+    receiver: Label | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        return self
+
+
 class Route(Strict):
     match: Match = Match()
-    channel: Name
+    channel: Channel | None = None
+    receiver: Label | None = None
     continue_: bool = Field(alias="continue", default=False)
+    group: Group = Group()
+    repeat: Annotated[int, _within(300, 7 * 86400, "a duration from 5m to 7d, such as 1h")] | None = None
+    escalate: Annotated[list[Step], BeforeValidator(_listed), Field(max_length=10)] = []
+    quiet: Annotated[tuple[int, int], BeforeValidator(_hours)] | None = None
+    digest: Annotated[int, BeforeValidator(_clock)] | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        held = [name for name in ("quiet", "digest") if getattr(self, name) is not None]
+        if self.repeat is not None and held:
+            words = "repeat in a route of its own, for what is not held by the night or for a digest"
+            raise PydanticCustomError("one_of", words, {"given": ["repeat", *held]})
+        return self
+
+
+class Fallback(Strict):
+    channel: Channel | None = None
+    receiver: Label | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        _one_of({"channel": self.channel, "receiver": self.receiver}, "either channel or receiver")
+        return self
 
 
 class File(Strict):
@@ -297,7 +483,9 @@ class File(Strict):
     services: dict[Name, Service] = {}
     metrics: dict[Name, MetricTraits] = {}
     slack: Slack = Slack()
+    receivers: dict[Label, Receiver] = {}
     routes: list[Route] = []
     maintenance: Annotated[list[Maintenance], BeforeValidator(_listed)] = []
+    fallback: Fallback | None = None
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     database: Name = "stillwatch.db"

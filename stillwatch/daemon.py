@@ -23,30 +23,32 @@ import uvicorn
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from alerts import jsonl, messages, routes
-from alerts.deliver import SENDERS, Place, deliver
-from alerts.incidents import Event
+from alerts.deliver import acknowledge, deliver, everywhere, say_again
+from alerts.outbox import SendFailed
+from alerts.places import SENDERS, Place
+from alerts.receivers import Receiver
 from alerts.silences import Silence
 from collector.bins import Bins, SeriesTable
 from collector.server import Door, app
 from detectors.compiled import is_cached
 from stillwatch import aside, clock, engine, gate, maintenance, selfwatch
 from stillwatch.calendars import Calendars
-from stillwatch.config import Settings
+from stillwatch.config import TERMINAL, Settings
 from stillwatch.desk import Desk
 from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.replaying import plan_of
 from stillwatch.slack_desk import SlackDesk
-from stillwatch.store import News, Store
+from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble
+from stillwatch.telling import Telling
 
 log = logging.getLogger(__name__)
 
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
+ACKNOWLEDGE = 15  # seconds in which a pager hears that somebody looks at it
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
-TERMINAL = "terminal"  # the channel where there is no other
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 
 
@@ -64,44 +66,46 @@ def run(settings: Settings) -> int:
             store = Store(Path(settings.database))
             stack.callback(store.close)
             history = History(store, _pressable(settings), _planned(settings))
-            told = judgement(settings, history)
+            told = judgement(settings, store, history)
             live = Live(store, told, settings.interval, settings.grace, clock.now())
             history.adopt(live.open_incidents)
             place, channel = _place(settings)
+            places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
             _warm_up(settings)
             listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
         except (CannotStart, StoreTrouble, ValueError) as error:
             log.error("cannot start: %s", error)
             return 1
         stack.enter_context(_signals(stopping))
-        courier = Courier(Mailbox(store, history), place, stopping, history.refresh)
+        couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
         desk = Desk(
-            history, clock.now, lambda word: live.word(word, clock.now()), partial(_health, live, courier)
+            history, clock.now, lambda word: live.word(word, clock.now()), partial(_health, live, store)
         )
         in_slack = _in_slack(settings, desk)
-        door = _door(settings, store, live, courier, desk, in_slack)
+        door = _door(settings, store, live, desk, in_slack)
         with _ticking(live), _serving(door, listener) as server:
             _listen_to_slack(settings, in_slack, stopping)
             log.info(
                 "watching (%s), listening on %s:%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
                 *listener.getsockname()[:2],
-                channel,
+                ", ".join((channel, *(one.address for one in settings.receivers))),
             )
-            status = _wait(stopping, server, courier)
+            status = _wait(stopping, server, couriers)
         live.stop(PATIENCE)
-        courier.join(1.0)
+        deadline = time.monotonic() + 1.0
+        for courier in couriers:
+            courier.join(max(0.0, deadline - time.monotonic()))
     log.info("stopped")
     return status
 
 
-def judgement(settings: Settings, history: History) -> Judgement:
+def judgement(settings: Settings, store: Store, history: History) -> Judgement:
     """How these settings turn closed intervals into news. history: what people said of incidents."""
-    channel = settings.slack.channel or TERMINAL
     return Judgement(
         plan=partial(plan_of, settings),
-        news=partial(_news, settings, channel, history),
-        sight=partial(selfwatch.sight, channel),
+        news=Telling(settings, store.told, history).news,
+        sight=partial(selfwatch.sight, settings.default),
     )
 
 
@@ -119,43 +123,76 @@ def _warm_up(settings: Settings) -> None:
         log.info("compiled the detectors in %.0f s; the next start is quicker", time.monotonic() - begun)
 
 
-def _news(settings: Settings, channel: str, history: History, event: Event) -> News:
-    told = routes.channels(event.incident, settings.routes, channel)
-    remarks = history.remarks(event, event.time)
-    words = tuple(
-        message for where in told for message in messages.word(event, where, remarks, history.pressable)
-    )
-    return News(event.incident.id, event.number, event.time, jsonl.line(event), words, event, remarks)
-
-
 def _place(settings: Settings) -> tuple[Place, str]:
-    """Where messages go, and what to call it in the log. Raises CannotStart, ValueError."""
+    """Where messages go that no receiver takes, and what to call it in the log. Raises CannotStart, ValueError."""
     slack = settings.slack
-    if settings.routes and slack.token and not slack.channel:
+    if settings.routes and slack.token and settings.default == TERMINAL:
         raise CannotStart("there are routes, but no `slack: {channel: ...}` for what none of them matches")
-    if slack.token and slack.channel:
-        return SENDERS["slack"](slack.token, slack.base_url, clock.now), f"Slack's {slack.channel}"
-    return SENDERS["terminal"]("", "", clock.now), "this terminal (no Slack token and channel are set)"
+    if slack.token and settings.default != TERMINAL:
+        return SENDERS["slack"](Receiver("slack", "slack", slack.base_url, slack.token), clock.now), (
+            f"Slack's {slack.channel}" if slack.channel else "Slack"
+        )
+    nobody = Receiver(TERMINAL, TERMINAL)
+    return SENDERS[TERMINAL](nobody, clock.now), "this terminal (no Slack token and channel are set)"
+
+
+def _couriers(
+    settings: Settings,
+    mailbox: Mailbox,
+    place: Place,
+    places: Sequence[Place],
+    stopping: threading.Event,
+    before: Callable[[int], None],
+) -> list[Courier]:
+    """One for each place, so that a slow one holds up no other. before: is called ahead of the rounds of one."""
+    named = {one.address for one in settings.receivers}
+    back = settings.fallback
+    rest = Courier(
+        mailbox, place, stopping, lambda channel: channel not in named, fallback=back, before=before
+    )
+    return [
+        rest,
+        *(
+            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back)
+            for one, own in zip(settings.receivers, places, strict=True)
+        ),
+    ]
 
 
 class Courier:
-    """Delivers in a thread of its own, so that neither the tick nor a stop waits for a slow place."""
+    """Delivers to one place in a thread of its own, so that neither the tick nor a stop waits for a slow one.
+
+    serves: the channels whose messages go there. address: the one channel of a place that may be refreshed. before:
+    is called with the time ahead of every round.
+    """
 
     def __init__(
-        self, mailbox: Mailbox, place: Place, stopping: threading.Event, before: Callable[[int], None]
+        self,
+        mailbox: Mailbox,
+        place: Place,
+        stopping: threading.Event,
+        serves: Callable[[str], bool] = everywhere,
+        address: str = "",
+        fallback: str = "",
+        before: Callable[[int], None] | None = None,
     ) -> None:
-        """before: is called with the time ahead of every round."""
-        self.mailbox = mailbox
+        self._mailbox = mailbox
         self._before = before
         self._place = place
         self._stopping = stopping
+        self._serves = serves
+        self._address = address
+        self._fallback = fallback
+        self._refreshed = 0
+        self._stale = ""
         self._trouble = ""
         self._thread = threading.Thread()
 
     def keep_going(self) -> None:
         """Start, or start again: what breaks one round (and is in the log) must not end all delivery."""
         if not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._rounds, name="deliver", daemon=True)
+            name = f"deliver {self._address}".strip()
+            self._thread = threading.Thread(target=self._rounds, name=name, daemon=True)
             self._thread.start()
 
     def join(self, seconds: float) -> None:
@@ -164,13 +201,32 @@ class Courier:
     def _rounds(self) -> None:
         while not self._stopping.wait(PULSE):
             try:
-                self._before(clock.now())
-                deliver(self.mailbox, self._place, clock.now)
+                if self._before is not None:
+                    self._before(clock.now())
+                deliver(self._mailbox, self._place, clock.now, self._serves, self._fallback)
+                self._refresh()
                 self._trouble = ""
             except StoreTrouble as trouble:
                 if str(trouble) != self._trouble:
                     log.error("nothing is delivered: %s", trouble)
                 self._trouble = str(trouble)
+
+    def _refresh(self) -> None:
+        """Where the place forgets, say again what is open (at our start too); tell pagers who looks at it."""
+        every = self._place.refresh or (ACKNOWLEDGE if self._place.acknowledges else 0)
+        if not every or clock.now() - self._refreshed < every:
+            return
+        self._refreshed = clock.now()
+        try:
+            if self._place.refresh:
+                say_again(self._mailbox, self._place, self._address)
+            if self._place.acknowledges:
+                acknowledge(self._mailbox, self._address, clock.now())
+            self._stale = ""
+        except SendFailed as failure:
+            if str(failure) != self._stale:
+                log.error("what is open could not be said again: %s", failure)
+            self._stale = str(failure)
 
 
 def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Mapping[str, object]:
@@ -182,10 +238,10 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     return gate.answer(asked, bins, plan_of(settings, table))
 
 
-def _health(live: Live, courier: Courier) -> dict[str, object]:
-    told = live.health(clock.now())
+def _health(live: Live, store: Store) -> dict[str, object]:
+    told, mailbox = live.health(clock.now()), Mailbox(store)
     try:
-        return told | {"outbox": courier.mailbox.depth()}
+        return told | {"outbox": mailbox.depth(), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:
         return told | {"ok": False, "trouble": str(trouble)}
 
@@ -226,14 +282,12 @@ def _listen_to_slack(settings: Settings, in_slack: SlackDesk, stopping: threadin
         threading.Thread(target=link.run, args=[stopping], name="socket", daemon=True).start()
 
 
-def _door(
-    settings: Settings, store: Store, live: Live, courier: Courier, desk: Desk, in_slack: SlackDesk
-) -> Door:
+def _door(settings: Settings, store: Store, live: Live, desk: Desk, in_slack: SlackDesk) -> Door:
     return Door(
         metrics=lambda readings: live.readings(readings, clock.now()),
         deployments=lambda told: live.deployments(told, clock.now()),
         clock=clock.now,
-        health=partial(_health, live, courier),
+        health=partial(_health, live, store),
         gate=partial(_verdict, settings, store),
         desk=desk.answer,
         slack=in_slack.over_http if settings.slack.signing_secret else None,
@@ -280,15 +334,16 @@ def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
         thread.join(PATIENCE)
 
 
-def _wait(stopping: threading.Event, server: threading.Thread, courier: Courier) -> int:
-    courier.keep_going()
-    while not stopping.wait(PULSE):
-        courier.keep_going()
+def _wait(stopping: threading.Event, server: threading.Thread, couriers: Sequence[Courier]) -> int:
+    while True:
+        for courier in couriers:
+            courier.keep_going()
+        if stopping.wait(PULSE):
+            return 0
         if not server.is_alive():
             log.error("the door is gone; ending, so that whoever supervises us starts us again")
             stopping.set()
             return 1
-    return 0
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sqlalchemy import Row, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts.incidents import Event, Incident
-from alerts.messages import Message
+from alerts.messages import SAID, Message
 from alerts.outbox import Muted
 from alerts.packed import pack, unpack
 from alerts.remarks import edited, remarks, told_now
@@ -181,7 +181,7 @@ class History:
                 self._show(kept, lines, bool(mutes), now)
 
     def _show(self, kept: Kept, lines: tuple[str, ...], muted: bool, now: int) -> None:
-        of, key = tables.incidents.c, f"{kept.id}:said:{kept.edits + 1}"
+        of, key = tables.incidents.c, f"{kept.id}{SAID}{kept.edits + 1}"
         after = {"shown": json.dumps(lines), "muted": int(muted), "edits": kept.edits + 1}
         with self._store.writing() as c:
             # Where news came meanwhile the next look sees to it.

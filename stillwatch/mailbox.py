@@ -6,14 +6,17 @@ Never: a decision (see alerts/outbox.py), a message forgotten.
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from alerts.deliver import everywhere
 from alerts.messages import Message
-from alerts.outbox import Delivery, DeliveryState, Muted, Receipt
+from alerts.outbox import Delivery, DeliveryState, Known, Muted, Receipt
 from alerts.packed import pack, unpack
 from stillwatch import tables
 from stillwatch.history import History
@@ -29,13 +32,13 @@ class Mailbox:
         self._store = store
         self._history = history or History(store)
 
-    def waiting(self) -> list[Delivery]:
-        """All that is not done, in order of entry."""
+    def waiting(self, serves: Callable[[str], bool] = everywhere) -> list[Delivery]:
+        """All for channels of which this holds that is not done, in order of entry."""
         asked = (
             select(tables.outbox).where(tables.outbox.c.state == "waiting").order_by(tables.outbox.c.number)
         )
         with self._store.reading() as c:
-            return [_delivery(row) for row in c.execute(asked)]
+            return [_delivery(row) for row in c.execute(asked) if serves(row.channel)]
 
     def depth(self) -> int:
         """How many deliveries wait, but for those of silenced incidents."""
@@ -44,6 +47,14 @@ class Mailbox:
         asked = select(func.count()).where(of.state == "waiting", of.incident.not_in(silenced))
         with self._store.reading() as c:
             return int(c.execute(asked).scalar_one())
+
+    def not_taken(self) -> dict[str, str]:
+        """Of each channel that did not take what waits for it, what the last try failed of."""
+        of = tables.outbox.c
+        failed = of.state == "waiting", of.why != ""
+        asked = select(of.channel, of.why).where(*failed).order_by(of.number)
+        with self._store.reading() as c:
+            return {row.channel: row.why for row in c.execute(asked)}
 
     def find(self, channel: str, key: str) -> Delivery | None:
         """The delivery of this key to this channel, done or not."""
@@ -66,6 +77,27 @@ class Mailbox:
     def acknowledged(self, incident: str) -> int:
         """Since when somebody is on it (epoch seconds), 0 = nobody: who is to be told again is not, then."""
         return self._history.acknowledged(incident)
+
+    def standing(self, channel: str) -> list[Delivery]:
+        """Of every incident that this channel was told of, the newest that was taken."""
+        of = tables.outbox.c
+        newest = select(func.max(of.number)).where(of.channel == channel, of.state == "sent")
+        asked = select(tables.outbox).where(of.number.in_(newest.group_by(of.incident))).order_by(of.number)
+        with self._store.reading() as c:
+            return [_delivery(row) for row in c.execute(asked)]
+
+    def known(self, incident: str) -> Known:
+        """What became of an incident."""
+        of = tables.news.c
+        newest = select(of.line).where(of.incident == incident).order_by(of.number.desc()).limit(1)
+        with self._store.reading() as c:
+            line = c.execute(newest).scalar_one_or_none()
+        over = line is not None and json.loads(line)["event"] == "resolved"
+        return Known(over, self.acknowledged(incident))
+
+    def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
+        """Put messages into the outbox; those whose key its channel knows are ignored."""
+        self._store.say(incident, messages, now)
 
     def record(self, delivery: Delivery, *, pause: int = 0) -> None:
         """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""

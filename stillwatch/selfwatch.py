@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from alerts.messages import Message
+from alerts.notices import Notice, Part
 
 
 def sight(channel: str, since: int, sees: bool) -> tuple[Message, ...]:
@@ -20,6 +21,21 @@ def sight(channel: str, since: int, sees: bool) -> tuple[Message, ...]:
             f"Stillwatch is blind since {moment}: counts are kept, but cannot be judged. "
             "Its log says why. Nothing is lost: it judges them when it can see again."
         )
-        return (Message(key, channel, text),)
+        return (Message(key, channel, text, notice=_notice(key, since, text, over=False)),)
     text = f"Stillwatch sees again (it was blind since {moment}) and has judged all that came meanwhile."
-    return (Message(f"{key}:over", channel, text, reply_to=key, broadcast=True),)
+    said = _notice(key, since, text, over=True)
+    return (Message(f"{key}:over", channel, text, reply_to=key, broadcast=True, notice=said),)
+
+
+def _notice(key: str, since: int, text: str, over: bool) -> Notice:
+    part = Part("stillwatch", "sight", "no_data", "", since, since + 1 if over else 0, text)
+    return Notice(
+        event="resolved" if over else "opened",
+        incident=key,
+        number=2 if over else 1,
+        severity="critical",
+        time=since,
+        title=text.partition(":")[0] if not over else text,
+        text=text,
+        parts=(part,),
+    )

@@ -214,6 +214,12 @@ class Store:
         with self.writing() as c:
             post(c, incident, messages, now)
 
+    def told(self, incident: str) -> frozenset[str]:
+        """The channels that have, or will have, messages of this incident."""
+        of = tables.outbox.c
+        with self.reading() as c:
+            return frozenset(c.execute(select(of.channel).where(of.incident == incident)).scalars())
+
     # Reading back.
 
     def table(self) -> SeriesTable:

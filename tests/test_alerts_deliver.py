@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from slack_server import SlackServer, broken, cut, too_many
 
-from alerts.deliver import Place, deliver, slack
+from alerts.deliver import deliver
 from alerts.messages import Message
-from alerts.outbox import Receipt, SendFailed
+from alerts.outbox import Outcome, Receipt, SendFailed
+from alerts.places import Place, slack
+from alerts.receivers import Receiver
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Store
 
@@ -21,6 +23,7 @@ class Wall:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.messages: list[Message] = []
         self.calls: list[tuple[str, Receipt | None, Receipt | None, int | None]] = []
         self.failures: dict[str, list[Exception]] = {}
 
@@ -37,6 +40,7 @@ class Wall:
         if waiting:
             raise waiting.pop(0)
         self.sent.append(message.text)
+        self.messages.append(message)
         return edits or Receipt(message.channel, f"ts-{message.key}")
 
 
@@ -91,8 +95,44 @@ def test_a_card_that_could_not_go_out_is_sent_in_its_newest_state(store: Store) 
     wall, hand = Wall(), Hand()
     store.say("i1", [card(), edit(2), reply(2), edit(3)], 1000)
     rounds(store, wall, hand, 2)
-    assert wall.sent == ["edit 3", "reply 2"]
+    assert wall.sent == ["edit 3"], "the newest state says what the replies would have said"
     assert Mailbox(store).waiting() == []
+
+
+@pytest.mark.parametrize("outcome", ["refused", "no_credentials"])
+def test_what_opened_and_resolved_during_an_outage_is_one_message(store: Store, outcome: Outcome) -> None:
+    wall, hand = Wall(), Hand()
+    wall.failures["#a"] = [SendFailed("away", outcome) for _ in range(99)]
+    store.say("i1", [card()], 1000)
+    rounds(store, wall, hand, 10)
+    store.say("i1", [edit(2), reply(2)], 1010)
+    rounds(store, wall, hand, 10)
+    store.say("i1", [edit(3), reply(3)], 1020)
+    rounds(store, wall, hand, 300)
+    assert wall.sent == []
+    wall.failures.clear()
+    rounds(store, wall, hand, 70)
+    assert wall.sent == ["edit 3"]
+    assert Mailbox(store).waiting() == []
+
+
+def test_a_card_that_may_stand_there_is_looked_for_as_it_was_and_then_edited(store: Store) -> None:
+    wall, hand = Wall(), Hand()
+    wall.failures["i1"] = [SendFailed("cut", "unknown")]
+    store.say("i1", [card()], 1000)
+    rounds(store, wall, hand)
+    store.say("i1", [edit(2), reply(2)], 1001)
+    rounds(store, wall, hand, 10)
+    assert wall.sent == ["card", "edit 2", "reply 2"]
+
+
+def test_after_an_outage_incidents_are_told_in_the_order_in_which_they_began(store: Store) -> None:
+    wall, hand = Wall(), Hand()
+    wall.failures["#a"] = [SendFailed("away", "refused") for _ in range(4)]
+    for i in range(5):
+        store.say(f"i{9 - i}", [card(f"i{9 - i}", text=f"{i}")], 1000 + i)
+    rounds(store, wall, hand, 60, pace=1)
+    assert wall.sent == ["0", "1", "2", "3", "4"]
 
 
 def test_nothing_of_an_incident_overtakes_its_card_while_others_go_on(store: Store) -> None:
@@ -198,7 +238,7 @@ def test_slack_holds_each_message_once_whatever_happens_to_the_answer(store: Sto
     with SlackServer() as server:
         hand = Hand()
         server.script("chat.postMessage", fault)  # type: ignore[arg-type]
-        place = slack(server.token, server.base_url, hand)
+        place = slack(Receiver("slack", "slack", server.base_url, server.token), hand)
         store.say("i1", [card(channel="C0ALERTS"), reply(2, channel="C0ALERTS")], 1000)
         for _ in range(20):
             deliver(Mailbox(store), place, hand)
@@ -211,7 +251,7 @@ def test_a_stop_between_the_request_and_its_record_leads_to_a_look_and_no_second
 ) -> None:
     with SlackServer() as server:
         hand = Hand()
-        place = slack(server.token, server.base_url, hand)
+        place = slack(Receiver("slack", "slack", server.base_url, server.token), hand)
         store.say("i1", [card(channel="C0ALERTS")], 1000)
 
         class Dies(Exception):
@@ -227,7 +267,7 @@ def test_a_stop_between_the_request_and_its_record_leads_to_a_look_and_no_second
             deliver(Dying(store), place, hand)
         again = Store(tmp_path / "s.db")
         hand.now += 10
-        deliver(Mailbox(again), slack(server.token, server.base_url, hand), hand)
+        deliver(Mailbox(again), slack(Receiver("slack", "slack", server.base_url, server.token), hand), hand)
         assert Mailbox(again).waiting() == []
         assert server.count("conversations.history") >= 1
         assert len(server.channel("C0ALERTS").messages) == 1

@@ -59,7 +59,7 @@ def texts(node: Any) -> Iterator[tuple[str, str]]:
 
 def shown(message: Message) -> dict[str, Any]:
     plain = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "chart"}
-    kept = {name: value for name, value in plain.items() if value not in ("", False, ())}
+    kept = {name: value for name, value in plain.items() if value not in ("", False, (), None)}
     return {**kept, **({"chart": "of the incident"} if message.chart is not None else {})}
 
 

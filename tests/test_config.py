@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.routes import Route
+from alerts.routes import Route, Step
 from collector.errors import BadInput
 from detectors.signals import Budget, Signal, Term
 from stillwatch import config
@@ -264,3 +264,46 @@ def test_the_secrets_for_buttons_come_from_the_environment_and_are_shown_nowhere
     with pytest.raises(BadInput) as error:
         parse("slack: {signing_secret_env: 8f7d-real-secret}", {})
     assert "8f7d" not in str(error.value)
+
+
+def test_routes_lead_to_receivers_and_a_last_route_without_conditions_is_the_default() -> None:
+    text = """
+receivers:
+  hook: {webhook: {url_env: HOOK, secret_env: SIGN}}
+  plain: {webhook: https://example.com/in}
+  am: {alertmanager: "http://alerts:9093"}
+  chat: {slack: "#chat"}
+routes:
+  - {match: {severity: critical}, receiver: hook, continue: true}
+  - {match: {owner: a}, receiver: chat}
+  - {receiver: am}
+"""
+    found = parse(text, {"HOOK": "https://example.com/s3cret", "SIGN": "s1gn"})
+    assert [(one.address, one.url, one.secret) for one in found.receivers] == [
+        ("webhook:hook", "https://example.com/s3cret", "s1gn"),
+        ("webhook:plain", "https://example.com/in", ""),
+        ("alertmanager:am", "http://alerts:9093", ""),
+    ]
+    assert [route.channel for route in found.routes] == ["webhook:hook", "#chat", "alertmanager:am"]
+    assert found.default == "alertmanager:am"
+    assert parse(text + "slack: {channel: '#all'}", {"HOOK": "x", "SIGN": "y"}).default == "#all"
+    assert "s3cret" not in repr(found)
+    assert "s1gn" not in repr(found)
+    assert parse("routes: [{match: {owner: a}, channel: '#a'}]").default == config.TERMINAL
+
+
+def test_a_route_says_when_and_whom_next() -> None:
+    text = """
+receivers: {night: {pagerduty: {routing_key_env: KEY}}}
+routes:
+  - channel: "#a"
+    match: {severity: critical}
+    group: {wait: 30s, interval: 5m}
+    repeat: 1h
+    escalate: [{after: 15m, channel: "#b"}, {after: 30m, receiver: night}]
+  - {channel: "#a", quiet: 22:00-07:00, digest: "08:30"}
+"""
+    first, second = parse(text, {"KEY": "k"}).routes
+    assert (first.wait, first.interval, first.repeat) == (30, 300, 3600)
+    assert first.escalate == (Step("#b", 900), Step("pagerduty:night", 1800))
+    assert (second.quiet, second.digest, second.escalate) == ((1320, 420), 510, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from slack_server import SlackServer, cut, hang
+from web_server import Reply, WebServer
 
 from alerts.silences import Silence, matcher
 from collector.bins import Bins, SeriesKey, SeriesTable
@@ -350,6 +352,30 @@ def test_slack_is_away_and_the_message_comes_when_it_is_back(
         daemon.start()
         eventually(lambda: len(slack.channel("C0ALERTS").messages) >= 1)
         assert daemon.end() == 0
+
+
+@pytest.mark.slow
+def test_a_route_leads_to_a_webhook_while_the_rest_goes_to_the_terminal(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
+    record_a_bad_release(tmp_path)
+    with WebServer() as hook:
+        daemon = make(tmp_path)
+        routed = (
+            "receivers: {hook: {webhook: {url: URL, secret_env: HOOK_SECRET}}}\nroutes: [{receiver: hook}]\n"
+        )
+        daemon.config.write_text(daemon.config.read_text() + routed.replace("URL", hook.url))
+        daemon.environ["HOOK_SECRET"] = "never-shown"
+        hook.script(Reply(503, b"not now"))
+        daemon.start()
+        eventually(lambda: daemon.health()["outbox"] == 0 and len(hook.requests) >= 2, 60)
+        assert daemon.end() == 0
+        said = [json.loads(one.body) for one in hook.requests]
+        assert {one["incident"] for one in said} == {said[0]["incident"]}
+        assert said[0]["key"] == said[1]["key"], "the same after an answer that says nothing"
+        assert hook.requests[0].headers["stillwatch-signature"].startswith("t=")
+        assert "never-shown" not in daemon.said()
+        assert "webhook:hook" in daemon.said()
 
 
 def test_a_pipeline_asks_which_of_two_versions_is_worse(daemon: Daemon, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_holiday_teaches_its_weekday_nothing() -> None:
     usual = memory.shape_of(season.usual)
     thursday = usual[weekday * QUARTERS : (weekday + 1) * QUARTERS]
     assert np.median(thursday - usual[SUNDAY]) == pytest.approx(-np.log(0.3), abs=0.15)
-    assert (season.today == np.roll(season.usual, -season.begins)[: len(season.today)]).all()
+    assert (season.near == np.roll(season.usual, -season.begins)[: len(season.near)]).all()
 
 
 def test_what_holidays_have_in_common_is_learned() -> None:
