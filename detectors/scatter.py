@@ -81,19 +81,19 @@ def learn(chart: Record, season: Record, now: int, x: float, exposure: float) ->
     if chart.alpha[1] <= 0.0 or chart.beta[1] <= 0.0:
         chart.alpha[1], chart.beta[1] = LEAST_ALPHA, LEAST_ALPHA / math.exp(season.slow)
     base = chart.alpha[1] / chart.beta[1]
-    mean = exposure * base
-    sd = predictive_sd(mean, season.chance + season.quick + season.stays)
-    here = _clipped(x, mean, sd) / max(mean, 1e-9)
+    mean, spread = exposure * base, season.chance + season.quick + season.stays
+    here = _clipped(x, mean, spread) / max(mean, 1e-9)
     weight = mean * mean / (1.0 + mean * mean / MOST_WEIGHT)
     for i in range(LAGS_BACK):
         slot = (now - BACK[i]) % RING
         past, of = np.float64(chart.ring_x[slot]), np.float64(chart.ring_e[slot]) * base
         if np.isnan(past) or np.isnan(of) or of <= 0.0 or now - BACK[i] < chart.first:
             continue
-        there = _clipped(past, of, predictive_sd(of, season.chance + season.quick + season.stays)) / of
+        there = _clipped(past, of, spread) / of
         product = here * there - (1.0 / mean if i == 0 else 0.0)
         season.joint[i] = season.joint[i] * MEMORY + weight * product
         season.joint_n[i] = season.joint_n[i] * MEMORY + weight
+    sd = predictive_sd(mean, spread)
     heard = mean + min(max(x - mean, -4.0 * sd - 1.0), 4.0 * sd + 2.0)
     w = 1.0 / (1.0 + (season.chance + season.quick * season.fades) * mean)
     chart.alpha[1] = chart.alpha[1] * BASE + w * heard
@@ -103,9 +103,13 @@ def learn(chart: Record, season: Record, now: int, x: float, exposure: float) ->
 
 
 @compiled
-def _clipped(x: float, mean: float, sd: float) -> float:
-    """x - mean; what lies above is no further off than what may lie below."""
-    return min(max(x - mean, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
+def _clipped(x: float, mean: float, spread: float) -> float:
+    """x - mean; what lies above is no further off than what may lie below. spread: relative variance."""
+    off = x - mean
+    if off * off <= 9.0 * mean * (1.0 + spread * mean):
+        return off  # within three standard deviations, as mostly
+    sd = predictive_sd(mean, spread)
+    return min(max(off, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
 
 
 @compiled

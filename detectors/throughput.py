@@ -29,6 +29,7 @@ from detectors.judge import (
     mean_of,
     other_day,
     picture,
+    says_nothing,
     scatter_of,
     weigh,
 )
@@ -185,7 +186,8 @@ def judge(
             is_other, unlike = other_day(chart, shared, alone, not knows_week)
             if is_other:  # of which only the outline is known: what lasts is no evidence
                 alike, season.other = ALIKE, 1
-        if season.days >= 1:
+        # Of what is no evidence for the smallest size nobody asks how harmless it is.
+        if season.days >= 1 and (chart.alive == 1 or not says_nothing(x, mean, mean * SIZES[0], scatter)):
             unlike = max(unlike, _came_early(season, x, mean, position, scatter))
         if knows_week:
             fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
