@@ -107,14 +107,19 @@ def _divert(outbox: Outbox, lost: Sequence[Delivery], fallback: str, why: str, n
 
 
 def _without_digest(outbox: Outbox, waiting: Sequence[Delivery], now: int) -> list[Delivery]:
-    """What was kept for a digest whose time has come goes into one message; the rest is left."""
+    """What was kept for a digest whose time has come goes into one message, unless it is silenced; the rest is
+    left."""
     kept = [one for one in waiting if one.message.hold == "for the digest" and one.message.due <= now]
     if not kept:
         return list(waiting)
-    for message in digest.compose(kept):
+    muted = {incident: outbox.muted(incident, now) for incident in {one.incident for one in kept}}
+    for message in digest.compose([one for one in kept if muted[one.incident] == "no"]):
         outbox.say("", [message], now)
     for one in kept:
-        outbox.record(replace(one, state="superseded"))
+        if muted[one.incident] == "for now":
+            outbox.record(digest.next_day(one, now))
+        else:
+            outbox.record(replace(one, state="superseded" if muted[one.incident] == "no" else "silenced"))
     gone = {one.number for one in kept}
     return [one for one in waiting if one.number not in gone]
 
@@ -138,7 +143,8 @@ def _one_thread(
             now(),
             card=card,
             newer_edit=any(one.message.replaces == message.replaces for one in later),
-            overtaken=any(one.message.due <= now() for one in later),
+            # What people said hurries nothing: it is shown when its time comes.
+            overtaken=any(one.message.due <= now() for one in later if SAID not in one.message.key),
             known=known,
             muted=muted,
         )

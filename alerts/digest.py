@@ -7,6 +7,7 @@ Never: an incident twice in one digest; more than Slack takes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from alerts.messages import Message
@@ -17,6 +18,7 @@ from alerts.outbox import Delivery
 MOST = 40  # incidents that are named
 MOST_LINE = 220  # characters; cut only between words of ours, for a text of Slack's is never longer
 LINES = 10  # in one block
+DAY = 86400  # seconds
 
 
 def compose(kept: Sequence[Delivery]) -> list[Message]:
@@ -31,6 +33,12 @@ def compose(kept: Sequence[Delivery]) -> list[Message]:
         if newest:
             found.append(_digest(channel, due, list(newest.values())))
     return found
+
+
+def next_day(one: Delivery, now: int) -> Delivery:
+    """Kept for the first digest after `now` (epoch seconds)."""
+    days = (now - one.message.due) // DAY + 1
+    return replace(one, message=replace(one.message, due=one.message.due + days * DAY))
 
 
 def _digest(channel: str, due: int, told: Sequence[Message]) -> Message:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 
-from alerts.messages import Hold, Message
+from alerts.messages import SAID, Hold, Message
 from alerts.notices import is_address
 
 
@@ -113,9 +113,9 @@ def decide(
     overtaken: something later of the same incident is due by now, so nothing of it is held any longer
     (of a reminder: a later reminder is due).
     known: what became of the incident.
-    muted: what silences say of its incident. A card that
-    stands is kept true by edits, which nobody hears; a card that does not waits, and goes out in its newest state
-    when the silence ends before the incident.
+    muted: what silences say of its incident. A card that stands is kept true by edits, which nobody hears (where
+    they are heard, only the end is told); a card that does not waits, and goes out in its newest state when the
+    silence ends before the incident.
     """
     message = delivery.message
     if card is not None and card.state == "given up":
@@ -125,6 +125,8 @@ def decide(
     if muted != "no" and not message.replaces:
         waits = not message.reply_to or message.hold == "to repeat"
         return "silenced for now" if waits and muted == "for now" else "silenced"
+    if muted != "no" and card is not None and card.receipt is not None and _is_heard(message):
+        return "silenced"
     if message.chart is not None and delivery.tries >= PICTURE_TRIES:
         return "given up"
     if message.replaces and newer_edit:
@@ -154,8 +156,17 @@ def _needless(message: Message, card: Delivery | None, known: Known, overtaken: 
         return False
     if message.hold == "to escalate" and (known.over or known.acknowledged):
         return True
-    # An edit goes on alone: what was in a digest may have become worse.
-    return card is not None and card.state == "superseded" and bool(message.reply_to)
+    # An edit goes on alone: what was in a digest may have become worse. What people said of it is no reason to.
+    replied = bool(message.reply_to) or SAID in message.key
+    return card is not None and card.state == "superseded" and replied
+
+
+def _is_heard(message: Message) -> bool:
+    """Elsewhere than in Slack an edit is a message of its own. The end belongs to whoever heard the beginning, and
+    an acknowledgement makes it quieter."""
+    if message.notice is None or not is_address(message.channel):
+        return False
+    return message.notice.event == "updated" and not message.notice.acknowledged
 
 
 def _released(message: Message, card: Delivery | None, overtaken: bool) -> bool:

@@ -43,6 +43,13 @@ def again(event: Event, channel: str) -> Message:
     return Message(f"{event.incident.id}:again:1", channel, said.title, notice=said)
 
 
+def until_now(event: Event, channel: str, key: str) -> Message:
+    """What a place that knows of an open incident is told when its silence ends. key: of this message."""
+    said = notice(event)
+    said = replace(said, event="updated", title=clipped(f"Silenced until now: {said.title}", MOST_TITLE))
+    return Message(key, channel, said.title, replaces=event.incident.id, notice=said)
+
+
 def notice(event: Event) -> Notice:
     """The fields; text has the lines of Slack's card without their markup, after what is new in this event."""
     incident = event.incident

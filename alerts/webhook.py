@@ -56,7 +56,8 @@ def body(key: str, notice: Notice) -> dict[str, Any]:
     }
     if notice.line:
         said = json.loads(notice.line)
-    return {**said, "key": key, "title": notice.title, "text": notice.text}
+    # A reminder is no second opening, whatever the line says that it was made of.
+    return {**said, "event": notice.event, "key": key, "title": notice.title, "text": notice.text}
 
 
 def signature(secret: str, now: int, body: bytes) -> str:

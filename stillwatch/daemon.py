@@ -65,7 +65,8 @@ def run(settings: Settings) -> int:
             stack.enter_context(_alone(Path(settings.database)))
             store = Store(Path(settings.database))
             stack.callback(store.close)
-            history = History(store, _pressable(settings), _planned(settings))
+            hold = Telling(settings, store.told).hold
+            history = History(store, _pressable(settings), _planned(settings), hold)
             told = judgement(settings, store, history)
             live = Live(store, told, settings.interval, settings.grace, clock.now())
             history.adopt(live.open_incidents)

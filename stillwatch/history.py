@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, or_, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts.incidents import Event, Incident
-from alerts.messages import SAID, Message
+from alerts.messages import SAID, Hold, Message
+from alerts.notices import is_address
 from alerts.outbox import Muted
 from alerts.packed import pack, unpack
+from alerts.plain import until_now
 from alerts.remarks import edited, remarks, told_now
 from alerts.silences import Silence, labels_of, mutes_labels, muting
+from alerts.timing import held
 from collector.words import Word
 from stillwatch import tables
 from stillwatch.store import Store, post
@@ -45,7 +48,7 @@ class History:
     """The incidents and silences in a store. Every method may raise StoreTrouble.
 
     pressable: do cards have buttons, see messages.word. planned: the silences of maintenance that are active at a
-    moment (epoch seconds).
+    moment (epoch seconds). hold: until when, and why, a channel is not to hear what is said of an event then.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class History:
         store: Store,
         pressable: bool = False,
         planned: Callable[[int], Sequence[Silence]] = lambda now: (),
+        hold: Callable[[Event, str, int], tuple[int, Hold]] = lambda event, channel, now: (0, ""),
     ) -> None:
         self._store = store
         self.pressable = pressable
         self._planned = planned
+        self._hold = hold
 
     # Incidents.
 
@@ -87,12 +92,13 @@ class History:
         return None if row is None else _kept(row)
 
     def muted(self, incident: str, now: int) -> Muted:
-        """May this incident be said aloud? Of one that is over, as it was when it ended."""
+        """May this incident be said aloud? Of one that is over, as it was when it ended; of one that is open not
+        before `refresh` has seen that its silence is over, for then others wait anew."""
         kept = self.incident(incident) if incident else None
         if kept is None:
             return "no"
         over = kept.event.incident.resolved
-        if not self.muting(kept.event, over or now):
+        if not self.muting(kept.event, over or now) and (over or not kept.muted):
             return "no"
         return "for good" if over else "for now"
 
@@ -188,15 +194,34 @@ class History:
             same = (of.id == kept.id) & (of.number == kept.event.number)
             if c.execute(update(tables.incidents).where(same).values(after)).rowcount == 0:
                 return
+            aloud = kept.muted and not muted
+            if aloud:
+                self._begin_anew(c, kept, now)
             card = tables.outbox.c
-            stands = select(card.channel, card.receipt_id).where(card.key == kept.id)
-            messages: list[Message] = []
-            for channel, receipt in c.execute(stands).all():
-                if lines != kept.shown:
+            cards = select(card.channel, card.receipt_id, card.state).where(card.key == kept.id)
+            for channel, receipt, state in c.execute(cards).all():
+                stands = receipt is not None
+                if not stands and state != "waiting":
+                    continue  # it was named in a digest, or nobody would take it
+                messages: list[Message] = []
+                if lines != kept.shown and not is_address(channel):
                     messages.append(edited(kept.event, channel, f"{key}:card", lines, self.pressable))
-                if kept.muted and not muted:
-                    messages += told_now(kept.event, channel, key, receipt is not None)
-            post(c, kept.id, messages, now)
+                if aloud:
+                    until = self._hold(kept.event, channel, now) if stands else (0, "")
+                    messages += [held(one, until) for one in _aloud(kept.event, channel, key, stands)]
+                post(c, kept.id, messages, now)
+
+    def _begin_anew(self, c: Connection, kept: Kept, now: int) -> None:
+        """Only now can somebody look at it: until the next is told, and until it is said again, it takes as long as
+        it would have from the beginning."""
+        of = tables.outbox.c
+        waits = select(of.number, of.message).where(of.incident == kept.id, of.state == "waiting")
+        for number, packed in c.execute(waits).all():
+            message = unpack(Message, packed)
+            if message.hold in ("to escalate", "to repeat"):
+                until, _ = self._hold(kept.event, message.channel, now)
+                later = replace(message, due=max(message.due, max(until, now) + message.repeat))
+                c.execute(update(tables.outbox).where(of.number == number).values(message=pack(later)))
 
     def _end_with_incidents(self) -> None:
         """A silence until its incident is over has ended with it."""
@@ -209,6 +234,13 @@ class History:
             if kept is not None and kept.event.incident.resolved:
                 # The moment at which it ended is still silenced: its end is not told either.
                 self.end_silence(silence.id, "", kept.event.incident.resolved + 1)
+
+
+def _aloud(event: Event, channel: str, key: str, stands: bool) -> tuple[Message, ...]:
+    """What a channel hears when the silence ends. A receiver that knew nothing of it hears how it stands by now."""
+    if is_address(channel):
+        return (until_now(event, channel, key),) if stands else ()
+    return told_now(event, channel, key, stands)
 
 
 def _kept(row: Row[Any]) -> Kept:

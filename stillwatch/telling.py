@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from alerts import jsonl, messages, plain, routes, timing
 from alerts.incidents import Event
-from alerts.messages import Message
+from alerts.messages import Hold, Message
 from alerts.notices import is_address
 from alerts.routes import Asked, Route
 from stillwatch.config import Settings
@@ -55,6 +55,19 @@ class Telling:
         line = jsonl.line(event)
         return News(incident.id, event.number, event.time, line, tuple(said), event, remarks)
 
+    def hold(self, event: Event, channel: str, now: int) -> tuple[int, Hold]:
+        """Until when (epoch seconds), and why, a channel that knows of an incident is not to hear what is said of
+        it at `now`."""
+        found = targets(routes.asked(event.incident), self._settings)
+        _, route, after = next((one for one in found if one[0] == channel), self._usual(channel))
+        return self._until(replace(event, time=now), route, after, False)
+
+    def _until(self, event: Event, route: Route, after: int, first: bool) -> tuple[int, Hold]:
+        zone = ZoneInfo(self._settings.timezone)
+        if after:
+            return timing.escalation(route, after, event, zone)
+        return timing.hold(route, event, first, zone)
+
     def _targets(self, event: Event, before: Collection[str]) -> list[Target]:
         """Those of the routes, and those that heard of it before."""
         found = targets(routes.asked(event.incident), self._settings)
@@ -75,10 +88,7 @@ class Telling:
     def _said(
         self, event: Event, channel: str, route: Route, after: int, first: bool, remarks: Sequence[str]
     ) -> list[Message]:
-        zone = ZoneInfo(self._settings.timezone)
-        until = (
-            timing.escalation(route, after, event, zone) if after else timing.hold(route, event, first, zone)
-        )
+        until = self._until(event, route, after, first)
         said = [timing.held(one, until) for one in self._words(event, channel, first, remarks)]
         if first and not after and route.repeat and event.event != "resolved":
             again = plain.again if channel in self._plain else messages.again
