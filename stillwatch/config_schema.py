@@ -280,12 +280,10 @@ def _moment(value: object) -> int:
 
 
 def _time_of_day(value: object) -> int:
-    """Minutes since midnight. YAML takes 22:00 for a number to the base of 60, and 02:00 for a text."""
-    if isinstance(value, int) and not isinstance(value, bool) and 60 <= value < 24 * 60:
-        return value
+    """Minutes since midnight."""
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError('a time of day such as "22:00"')
+        raise ValueError("a time of day such as 22:00")
     return int(found[1]) * 60 + int(found[2])
 
 
@@ -406,18 +404,10 @@ class Receiver(Strict):
         return self
 
 
-def _clock(value: object) -> object:
-    """Minutes of the day from `22:00`. YAML takes a bare 22:00 for a number."""
-    found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError('a time of day in quotes, such as "08:00"')
-    return int(found[1]) * 60 + int(found[2])
-
-
 def _hours(value: object) -> object:
     parts = value.split("-") if isinstance(value, str) else []
     try:
-        begins, ends = map(_clock, parts)
+        begins, ends = (_time_of_day(part.strip()) for part in parts)
     except ValueError:
         raise ValueError("hours such as 22:00-07:00") from None
     if begins == ends:
@@ -450,7 +440,7 @@ class Route(Strict):
     repeat: Annotated[int, _within(300, 7 * 86400, "a duration from 5m to 7d, such as 1h")] | None = None
     escalate: Annotated[list[Step], BeforeValidator(_listed), Field(max_length=10)] = []
     quiet: Annotated[tuple[int, int], BeforeValidator(_hours)] | None = None
-    digest: Annotated[int, BeforeValidator(_clock)] | None = None
+    digest: TimeOfDay | None = None
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:

@@ -65,6 +65,13 @@ def _value(loader: Any, node: yaml.Node, path: Path, marks: dict[Path, Mark], fi
         }
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, (*path, i), marks, file) for i, item in enumerate(node.value)]
+    return _scalar(loader, node)
+
+
+def _scalar(loader: Any, node: yaml.Node) -> Any:
+    """YAML 1.1 takes 22:00 for a number to the base of 60; here it is a text, and a time of day."""
+    if ":" in node.value and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+        return node.value
     return loader.construct_object(node)
 
 
@@ -75,7 +82,7 @@ def _keys(
     for key_node, value_node in node.value:
         line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
         place = ".".join(map(str, path))
-        key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else key_node.value
+        key = _scalar(loader, key_node) if isinstance(key_node, yaml.ScalarNode) else key_node.value
         if not isinstance(key, str):
             said = key_node.value if isinstance(key_node, yaml.ScalarNode) else "a list or a mapping"
             raise BadInput(file, line, column, f"the key {shown(said)}", "a text (quote it)", place)

@@ -301,7 +301,7 @@ routes:
     group: {wait: 30s, interval: 5m}
     repeat: 1h
     escalate: [{after: 15m, channel: "#b"}, {after: 30m, receiver: night}]
-  - {channel: "#a", quiet: 22:00-07:00, digest: "08:30"}
+  - {channel: "#a", quiet: 22:00-07:00, digest: 8:30}
 """
     first, second = parse(text, {"KEY": "k"}).routes
     assert (first.wait, first.interval, first.repeat) == (30, 300, 3600)

@@ -260,7 +260,7 @@ maintenance:
         ),
         ("{match: service=a, weekly: {days: monday, from: 1:00, to: 2:00}}", "'mon', 'tue'"),
         ("{match: service=a, weekly: {from: 1:00}}", "weekly.to: found nothing"),
-        ("{match: service=a, weekly: {from: 7, to: 2:00}}", 'expected a time of day such as "22:00"'),
+        ("{match: service=a, weekly: {from: 7, to: 2:00}}", "expected a time of day such as 22:00"),
     ],
 )
 def test_maintenance_that_makes_no_sense_is_refused(text: str, said: str) -> None:
@@ -298,3 +298,12 @@ def test_a_day_is_looked_up_once(ics: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(AssertionError):
         calendars.events(str(ics), now + int(timedelta(days=1).total_seconds()))
     assert datetime.fromtimestamp(now, UTC).day == 20
+
+
+@pytest.mark.parametrize("written", ["22:05", '"22:05"', "'22:05'"])
+def test_times_of_day_are_alike_wherever_they_stand_with_quotes_or_without(written: str) -> None:
+    weekly = f"maintenance: {{match: service=a, weekly: {{from: {written}, to: {written}}}}}"
+    digest = f"routes: [{{channel: a, digest: {written}}}]"
+    [window] = config.parse(weekly, "f", {}).maintenance
+    [route] = config.parse(digest, "f", {}).routes
+    assert (window.begins, window.ends, route.digest) == (22 * 60 + 5,) * 3
