@@ -40,7 +40,7 @@ def call(
 ) -> dict[str, Any]:
     """Send `said` as JSON (bytes go out as they are); the fields of the answer, {} if it is no JSON object.
 
-    place: what to call it in errors. secret: is not shown if the place quotes it in a refusal.
+    place: what to call it in errors. secret: is not shown if the place quotes it in a refusal, nor is the address.
     Raises SendFailed. 429 and its like were not taken; after a 5xx or a cut connection nobody knows.
     """
     body = (
@@ -57,7 +57,7 @@ def call(
     except (httpx2.HTTPError, OSError) as error:
         raise SendFailed(f"no answer from {place} ({type(error).__name__})", "unknown") from None
     if not answer.is_success:
-        raise refusal(place, answer.status_code, answer.headers, text.replace(secret or "\0", "…"))
+        raise refusal(place, answer.status_code, answer.headers, _without(text, secret, url))
     try:
         fields = json.loads(text)
     except ValueError:
@@ -106,6 +106,16 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _without(text: str, secret: str, url: str) -> str:
+    """What a place answered, without what may be secret. Many quote the path that they do not know."""
+    _, _, path = url.partition("://")
+    path = "/" + path.partition("/")[2]
+    for one in (secret, url, path, path.partition("?")[0]):
+        if len(one) > 1:
+            text = text.replace(one, "…")
+    return text
 
 
 def _seconds(headers: Mapping[str, str]) -> float:

@@ -139,6 +139,17 @@ def test_a_secret_that_is_quoted_back_is_not_shown() -> None:
             hook(server).send(opened())
 
 
+@pytest.mark.parametrize("quoted", ["Cannot POST /hooks/T0/hidden", "no route for /hooks/T0/hidden?key=too"])
+def test_an_address_that_is_quoted_back_is_not_shown(quoted: str) -> None:
+    with WebServer() as server:
+        server.script(Reply(404, quoted.encode()))
+        place = Webhook(Receiver("hook", "webhook", server.url + "/hooks/T0/hidden?key=too"), lambda: NOW)
+        with pytest.raises(SendFailed) as failed:
+            place.send(opened())
+    assert "hidden" not in str(failed.value)
+    assert str(failed.value).endswith("…")
+
+
 def test_nobody_listening_means_not_taken() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
