@@ -145,7 +145,7 @@ def _couriers(
     stopping: threading.Event,
     before: Callable[[int], None],
 ) -> list[Courier]:
-    """One for each place, so that a slow one holds up no other. before: is called ahead of the rounds of one."""
+    """One for each place, so that a slow one holds up no other. before: is called ahead of the rounds of each."""
     named = {one.address for one in settings.receivers}
     back = settings.fallback
     rest = Courier(
@@ -154,7 +154,7 @@ def _couriers(
     return [
         rest,
         *(
-            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back)
+            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back, before)
             for one, own in zip(settings.receivers, places, strict=True)
         ),
     ]

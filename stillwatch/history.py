@@ -190,8 +190,8 @@ class History:
         of, key = tables.incidents.c, f"{kept.id}{SAID}{kept.edits + 1}"
         after = {"shown": json.dumps(lines), "muted": int(muted), "edits": kept.edits + 1}
         with self._store.writing() as c:
-            # Where news came meanwhile the next look sees to it.
-            same = (of.id == kept.id) & (of.number == kept.event.number)
+            # Where news came meanwhile the next look sees to it; where another looked as well, it has.
+            same = (of.id == kept.id) & (of.number == kept.event.number) & (of.edits == kept.edits)
             if c.execute(update(tables.incidents).where(same).values(after)).rowcount == 0:
                 return
             aloud = kept.muted and not muted
@@ -213,15 +213,19 @@ class History:
 
     def _begin_anew(self, c: Connection, kept: Kept, now: int) -> None:
         """Only now can somebody look at it: until the next is told, and until it is said again, it takes as long as
-        it would have from the beginning."""
+        it would have from the beginning. And it may be night by now."""
         of = tables.outbox.c
         waits = select(of.number, of.message).where(of.incident == kept.id, of.state == "waiting")
         for number, packed in c.execute(waits).all():
             message = unpack(Message, packed)
+            until = self._hold(kept.event, message.channel, now)
             if message.hold in ("to escalate", "to repeat"):
-                until, _ = self._hold(kept.event, message.channel, now)
-                later = replace(message, due=max(message.due, max(until, now) + message.repeat))
-                c.execute(update(tables.outbox).where(of.number == number).values(message=pack(later)))
+                later = replace(message, due=max(message.due, max(until[0], now) + message.repeat))
+            elif message.hold != "for the digest" and until[0] > message.due:
+                later = held(message, until)
+            else:
+                continue
+            c.execute(update(tables.outbox).where(of.number == number).values(message=pack(later)))
 
     def _end_with_incidents(self) -> None:
         """A silence until its incident is over has ended with it."""

@@ -56,11 +56,12 @@ class Telling:
         return News(incident.id, event.number, event.time, line, tuple(said), event, remarks)
 
     def hold(self, event: Event, channel: str, now: int) -> tuple[int, Hold]:
-        """Until when (epoch seconds), and why, a channel that knows of an incident is not to hear what is said of
-        it at `now`."""
+        """Until when (epoch seconds), and why, a channel is not to hear what is said of an event at `now`, when
+        nothing more is to be waited for but the night, the digest, or somebody who looks at it."""
         found = targets(routes.asked(event.incident), self._settings)
         _, route, after = next((one for one in found if one[0] == channel), self._usual(channel))
-        return self._until(replace(event, time=now), route, after, False)
+        until = self._until(replace(event, time=now), route, after, True)
+        return (0, "") if until[1] == "grouped" else until
 
     def _until(self, event: Event, route: Route, after: int, first: bool) -> tuple[int, Hold]:
         zone = ZoneInfo(self._settings.timezone)

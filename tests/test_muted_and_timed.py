@@ -204,6 +204,29 @@ def test_when_a_silence_ends_at_night_what_can_wait_waits(path: Path) -> None:
     assert [line for line in told if "Silenced until now" in line] != []
 
 
+def test_what_was_silenced_before_the_night_is_not_told_in_it(path: Path) -> None:
+    office = Office(
+        path, [Route("#a", quiet=(7 * 60, 12 * 60), go_on=True), Route(HOOK.address, quiet=(420, 720))]
+    )
+    office.silence("service=contact-importer", lasts=1800)
+    office.news(warning())
+    office.news(joined("06:50"))
+    office.round()
+    assert office.round(1800) == {}, "it is 07:07"
+    assert set(office.round(5 * 3600)) == {"#", HOOK.address}
+
+
+def test_two_that_look_at_once_say_it_once(path: Path) -> None:
+    office = Office(path, [Route("#a")])
+    office.news(SPIKE)
+    office.round()
+    office.say("acknowledge")
+    [kept] = office.history.incidents()
+    for _ in range(2):
+        office.history._show(kept, ("x",), False, office.hand.now)
+    assert office.history.incidents()[0].edits == 1
+
+
 def test_when_a_silence_ends_somebody_has_time_to_look_before_others_are_woken(path: Path) -> None:
     steps = (Step(PAGER.address, 900),)
     office = Office(path, [Route("#a", repeat=1800, escalate=steps)])
