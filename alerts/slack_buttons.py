@@ -130,7 +130,7 @@ def _with(said: Press, incident: str, **more: str) -> Press:
 def _parts(value: str) -> tuple[str, str, str] | None:
     try:
         parts = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of brackets without end
         return None
     if not isinstance(parts, list) or len(parts) != 3 or not all(isinstance(one, str) for one in parts):
         return None

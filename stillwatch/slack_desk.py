@@ -82,7 +82,7 @@ class SlackDesk:
                 self.take("interactive", json.loads(str(fields.get("payload", ""))))
             else:
                 self.take("slash_commands", fields)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter of brackets without end
             return 400
         return 200
 

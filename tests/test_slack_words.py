@@ -367,6 +367,10 @@ def test_a_body_that_is_signed_and_no_payload_is_a_bad_request(office: Office) -
     with serving(office.door) as url:
         assert post(office, url, "/slack/interactions", {"payload": "{"}) == 400
         assert post(office, url, "/slack/interactions", {}) == 400
+        assert post(office, url, "/slack/interactions", {"payload": "[" * 100_000}) == 400
+        action = {"action_id": "not_this_deployment", "value": "[" * 1990}
+        deep = json.dumps({"type": "block_actions", "user": {"name": "u"}, "actions": [action]})
+        assert post(office, url, "/slack/interactions", {"payload": deep}) == 200
         assert post(office, url, "/slack/interactions", {"payload": "[]"}) == 200
         with httpx2.Client(trust_env=False) as client:
             huge = client.post(f"{url}/slack/interactions", content=b"x" * (1024 * 1024 + 1))
