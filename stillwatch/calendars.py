@@ -7,7 +7,9 @@ Never: an alert muted by a calendar that cannot be read; a file read again that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+import threading
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ LARGEST = 10_000_000  # bytes of a file
 MOST_FILES = 1000
 DAY = 86400  # seconds; events are looked up for a day at a time
 LONGEST_NAME = 200
+MOST_A_DAY = 24  # times that a rule names
+DAYS_OF_RULES = ("BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "BYSETPOS")
 
 Stamp = tuple[int, int]  # when a file was changed, its size
 
@@ -36,6 +40,7 @@ class Calendars:
         self._read: dict[Path, tuple[Stamp, Any]] = {}
         self._events: dict[Path, tuple[Stamp, int, tuple[Busy, ...]]] = {}
         self._trouble: dict[str, str] = {}
+        self._lock = threading.Lock()  # who looks at the same time waits rather than reads it as well
 
     def events(self, place: str, now: int) -> Sequence[Busy]:
         """What the calendars at `place` hold of the day around `now` (epoch seconds). A file that cannot be read
@@ -43,7 +48,8 @@ class Calendars:
         found: list[Busy] = []
         try:
             for file in calendar_files(place):
-                found += self._of_file(file, now)
+                with self._lock:
+                    found += self._of_file(file, now)
             self._say(place, "")
         except OSError as error:
             self._say(place, f"{error.filename or place}: {error.strerror or error}")
@@ -95,7 +101,24 @@ def parsed(file: Path) -> list[Any]:
         raise ValueError(f"found what is no iCalendar ({str(error)[:100]}), expected RFC 5545") from None
     if not found or any(one.name != "VCALENDAR" for one in found):
         raise ValueError("found no VCALENDAR, expected one at least")
+    for event in (event for one in found for event in one.walk("VEVENT")):
+        rules = event.get("RRULE", [])
+        for rule in rules if isinstance(rules, list) else [rules]:
+            if isinstance(rule, Mapping) and _is_too_much(rule):
+                raise ValueError(
+                    "found what recurs by the minute, or by the hour of some days; expected fewer"
+                )
     return list(found)
+
+
+def _is_too_much(rule: Mapping[str, Any]) -> bool:
+    """Occurrences are counted from the first on: by the minute that takes minutes, in which nothing is told, and
+    without a step it takes for ever."""
+    often = {str(one).upper() for one in rule.get("FREQ", [])}
+    a_day = math.prod(max(1, len(rule.get(part, []))) for part in ("BYHOUR", "BYMINUTE", "BYSECOND"))
+    still = any(step < 1 for step in rule.get("INTERVAL", []))
+    on_days = "HOURLY" in often and any(rule.get(part) for part in DAYS_OF_RULES)
+    return still or on_days or a_day > MOST_A_DAY or not often.isdisjoint({"SECONDLY", "MINUTELY"})
 
 
 def _around(calendars: Sequence[Any], start: int, end: int, zone: ZoneInfo) -> list[Busy]:

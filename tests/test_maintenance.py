@@ -193,6 +193,9 @@ def test_a_folder_of_calendars_is_read_again_when_it_changes(ics: Path) -> None:
         ("BEGIN:VEVENT\r\nUID:1\r\nEND:VEVENT\r\n", "no VCALENDAR"),
         (CALENDAR.replace("20220420T100000", "soon"), "cannot be understood"),
         (CALENDAR.replace("FREQ=WEEKLY", "FREQ=OFTEN"), "cannot be understood"),
+        (CALENDAR.replace("FREQ=WEEKLY", "FREQ=MINUTELY"), "recurs by the minute"),
+        (CALENDAR.replace("FREQ=WEEKLY", "FREQ=WEEKLY;INTERVAL=0"), "recurs by the minute"),
+        (CALENDAR.replace("FREQ=WEEKLY", "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30"), "recurs by the minute"),
     ],
 )
 def test_a_calendar_that_cannot_be_read_mutes_nothing_and_says_so_once(
