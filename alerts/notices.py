@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from alerts.incidents import EventName, Severity
+from alerts.incidents import Severity
+
+# EventName and the digest. One Literal: a union of two cannot be kept (see packed.py).
+NoticeEvent = Literal["opened", "updated", "resolved", "digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Notice:
     empty for what Stillwatch says of itself.
     """
 
-    event: EventName | Literal["digest"]
+    event: NoticeEvent
     incident: str
     number: int
     severity: Severity

@@ -251,6 +251,18 @@ def test_an_acknowledgement_ends_reminders_and_escalation_also_while_silenced(pa
     assert office.round(9000) == {}
 
 
+def test_a_receiver_takes_a_digest_and_what_follows(path: Path) -> None:
+    office = Office(path, [Route(HOOK.address, digest=400)])
+    office.news(info())
+    [named] = office.round(300)[HOOK.address]
+    assert named.endswith(" digest")
+    office.say("acknowledge")
+    office.silence("service=contact-importer", lasts=100)
+    assert office.round(200) == {}
+    office.news(worse("06:50"))
+    assert office.round() == {HOOK.address: ["*:2 updated"]}
+
+
 def test_a_digest_names_nothing_that_is_silenced_and_the_next_one_does(path: Path) -> None:
     office = Office(path, [Route("#a", digest=12 * 60)])
     office.silence("service=contact-importer", lasts=7 * 3600)
