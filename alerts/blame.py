@@ -12,6 +12,7 @@ from alerts.clues import undoes
 from alerts.incidents import Event, Incident
 from alerts.mrkdwn import code, link, plain
 from alerts.suspects import Suspect, release_of
+from alerts.together import many
 from alerts.wording import chance, clock
 from collector.deployments import Deployment
 
@@ -43,7 +44,10 @@ def suspicion(event: Event) -> list[str]:
     incident = event.incident
     blamed = culprits(incident)
     if not blamed:
-        return [f"*No deployment explains it* ({chance(incident.no_deployment)}).", *_otherwise(incident, "")]
+        lines = [f"*No deployment explains it* ({chance(incident.no_deployment)})."]
+        if event.event != "resolved" and many(incident.findings):
+            lines[0] += " What so many share may have failed: a network, a database, a queue, a zone."
+        return [*lines, *_otherwise(incident, "")]
     release, probability = release_of(incident.suspects)
     sure = f"{sureness(probability)} ({chance(probability)})"
     if len(blamed) == 1:

@@ -23,7 +23,8 @@ from alerts.blame import culprits
 from alerts.incidents import Incident
 from alerts.mrkdwn import fit
 from alerts.panels import Mark, Panel, panel
-from alerts.wording import clock, details, lead, usually, verdict, when
+from alerts.together import many
+from alerts.wording import clock, details, lead, usually, verdict, when, worst
 from detectors.findings import Finding
 
 MOST = 3  # panels in one picture
@@ -91,7 +92,8 @@ def _themed(style: re.Match[str]) -> str:
 
 
 def _figure(incident: Incident) -> Figure:
-    findings = [f for f in incident.findings if f.trace is not None]
+    ordered = worst(incident) if many(incident.findings) else incident.findings
+    findings = [f for f in ordered if f.trace is not None]
     if not findings:
         raise ValueError("there is nothing to draw: no finding has a trace")
     first = lead(incident)

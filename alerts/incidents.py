@@ -8,12 +8,13 @@ Never: a clock, a database, a word for people (see messages.py).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from alerts.clues import undoes
 from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
+from alerts.together import MANY, crowds, failing, many, services
 from collector.deployments import Deployment
 from collector.words import Word
 from detectors.findings import Finding
@@ -37,7 +38,8 @@ class Incident:
     rollbacks: deployments that put a suspect back. resolved: 0 while open, else the close at which it ended.
     told: lost events at the last event, to know when it has grown enough to say so. events: how many so far.
     acknowledged: who has taken it on, first. excluded: (deployment, service) that people say it was not; an empty
-    service means all of its members. closed_by: who said that it is no problem.
+    service means all of its members. closed_by: who said that it is no problem. failing: services that failed at
+    the last event.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Incident:
     acknowledged: str = ""
     excluded: tuple[tuple[str, str], ...] = ()
     closed_by: str = ""
+    failing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Event:
 
 
 NEAR = 1800  # seconds between onsets of one service that still speak of one fault
-TIED = 900  # the same, where a flow ties two services
+TIED = 900  # the same, where a flow ties two services, or many fail together
 LIKELY = 0.5  # probability from which a release joins what it explains
 CRITICAL_SHARE = 0.05
 CRITICAL_LOSS = 1000.0
@@ -95,17 +98,15 @@ def fold(
     were like before.
     Returns the incidents that are open afterwards, and what is news: at most one event an incident.
     """
-    touched: dict[str, tuple[Incident, list[Reason]]] = {i.id: (i, []) for i in incidents}
+    open_now = _Open(incidents, deployments, width, past)
     for finding in sorted(findings, key=lambda f: (f.onset, f.signal.service, f.signal.name, f.kind)):
-        home = _home(touched, finding, deployments, width, past)
-        if home is None:
-            if finding.phase == "cleared":
-                continue  # raised and over before anybody could be told
-            new = _new(finding, now)
-            touched[new.id] = (new, ["opened"])
-            continue
-        incident, reasons = touched[home]
-        touched[home] = _take(incident, finding, reasons)
+        home = open_now.home(finding)
+        if home is not None:
+            open_now.take(home, finding)
+        elif finding.phase != "cleared":  # else raised and over before anybody could be told
+            open_now.add(_new(finding, now))
+    open_now.gather()
+    touched = open_now.touched
     events: list[Event] = []
     still: list[Incident] = []
     for incident, reasons in touched.values():
@@ -183,42 +184,105 @@ def _new(finding: Finding, now: int) -> Incident:
     return Incident(identity, now, "info", (finding,), (), 1.0)
 
 
-def _home(
-    touched: dict[str, tuple[Incident, list[Reason]]],
-    finding: Finding,
-    deployments: Sequence[Deployment],
-    width: int,
-    past: Past,
-) -> str | None:
-    """The open incident that this finding belongs to."""
-    for incident, _ in touched.values():
-        if any(_key(f) == _key(finding) for f in incident.findings):
-            return incident.id
-    suspects, _ = rank([finding], deployments, width, past)
+class _Open:
+    """The incidents that are open while an interval's findings are taken in.
+
+    touched: by id, with what is new of each. Which release explains an incident is asked once an interval, for to
+    ask it of hundreds again for each that joins would take minutes.
+    """
+
+    def __init__(
+        self, incidents: Iterable[Incident], deployments: Sequence[Deployment], width: int, past: Past
+    ) -> None:
+        self.touched: dict[str, tuple[Incident, list[Reason]]] = {i.id: (i, []) for i in incidents}
+        self._known = deployments, width, past
+        self._of = {_key(f): i for i, (incident, _) in self.touched.items() for f in incident.findings}
+        self._releases: dict[str, str] = {}
+
+    def add(self, incident: Incident) -> None:
+        self.touched[incident.id] = incident, ["opened"]
+        self._of |= {_key(f): incident.id for f in incident.findings}
+
+    def take(self, home: str, finding: Finding) -> None:
+        incident, reasons = self.touched[home]
+        self.touched[home] = _take(incident, finding, reasons)
+        self._of[_key(finding)] = home
+
+    def home(self, finding: Finding) -> str | None:
+        """The open incident that this finding belongs to."""
+        known = self._of.get(_key(finding))
+        if known is not None:
+            return known
+        deployments, width, past = self._known
+        release = _sure(rank([finding], deployments, width, past)[0])
+        for incident, _ in self.touched.values():
+            if _belongs(incident, finding, width) or (release and self._release(incident) == release):
+                return incident.id
+        return None
+
+    def gather(self) -> None:
+        """What began together in many services is one incident. What was told apart stays apart."""
+        began = [(min(f.onset for f in i.findings), i.id) for i, _ in self.touched.values()]
+        for crowd in crowds(began):
+            told = [self.touched[i][0] for i in crowd if not self._is_new(i)]
+            told = [i for i in told if many(i.findings) or not self._release(i)]
+            new = [i for _, i in sorted(began) if i in crowd and self._is_new(i)]
+            told.sort(key=lambda i: (-len(services(i.findings)), i.opened, i.id))
+            first = [*(i.id for i in told), *new][:1]
+            self._merge(first, new)
+        for onset, one in sorted(began):
+            if one in self.touched and self._is_new(one):
+                self._merge(self._amid(onset, self.touched[one][0]), [one])
+
+    def _amid(self, onset: int, new: Incident) -> list[str]:
+        """Incidents of many that fail still, amid which this one began, where no release explains either."""
+        return [
+            other.id
+            for other, _ in self.touched.values()
+            if other.id != new.id
+            and many(other.findings)
+            and failing(other.findings) >= MANY
+            and min(abs(f.onset - onset) for f in other.findings) <= TIED
+            and not self._release(other)
+            and not self._release(new)
+        ]
+
+    def _merge(self, into: Sequence[str], new: Sequence[str]) -> None:
+        """Take new ones, of which nobody has heard, into the first of these incidents, if there is one."""
+        for home in into[:1]:
+            incident, reasons = self.touched[home]
+            more = [self.touched.pop(i)[0] for i in new if i != home]
+            findings = (*incident.findings, *(f for one in more for f in one.findings))
+            news: list[Reason] = ["joined"] if more else []
+            self.touched[home] = replace(incident, findings=findings), [*reasons, *news]
+
+    def _is_new(self, incident: str) -> bool:
+        return "opened" in self.touched[incident][1]
+
+    def _release(self, incident: Incident) -> str:
+        """The release that explains it, empty where none does."""
+        if incident.id not in self._releases:
+            deployments, width, past = self._known
+            suspects, _ = rank(incident.findings, _possible(incident, deployments), width, past)
+            self._releases[incident.id] = _sure(suspects)
+        return self._releases[incident.id]
+
+
+def _sure(suspects: Sequence[Suspect]) -> str:
     release, sure = release_of(suspects)
-    for incident, _ in touched.values():
-        if _belongs(incident, finding, release if sure >= LIKELY else "", deployments, width, past):
-            return incident.id
-    return None
+    return release if sure >= LIKELY else ""
 
 
-def _belongs(
-    incident: Incident,
-    finding: Finding,
-    release: str,
-    deployments: Sequence[Deployment],
-    width: int,
-    past: Past,
-) -> bool:
+def _belongs(incident: Incident, finding: Finding, width: int) -> bool:
     apart = min(abs(f.onset - finding.onset) for f in incident.findings)
-    if any(f.signal.service == finding.signal.service for f in incident.findings) and apart <= NEAR:
+    if apart <= NEAR and any(f.signal.service == finding.signal.service for f in incident.findings):
         return True
-    if finding.kind == "no_data" and apart <= 2 * width:
-        return any(f.kind == "no_data" for f in incident.findings)
-    if release:
-        theirs, sure = release_of(rank(incident.findings, _possible(incident, deployments), width, past)[0])
-        if theirs == release and sure >= LIKELY:
-            return True
+    if (
+        finding.kind == "no_data"
+        and apart <= 2 * width
+        and any(f.kind == "no_data" for f in incident.findings)
+    ):
+        return True
     return apart <= TIED and any(_tied(f, finding) for f in incident.findings)
 
 
@@ -266,6 +330,7 @@ def _settle(
         if d.time > began and any(undoes(d, s.deployment) for s in suspects)
     )
     lost = max(f.lost for f in incident.findings)
+    left = failing(incident.findings)
     after = replace(incident, severity=severity, suspects=suspects, no_deployment=none, rollbacks=rollbacks)
     over = all(f.phase == "cleared" for f in incident.findings)
     name: EventName = "updated"
@@ -276,10 +341,10 @@ def _settle(
     elif "opened" in reasons:
         name, reason = "opened", ""
     else:
-        reason = _update(incident, after, reasons, lost)
+        reason = _update(incident, after, _of_many(incident, reasons, left), lost)
         if reason is None:
             return after, None
-    after = replace(after, told=max(lost, 1.0), events=incident.events + 1)
+    after = replace(after, told=max(lost, 1.0), events=incident.events + 1, failing=left)
     rose = name == "updated" and RANKS.index(severity) > RANKS.index(incident.severity)
     return after, Event(now, name, reason, after, after.events, rose, _bystanders(after, deployments))
 
@@ -313,6 +378,15 @@ def _update(before: Incident, after: Incident, reasons: list[Reason], lost: floa
     if lost >= GREW * before.told and lost - before.told >= GREW_LEAST:
         return "grew"
     return None
+
+
+def _of_many(incident: Incident, reasons: list[Reason], left: int) -> list[Reason]:
+    """Of many services it is news that twice as many fail as were told, or half as many; not each of them."""
+    if not many(incident.findings):
+        return reasons
+    if left >= 2 * incident.failing or incident.failing < MANY <= left:
+        return [reason for reason in reasons if reason in ("joined", "worse")]
+    return ["recovering"] if 2 * left <= incident.failing else []
 
 
 def _first(incident: Incident) -> tuple[str, str]:

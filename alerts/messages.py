@@ -16,7 +16,20 @@ from alerts.mrkdwn import address, code, escape, fit
 from alerts.notices import Notice
 from alerts.slack_buttons import buttons
 from alerts.suspects import release_of
-from alerts.wording import chance, clock, count, headline, lasted, lead, lost_words, made_of, percent
+from alerts.together import many, usual_onset
+from alerts.wording import (
+    chance,
+    clock,
+    count,
+    headline,
+    lasted,
+    lead,
+    lost_words,
+    made_of,
+    percent,
+    summary,
+    worst,
+)
 from detectors.findings import Finding
 
 CIRCLES: dict[Severity, str] = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
@@ -81,8 +94,13 @@ def word(
     if event.event == "opened" if first is None else first:
         return (Message(incident.id, channel, text, blocks), *chart)
     edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
-    if event.reason == "grew" and incident.acknowledged:
-        return (edit,)  # somebody is on it
+    crowd = many(incident.findings)
+    if (event.reason == "grew" and (incident.acknowledged or crowd)) or (
+        event.reason == "recovering" and crowd
+    ):
+        return (
+            edit,
+        )  # somebody is on it; or so much goes on that only what makes it graver, and the end, are news
     said = tuple(changes(event))
     new = said[0]["text"]["text"].partition("\n")[0]
     reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
@@ -125,7 +143,7 @@ def card(event: Event, remarks: Sequence[str] = (), pressable: bool = False) -> 
 
 def title(event: Event) -> str:
     """The first line, as plain text of at most 145 characters."""
-    said = headline(lead(event.incident), event.time, lambda name: fit(name, 40))
+    said = summary(event.incident, event.time, lambda name: fit(name, 40))
     return fit(f"{_mark(event)} {_over(event)}{said}", MOST_HEADER)
 
 
@@ -146,13 +164,13 @@ def _mark(event: Event) -> str:
 
 def plain_text(event: Event) -> str:
     """For the notification, the screen reader and the search."""
-    said = headline(lead(event.incident), event.time, lambda name: code(name, 40))
+    said = summary(event.incident, event.time, lambda name: code(name, 40))
     suspect = named(event.incident)
     return f"{_mark(event)} {_over(event)}{said}{f'. Suspect: {suspect}' if suspect else ''}"
 
 
 def _description(event: Event) -> str:
-    said = headline(lead(event.incident), event.time, lambda name: fit(name, 40))
+    said = summary(event.incident, event.time, lambda name: fit(name, 40))
     return escape(fit(f"Chart. {said}", 300))
 
 
@@ -161,6 +179,10 @@ def _description(event: Event) -> str:
 
 def _signals(event: Event) -> list[str]:
     """How many, where the title gives a share only; then a line for each other signal."""
+    if many(event.incident.findings):
+        found = worst(event.incident)
+        lines = [_signal(finding, event.time) for finding in found[:MOST_SIGNALS]]
+        return [*lines, f"• and {len(found) - MOST_SIGNALS} more signals"][: len(found)]
     first = lead(event.incident)
     begin = _span(event)
     shares = first.kind in ("error_spike", "rollout") or made_of(first)
@@ -211,7 +233,8 @@ def _standing(event: Event) -> str:
     parts = [f"{_mark(event)} {closed if over else incident.severity.capitalize()}"]
     owners = list(dict.fromkeys(f.signal.owner for f in incident.findings if f.signal.owner.strip()))
     if owners:
-        parts.append(f"owner {', '.join(code(one, 40) for one in owners[:3])}")
+        more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""
+        parts.append(f"owner {', '.join(code(one, 40) for one in owners[:3])}{more}")
     parts.append(f"told {clock(incident.opened, event.time)} UTC")
     if event.time != incident.opened:
         parts.append(f"as of {clock(event.time, event.time)} UTC")
@@ -245,7 +268,10 @@ def _links(incident: Incident) -> list[dict[str, Any]]:
 
 def _updated(event: Event) -> list[str]:
     say = {"joined": _joined, "worse": _worse, "suspect": changed, "recovering": _recovering, "grew": _grew}
-    lines = say[event.reason](event)
+    if many(event.incident.findings) and event.reason in ("joined", "worse", "recovering"):
+        lines = [f"{summary(event.incident, event.time, lambda name: code(name, 40))}."]
+    else:
+        lines = say[event.reason](event)
     if event.rose:
         lines[0] = f"{_mark(event)} Now {event.incident.severity}. {lines[0]}"
     return lines
@@ -299,7 +325,10 @@ def _where(finding: Finding) -> str:
 def _resolved(event: Event) -> list[str]:
     """When it took hold, what was lost in all, and what ended it."""
     findings = event.incident.findings
-    began, recovered = min(f.onset for f in findings), max(f.recovered for f in findings)
+    crowd = many(findings)
+    findings = tuple(worst(event.incident)) if crowd else findings
+    began = usual_onset(findings) if crowd else min(f.onset for f in findings)
+    recovered = max(f.recovered for f in findings)
     if event.reason == "late_data":
         late = sum(f.late for f in findings)
         first = f"{OVER} Late, not lost: {count(late) if late > 0 else 'all'} came after all."
@@ -324,6 +353,8 @@ def _resolved(event: Event) -> list[str]:
         lines = [f"{_span(event)} {total[0]}."]
     else:
         lines = [f"{_span(event)}:"] * bool(total) + [f"• {one}" for one in total[:MOST_SIGNALS]]
+        more = len(total) - MOST_SIGNALS
+        lines += [f"• and {more} more signals"] if crowd and more > 0 else []
     return [first, *lines, *_ended_by(event)]
 
 

@@ -12,7 +12,7 @@ from alerts.incidents import Event, Incident
 from alerts.messages import Message, card, plain_text
 from alerts.mrkdwn import code, escape, fit
 from alerts.silences import Silence, until
-from alerts.wording import clock, headline, lead
+from alerts.wording import clock, summary
 from collector.words import Word
 
 MOST_LINES = 8
@@ -51,12 +51,12 @@ def told_now(event: Event, channel: str, key: str, stands: bool) -> tuple[Messag
     """What is said when the silence of an open incident ends. stands: people have seen its card before, so that
     the channel hears of it again; else the card itself comes now, and this with the chart beneath it."""
     incident = event.incident
-    said = headline(lead(incident), event.time, lambda name: code(name, 40))
+    said = summary(incident, event.time, lambda name: code(name, 40))
     text = f"🔔 Silenced until now, and not over: {said}"
     reply = Message(key, channel, text, _section(text), reply_to=incident.id, broadcast=stands)
     if stands or all(f.trace is None for f in incident.findings):
         return (reply,)
-    picture = escape(fit(f"Chart. {headline(lead(incident), event.time, lambda name: fit(name, 40))}", 300))
+    picture = escape(fit(f"Chart. {summary(incident, event.time, lambda name: fit(name, 40))}", 300))
     return (reply, Message(f"{key}:chart", channel, picture, reply_to=incident.id, chart=incident))
 
 

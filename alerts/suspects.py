@@ -124,9 +124,14 @@ def _accounts(
 ) -> list[_Account]:
     failing = {f.signal.service for f in findings}
     backs = clues.put_back(known)
+    of: dict[str, list[Finding]] = {}
+    for f in findings:
+        of.setdefault(f.signal.service, []).append(f)
+    timely: dict[
+        tuple[int, int, int, int], tuple[float, float]
+    ] = {}  # many share their onset, and many a time
     alone = []
-    for service in sorted(failing):
-        own = [f for f in findings if f.signal.service == service]
+    for own in (of[service] for service in sorted(of)):
         # One fault of a service may show in several signals; its onset is known best by the one that doubts least.
         clearest = min(own, key=lambda f: (f.onset_high - f.onset_low, f.onset, f.signal.name, f.kind))
         near = [d for d in known if -width <= clearest.onset_high + width - d.time <= 60 * clues.LOOK_BACK]
@@ -137,13 +142,16 @@ def _accounts(
             nearness = felt.get(d.service, clues.OTHER)
             if d.service not in felt and clearest.onset - d.time > A_DAY:
                 continue
-            soon, late = clues.timely(d, clearest, width)
+            when = d.time, clearest.onset_low, clearest.onset, clearest.onset_high
+            if when not in timely:
+                timely[when] = clues.timely(d, clearest, width)
+            soon, late = timely[when]
             times = HARM[d.kind] * nearness
             if times * (soon + late) > NEVER * none:
                 times *= clues.versions(d, own) * clues.ended(backs.get(d, 0), last, width)
                 weights[d] = times * soon * (1 - past.felt_late), times * late * past.felt_late
         alone.append(_account(clearest.onset, weights, none))
-    return [_beside(a, [b for b in alone if b is not a]) for a in alone]
+    return _side_by_side(alone)
 
 
 def _account(onset: int, weights: Mapping[Deployment, tuple[float, float]], none: float) -> _Account:
@@ -162,18 +170,58 @@ def _by_itself(finding: Finding, near: Sequence[Deployment], failing: set[str], 
     return rate * (1 - BY_DAY + BY_DAY * (now + 2) / (len(near) / 12 + 2))
 
 
-def _beside(account: _Account, others: Sequence[_Account]) -> _Account:
-    """The account of a service in the light of those that began to fail with it: one cause is likelier than two."""
-    close = [o for o in others if abs(o.onset - account.onset) <= TOGETHER]
-    if not close:
-        return account
-    none = sum(o.none for o in close) / len(close)
-    releases: dict[str, float] = {}
-    for o in close:
-        for d, (soon, late) in o.shares.items():
-            releases[d.id] = releases.get(d.id, 0.0) + (soon + late) / len(close)
-    weights = {}
+def _side_by_side(alone: Sequence[_Account]) -> list[_Account]:
+    """Each in the light of those that began to fail with it; summed by onset first, for there may be hundreds."""
+    by_onset: dict[int, _Sums] = {}
+    for account in alone:
+        by_onset.setdefault(account.onset, _Sums()).add(account)
+    near: dict[int, _Sums] = {}
+    for onset in by_onset:
+        near[onset] = _Sums()
+        for other, sums in by_onset.items():
+            if abs(other - onset) <= TOGETHER:
+                near[onset].join(sums)
+    return [_beside(account, near[account.onset]) for account in alone]
+
+
+class _Sums:
+    """Of some accounts: how many, what they give to none, and to each release."""
+
+    def __init__(self) -> None:
+        self.count, self.none = 0, 0.0
+        self.releases: dict[str, float] = {}
+
+    def add(self, account: _Account) -> None:
+        self.count += 1
+        self.none += account.none
+        for release, share in _by_release(account).items():
+            self.releases[release] = self.releases.get(release, 0.0) + share
+
+    def join(self, other: _Sums) -> None:
+        self.count += other.count
+        self.none += other.none
+        for release, share in other.releases.items():
+            self.releases[release] = self.releases.get(release, 0.0) + share
+
+
+def _by_release(account: _Account) -> dict[str, float]:
+    found: dict[str, float] = {}
     for d, (soon, late) in account.shares.items():
-        more = 1 + ONE_CAUSE * releases.get(d.id, 0.0)
-        weights[d] = soon * more, late * more
-    return _account(account.onset, weights, account.none * (1 + ONE_CAUSE * none))
+        found[d.id] = found.get(d.id, 0.0) + soon + late
+    return found
+
+
+def _beside(account: _Account, close: _Sums) -> _Account:
+    """The account of a service in the light of those that began to fail with it: one cause is likelier than two.
+
+    close: the sums of these and of the account itself.
+    """
+    others = close.count - 1
+    if not others:
+        return account
+    own = _by_release(account)
+    more = {r: 1 + ONE_CAUSE * max(close.releases[r] - share, 0.0) / others for r, share in own.items()}
+    weights = {d: (soon * more[d.id], late * more[d.id]) for d, (soon, late) in account.shares.items()}
+    return _account(
+        account.onset, weights, account.none * (1 + ONE_CAUSE * max(close.none - account.none, 0.0) / others)
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from alerts.incidents import RANKS, Incident, severity_of
+from alerts.together import failing, many, services, usual_onset
 from detectors.findings import Finding
 from detectors.signals import Term
 
@@ -140,18 +141,45 @@ def subject(finding: Finding) -> str:
 
 def lead(incident: Incident) -> Finding:
     """The finding to speak of first: not over yet, gravest, what cannot be had again before what can."""
+    return max(incident.findings, key=_weight)
+
+
+def worst(incident: Incident) -> list[Finding]:
+    """Those to speak of first come first (see lead)."""
+    return sorted(incident.findings, key=_weight, reverse=True)
+
+
+def _weight(finding: Finding) -> tuple[bool, int, int, float]:
     order = {"no_data": 4, "data_loss": 2, "error_spike": 1, "rollout": 0}
+    flow = finding.kind == "data_loss" and finding.signal.kind == "flow"
+    lost = finding.lost if math.isfinite(finding.lost) else 0.0
+    rank = RANKS.index(severity_of(finding))
+    kind = 3 if flow else order[finding.kind]
+    if finding.kind == "no_data" and finding.phase == "cleared":
+        kind = -1  # that it was silent for a while is no news once it is heard
+    return finding.phase != "cleared", rank, kind, lost
 
-    def weight(finding: Finding) -> tuple[bool, int, int, float]:
-        flow = finding.kind == "data_loss" and finding.signal.kind == "flow"
-        lost = finding.lost if math.isfinite(finding.lost) else 0.0
-        rank = RANKS.index(severity_of(finding))
-        kind = 3 if flow else order[finding.kind]
-        if finding.kind == "no_data" and finding.phase == "cleared":
-            kind = -1  # that it was silent for a while is no news once it is heard
-        return finding.phase != "cleared", rank, kind, lost
 
-    return max(incident.findings, key=weight)
+def summary(incident: Incident, now: int, name: Name) -> str:
+    """One line of the whole: its gravest signal, or of many services how many fail.
+
+    `200 services fail together (214 signals), since 14:02 UTC`.
+    """
+    findings = incident.findings
+    if not many(findings):
+        return headline(lead(incident), now, name)
+    whole, left = len(services(findings)), failing(findings)
+    silent = all(f.kind == "no_data" for f in findings)
+    began, over = clock(usual_onset(findings), now), max(f.recovered for f in findings)
+    start = "No data: " if silent else ""
+    signals = f" ({len(findings)} signals)" if len(findings) > whole else ""
+    if left == 0:
+        span = f"{began} to {clock(over, now)}" if over else f"since {began}"
+        return f"{start}{whole} services {'stopped' if silent else 'failed'} together{signals}, {span} UTC"
+    if left < whole:
+        does = "send nothing" if silent else "fail"
+        return f"{start}{left} of {whole} services still {does}{signals}, since {began} UTC"
+    return f"{start}{whole} services {'stopped' if silent else 'fail'} together{signals}, since {began} UTC"
 
 
 def headline(finding: Finding, now: int, name: Name) -> str:

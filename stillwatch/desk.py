@@ -18,7 +18,7 @@ from alerts.incidents import Incident
 from alerts.packed import pack
 from alerts.silences import LONGEST, Silence, check, matcher, until
 from alerts.suspects import release_of
-from alerts.wording import headline, lead
+from alerts.wording import summary
 from collector import moments
 from collector.server import Asked, Busy
 from collector.words import Word, WordKind
@@ -135,7 +135,7 @@ class Desk:
             "opened": _moment(it.opened),
             "resolved": _moment(it.resolved) if it.resolved else None,
             "reason": kept.event.reason if it.resolved else "",
-            "headline": headline(lead(it), kept.event.time, lambda name: name),
+            "headline": summary(it, kept.event.time, lambda name: name),
             "suspect": suspect if probability >= it.no_deployment else "",
             "acknowledged_by": list(dict.fromkeys(w.who for w in words if w.kind == "acknowledge")),
             "silenced": bool(mutes),

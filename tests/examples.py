@@ -431,6 +431,44 @@ def young() -> Event:
     return opened(incident((less,), "info"), "06:40")
 
 
+def crowd(over: int = 0, clock: str = "14:09") -> tuple[Finding, ...]:
+    """200 services fail requests from 14:02 on, 14 of them lose what they store as well; the first `over` are as
+    before."""
+    found = []
+    for i in range(200):
+        name, owner = f"service-{i:03}", f"team-{i % 7}"
+        failing = Signal(
+            name, "failing", "error_ratio", (Term(name, "errors"),), (Term(name, "requests"),), owner=owner
+        )
+        storing = Signal(
+            name, "storing", "flow", (Term(name, "stored"),), (Term(name, "received"),), 300, owner=owner
+        )
+        ends: dict[str, Any] = {"phase": "cleared", "cleared": "recovered", "recovered": at("15:03")}
+        parts = ends if i < over else {}
+        number = 40.0 + 10 * i
+        given = {"observed": number, "expected": 1.0, "out_of": 2 * number, **parts}
+        found.append(finding(failing, "error_spike", clock, "14:02", lost=number - 1, **given))
+        if i % 14 == 13:
+            given = {"observed": 5.0, "expected": number, "out_of": number, **parts}
+            found.append(finding(storing, "data_loss", clock, "14:03", lost=number - 5, **given))
+    return tuple(found)
+
+
+def together() -> Event:
+    incident = Incident("5d10c1a7e9b3", at("14:04"), "critical", crowd(), (), 1.0, failing=200)
+    return Event(at("14:04"), "opened", "", incident)
+
+
+def together_half() -> Event:
+    incident = replace(together().incident, findings=crowd(120, "15:06"), failing=80, events=3)
+    return Event(at("15:06"), "updated", "recovering", incident, 3)
+
+
+def together_over() -> Event:
+    incident = replace(together().incident, findings=crowd(200, "15:09"), resolved=at("15:09"), events=4)
+    return Event(at("15:09"), "resolved", "recovered", incident, 4)
+
+
 EVENTS: dict[str, Callable[[], Event]] = {
     "error_spike": error_spike,
     "data_loss": data_loss,
@@ -445,4 +483,7 @@ EVENTS: dict[str, Callable[[], Event]] = {
     "no_deployment": no_deployment,
     "went_on": went_on,
     "young": young,
+    "together": together,
+    "together_half": together_half,
+    "together_over": together_over,
 }

@@ -427,7 +427,15 @@ def infested(value: Any, draw: Any) -> Any:
 
 
 OURS = {"kind", "phase", "cleared", "severity", "trace", "event", "reason"}
-EVENTS = st.sampled_from(sorted(examples.EVENTS)).map(lambda name: examples.EVENTS[name]())
+MOST_AT_RANDOM = 6  # signals: to spoil hundreds of names takes too long to do it hundreds of times
+
+
+def few(name: str) -> Event:
+    event = examples.EVENTS[name]()
+    return replace(event, incident=replace(event.incident, findings=event.incident.findings[:MOST_AT_RANDOM]))
+
+
+EVENTS = st.sampled_from(sorted(examples.EVENTS)).map(few)
 
 
 @st.composite
