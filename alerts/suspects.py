@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from alerts import clues
 from alerts.reasons import reasons
+from alerts.together import MANY
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
@@ -29,7 +30,9 @@ BY_DAY = 0.6  # share of faults without deployment that come when people work
 TOGETHER = 1800  # seconds between onsets of services that may fail by one cause
 ONE_CAUSE = 20.0  # how much likelier that is than two causes at once
 A_DAY = 86400  # seconds after which the harm of a stranger is not looked for
-NAMED = 0.005  # probability from which a suspect is named
+NAMED = (
+    0.005  # probability from which a suspect is named; of many services' likely release, the share of one's
+)
 NEVER = 1e-6  # of the weight of none: what weighs less is not looked at closer
 
 
@@ -69,10 +72,11 @@ FIRST = Past()
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """Of a failing service: its onset, and shares that sum to 1: of deployments (felt soon, felt late), of none."""
+    """Of a failing service: its onset, and shares that sum to 1: of deployments (felt soon, felt late), by their
+    place among those known, and of none."""
 
     onset: int
-    shares: Mapping[Deployment, tuple[float, float]]
+    shares: Mapping[int, tuple[float, float]]
     none: float
 
 
@@ -87,15 +91,20 @@ def rank(
     """
     known = sorted(set(deployments), key=lambda d: (d.time, d.id, d.service))
     accounts = _accounts(findings, known, width, past)
-    shares: dict[Deployment, float] = {}
+    shares: dict[int, float] = {}
     for account in accounts:
-        for d, (soon, late) in account.shares.items():
-            shares[d] = shares.get(d, 0.0) + (soon + late) / len(accounts)
+        for i, (soon, late) in account.shares.items():
+            shares[i] = shares.get(i, 0.0) + (soon + late) / len(accounts)
     backs = clues.put_back(known)
+    of_release: dict[str, float] = {}
+    for i, share in shares.items():
+        of_release[known[i].id] = of_release.get(known[i].id, 0.0) + share
+    # A release of hundreds leaves each member a small share of the whole, which is no reason to doubt the release.
+    small = NAMED / len(accounts) if len(accounts) >= MANY else NAMED
     named = [
         Suspect(d, share, reasons(d, findings, known, backs.get(d, 0), width))
-        for d, share in shares.items()
-        if share >= NAMED
+        for d, share in ((known[i], share) for i, share in shares.items())
+        if share >= (small if of_release[d.id] >= 0.5 else NAMED)
     ]
     named.sort(key=lambda s: (-s.probability, -s.deployment.time, s.deployment.service, s.deployment.id))
     # What is too unlikely to be named still has to be somewhere: it belongs to "none of these".
@@ -130,15 +139,19 @@ def _accounts(
     timely: dict[
         tuple[int, int, int, int], tuple[float, float]
     ] = {}  # many share their onset, and many a time
-    alone = []
+    felt_late, alone = past.felt_late, []
     for own in (of[service] for service in sorted(of)):
         # One fault of a service may show in several signals; its onset is known best by the one that doubts least.
         clearest = min(own, key=lambda f: (f.onset_high - f.onset_low, f.onset, f.signal.name, f.kind))
-        near = [d for d in known if -width <= clearest.onset_high + width - d.time <= 60 * clues.LOOK_BACK]
+        near = [
+            (i, d)
+            for i, d in enumerate(known)
+            if -width <= clearest.onset_high + width - d.time <= 60 * clues.LOOK_BACK
+        ]
         last, felt = clues.last(own), clues.nearness(own, failing)
-        none = _by_itself(clearest, near, failing, past)
+        none = _by_itself(clearest, [d for _, d in near], failing, past)
         weights = {}
-        for d in near:
+        for i, d in near:
             nearness = felt.get(d.service, clues.OTHER)
             if d.service not in felt and clearest.onset - d.time > A_DAY:
                 continue
@@ -148,13 +161,15 @@ def _accounts(
             soon, late = timely[when]
             times = HARM[d.kind] * nearness
             if times * (soon + late) > NEVER * none:
-                times *= clues.versions(d, own) * clues.ended(backs.get(d, 0), last, width)
-                weights[d] = times * soon * (1 - past.felt_late), times * late * past.felt_late
+                if d.service == clearest.signal.service:
+                    times *= clues.versions(d, own)
+                times *= clues.ended(backs.get(d, 0) if backs else 0, last, width)
+                weights[i] = times * soon * (1 - felt_late), times * late * felt_late
         alone.append(_account(clearest.onset, weights, none))
-    return _side_by_side(alone)
+    return _side_by_side(alone, known)
 
 
-def _account(onset: int, weights: Mapping[Deployment, tuple[float, float]], none: float) -> _Account:
+def _account(onset: int, weights: Mapping[int, tuple[float, float]], none: float) -> _Account:
     whole = none + sum(soon + late for soon, late in weights.values())
     shares = {d: (soon / whole, late / whole) for d, (soon, late) in weights.items()}
     return _Account(onset, shares, none / whole)
@@ -170,18 +185,21 @@ def _by_itself(finding: Finding, near: Sequence[Deployment], failing: set[str], 
     return rate * (1 - BY_DAY + BY_DAY * (now + 2) / (len(near) / 12 + 2))
 
 
-def _side_by_side(alone: Sequence[_Account]) -> list[_Account]:
+def _side_by_side(alone: Sequence[_Account], known: Sequence[Deployment]) -> list[_Account]:
     """Each in the light of those that began to fail with it; summed by onset first, for there may be hundreds."""
     by_onset: dict[int, _Sums] = {}
+    if len(alone) == 1:
+        return list(alone)
+    releases = [d.id for d in known]
     for account in alone:
-        by_onset.setdefault(account.onset, _Sums()).add(account)
+        by_onset.setdefault(account.onset, _Sums()).add(account, releases)
     near: dict[int, _Sums] = {}
     for onset in by_onset:
         near[onset] = _Sums()
         for other, sums in by_onset.items():
             if abs(other - onset) <= TOGETHER:
                 near[onset].join(sums)
-    return [_beside(account, near[account.onset]) for account in alone]
+    return [_beside(account, near[account.onset], releases) for account in alone]
 
 
 class _Sums:
@@ -191,10 +209,10 @@ class _Sums:
         self.count, self.none = 0, 0.0
         self.releases: dict[str, float] = {}
 
-    def add(self, account: _Account) -> None:
+    def add(self, account: _Account, releases: Sequence[str]) -> None:
         self.count += 1
         self.none += account.none
-        for release, share in _by_release(account).items():
+        for release, share in _by_release(account, releases).items():
             self.releases[release] = self.releases.get(release, 0.0) + share
 
     def join(self, other: _Sums) -> None:
@@ -204,14 +222,14 @@ class _Sums:
             self.releases[release] = self.releases.get(release, 0.0) + share
 
 
-def _by_release(account: _Account) -> dict[str, float]:
+def _by_release(account: _Account, releases: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for d, (soon, late) in account.shares.items():
-        found[d.id] = found.get(d.id, 0.0) + soon + late
+    for i, (soon, late) in account.shares.items():
+        found[releases[i]] = found.get(releases[i], 0.0) + soon + late
     return found
 
 
-def _beside(account: _Account, close: _Sums) -> _Account:
+def _beside(account: _Account, close: _Sums, releases: Sequence[str]) -> _Account:
     """The account of a service in the light of those that began to fail with it: one cause is likelier than two.
 
     close: the sums of these and of the account itself.
@@ -219,9 +237,11 @@ def _beside(account: _Account, close: _Sums) -> _Account:
     others = close.count - 1
     if not others:
         return account
-    own = _by_release(account)
+    own = _by_release(account, releases)
     more = {r: 1 + ONE_CAUSE * max(close.releases[r] - share, 0.0) / others for r, share in own.items()}
-    weights = {d: (soon * more[d.id], late * more[d.id]) for d, (soon, late) in account.shares.items()}
+    weights = {
+        i: (soon * more[releases[i]], late * more[releases[i]]) for i, (soon, late) in account.shares.items()
+    }
     return _account(
         account.onset, weights, account.none * (1 + ONE_CAUSE * max(close.none - account.none, 0.0) / others)
     )
