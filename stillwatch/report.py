@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from alerts import charts, courses, messages, strips
@@ -27,9 +25,8 @@ from collector.moments import rfc3339
 from detectors.blindspots import Blindspot
 from stillwatch import blind
 from stillwatch.evidence import NONE, Evidence
+from stillwatch.pages import render
 from stillwatch.timeline import Timeline, timeline
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(
@@ -47,17 +44,10 @@ def page(
     summary: plain values, mappings of them and lists of mappings; each of these becomes a table of its own.
     spots: see blind.reported. evidence: see evidence.evidence.
     """
-    loader = FileSystemLoader(TEMPLATES)
-    environment = Environment(
-        loader=loader,
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     stories = _stories(events, evidence)
     drawn: Timeline = timeline([s.last.incident for s in stories], deployments, start, end)
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         title=clean(title) or "Report",
         range=f"{_moment(start)} to {_moment(end)} UTC",
         numbers=_numbers(stories, deployments),
