@@ -33,6 +33,7 @@ from stillwatch.cli_options import (
     url_option,
 )
 from stillwatch.cli_people import incidents, silence, status
+from stillwatch.cli_report import report
 
 if TYPE_CHECKING:
     from collector.dataset import Dataset
@@ -462,6 +463,7 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
 cli.add_command(silence)
 cli.add_command(incidents)
 cli.add_command(status)
+cli.add_command(report)
 
 
 def strangers(find: Callable[[str], Any] = find_spec) -> list[str]:

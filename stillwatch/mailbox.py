@@ -63,6 +63,13 @@ class Mailbox:
             row = c.execute(select(tables.outbox).where(of.channel == channel, of.key == key)).one_or_none()
         return None if row is None else _delivery(row)
 
+    def of(self, incident: str) -> list[Delivery]:
+        """All deliveries of an incident, in order of entry."""
+        of = tables.outbox.c
+        asked = select(tables.outbox).where(of.incident == incident).order_by(of.number)
+        with self._store.reading() as c:
+            return [_delivery(row) for row in c.execute(asked)]
+
     def paused(self, channel: str) -> int:
         """Epoch seconds before which nothing may be sent to this channel; 0 when it may at once."""
         of = tables.pauses.c
