@@ -26,12 +26,11 @@ from alerts.wording import between, chance, count, percent
 from collector.deployments import Deployment
 from collector.words import Word
 from detectors.findings import Finding, Trace
-from stillwatch.postmortem_words import SHORT, Times, code, ended, over, summary, told, words_of
+from stillwatch.postmortem_words import SHORT, Times, code, ended, ours, over, summary, told, words_of
 
 T = TypeVar("T")
 
-MOST_DEPLOYMENTS = 12
-MOST_SUSPECTS = 8
+MOST_DEPLOYMENTS = 12  # in the timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,9 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
     times = Times(zone, began, event.time - began < SHORT and any(f.onset % 60 for f in incident.findings))
     lines = _paired("line", record.lines, str)
     found = _paired("signal", incident.findings, _finding)
-    deployed = _paired("deployment", _deployments(event), _deployment)
+    known = _deployments(event)
+    shown = sorted(known[:MOST_DEPLOYMENTS], key=lambda d: (d.time, d.service, d.id))
+    deployed = _paired("deployment", shown, _deployment)
     sent = _paired("message", record.sent, _sent)
     words = _paired("word", record.words, _word)
     silences = _paired("silence", record.silences, _silence)
@@ -135,13 +136,13 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
     rows += _events(lines, times)
     rows += said
     rows += [_row(times, one.recovered, over(one), datum.link) for one, datum in found if ended(one)]
-    chances = (*(s.probability for s in incident.suspects[:MOST_SUSPECTS]), incident.no_deployment)
+    chances = (*(s.probability for s in incident.suspects), incident.no_deployment)
     traces = [f.trace for f in incident.findings if f.trace is not None]
     kept = (lines, found, deployed, sent, words, silences)
     return Postmortem(
         incident=incident,
         title=(("Incident ", ""), code(incident.id)),
-        notes=_notes(record, times, zone_name),
+        notes=_notes(record, times, zone_name, len(known) - len(shown)),
         paragraphs=summary(event, record.words, [(one.channel, one.time) for one in record.sent], times),
         timeline=tuple(sorted(rows, key=lambda row: row.time)),
         signals=tuple((_signal(one, times), (datum.link,)) for one, datum in found),
@@ -158,30 +159,27 @@ def _row(times: Times, at: int, what: Line, *data: Link) -> Row:
     return Row(at, times.at(at), what, data)
 
 
-def _notes(record: Record, times: Times, zone_name: str) -> tuple[Line, ...]:
+def _notes(record: Record, times: Times, zone_name: str, left_out: int) -> tuple[Line, ...]:
     event, incident = record.event, record.event.incident
     state = "over" if incident.resolved else f"not over as of {times.at(event.time)}: numbers are so far"
     owners = list(dict.fromkeys(f.signal.owner for f in incident.findings if f.signal.owner.strip()))
     owned: list[Piece] = []
-    for owner in owners[:MOST_SUSPECTS]:
+    for owner in owners:
         owned += [(", " if owned else "; owner ", ""), code(owner)]
     # The data keep UTC, so that they are the same for everybody.
     where = "" if zone_name == "UTC" else "; in the data and the charts, in UTC"
     notes: list[Line] = [
         ((f"Severity {incident.severity}, {state}", ""), *owned, (".", "")),
-        (
-            (
-                f"All times are in {zone_name} ({times.day(times.began)} unless another day is named){where}.",
-                "",
-            ),
-        ),
+        ours(f"All times are in {zone_name} ({times.day(times.began)} unless another day is named){where}."),
     ]
     if record.replayed:
-        notes.append((("Made by judging a dataset again: no message was sent.", ""),))
+        notes.append(ours("Made by judging a dataset again: no message was sent."))
     if any(f.young for f in incident.findings):
         notes.append(
-            (("It was still being learned what is usual here: take the numbers for a first guess.", ""),)
+            ours("It was still being learned what is usual here: take the numbers for a first guess.")
         )
+    if left_out:
+        notes.append(ours(f"{left_out} more deployments are left out of the timeline."))
     return tuple(notes)
 
 
@@ -189,7 +187,8 @@ def _notes(record: Record, times: Times, zone_name: str) -> tuple[Line, ...]:
 
 
 def _deployments(event: Event) -> list[Deployment]:
-    """What the believed release shipped, what else may well have done it, and what was put back; oldest first."""
+    """What the believed release shipped, what else may well have done it, and what was put back; what matters
+    most first."""
     incident = event.incident
     blamed = {s.deployment.id for s in culprits(incident)}
     by_name: dict[tuple[str, str], Deployment] = {}
@@ -197,7 +196,7 @@ def _deployments(event: Event) -> list[Deployment]:
     likely += [s.deployment for s in incident.suspects if s.probability >= OTHERWISE]
     for one in (*likely, *incident.rollbacks, *event.bystanders):
         by_name.setdefault((one.id, one.service), one)
-    return sorted(list(by_name.values())[:MOST_DEPLOYMENTS], key=lambda d: (d.time, d.service, d.id))
+    return list(by_name.values())
 
 
 def _of(deployment: Deployment, datum: Datum) -> tuple[Link, ...]:
@@ -277,7 +276,7 @@ def _signal(finding: Finding, times: Times) -> tuple[Line, ...]:
     )
     return (
         (code(finding.signal.service), (" ", ""), code(finding.signal.name)),
-        *(((cell, ""),) for cell in cells),
+        *map(ours, cells),
     )
 
 
@@ -288,11 +287,11 @@ def _counted(value: float) -> str:
 def _counts(traces: Sequence[Trace], replayed: bool) -> Line:
     """Where the counts of the charts are."""
     if not traces:
-        return (("No counts were kept for a chart.", ""),)
+        return ours("No counts were kept for a chart.")
     start = moment(min(t.start for t in traces))
     end = moment(max(t.start + t.width * len(t.observed) for t in traces))
     if replayed:
-        return ((f"Their counts are those of the dataset from {start} to {end}.", ""),)
+        return ours(f"Their counts are those of the dataset from {start} to {end}.")
     return (
         ("Their counts: ", ""),
         (f"stillwatch export --from {start} --to {end} FOLDER", "code"),
@@ -304,7 +303,7 @@ def _suspects(
     incident: Incident, by_deployment: Mapping[Deployment, Datum], times: Times
 ) -> tuple[tuple[tuple[Line, ...], tuple[Link, ...]], ...]:
     rows = []
-    for suspect in incident.suspects[:MOST_SUSPECTS]:
+    for suspect in incident.suspects:
         datum = by_deployment.get(suspect.deployment)
         url = address(suspect.deployment.url)
         links = _of(suspect.deployment, datum) if datum else ((Link("the change", url),) if url else ())

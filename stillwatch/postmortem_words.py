@@ -74,6 +74,11 @@ def code(text: str, most: int = 80) -> Piece:
     return fit(text, most) or "?", "code"
 
 
+def ours(text: str) -> Line:
+    """Words without a style."""
+    return ((text, ""),)
+
+
 def ended(finding: Finding) -> bool:
     """It is known when it was as before."""
     return finding.phase == "cleared" and finding.cleared != "expired" and finding.recovered > 0
@@ -110,7 +115,7 @@ def _cause(event: Event, times: Times) -> Line:
             if event.reason == "late_data"
             else f"; no deployment explains it ({chance(incident.no_deployment)})"
         )
-        return ((f"{day}{why}.", ""),)
+        return ours(f"{day}{why}.")
     first = min(blamed, key=lambda s: s.deployment.time).deployment
     release, probability = release_of(incident.suspects)
     when = f"On {times.day(first.time)} at {datetime.fromtimestamp(first.time, times.zone):%H:%M}, release "
@@ -124,7 +129,7 @@ def _harm(incident: Incident, times: Times) -> list[Line]:
     services = list(dict.fromkeys(f.signal.service for f in sorted(incident.findings, key=lambda f: f.onset)))
     lines = [_lost(incident, service, times) for service in services[:MOST_NAMED]]
     more = len(services) - MOST_NAMED
-    return [*lines, ((f"{more} more services were touched.", ""),)] if more > 0 else lines
+    return [*lines, ours(f"{more} more services were touched.")] if more > 0 else lines
 
 
 def _lost(incident: Incident, service: str, times: Times) -> Line:
@@ -188,7 +193,7 @@ def _end(event: Event, times: Times) -> list[Line]:
         ]
         lines.append((("Put back: ", ""), *_named(put), (".", "")))
     if not incident.resolved:
-        return [*lines, ((f"It is not over as of {times.at(event.time)}.", ""),)]
+        return [*lines, ours(f"It is not over as of {times.at(event.time)}.")]
     if event.reason in ("recovered", "rollback"):
         recovered = max(f.recovered for f in incident.findings)
         whole = f", {lasted(max(0, recovered - times.began))} after it began" if recovered else ""
@@ -196,11 +201,11 @@ def _end(event: Event, times: Times) -> list[Line]:
         ended_it = {"rollback": "; the rollback ended it", "recovered": ""}[event.reason]
         if event.reason == "recovered" and not back:
             ended_it = "; nobody put anything back that we know of"
-        return [*lines, ((f"All is as before{since}{ended_it}.", ""),)]
+        return [*lines, ours(f"All is as before{since}{ended_it}.")]
     by: tuple[Piece, ...] = ()
     if event.reason == "operator" and incident.closed_by:
         by = ((" So said ", ""), code(incident.closed_by), (".", ""))
-    return [*lines, ((f"{ENDS[event.reason]}", ""), *by)]
+    return [*lines, ((ENDS[event.reason], ""), *by)]
 
 
 def _named(parts: Sequence[tuple[Piece, ...]]) -> list[Piece]:

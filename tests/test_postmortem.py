@@ -151,6 +151,14 @@ def test_what_was_not_measured_is_said_and_is_not_nought() -> None:
     assert '"expected": null' in markdown(told)
 
 
+def test_a_release_of_a_hundred_services_does_not_fill_the_timeline() -> None:
+    crowd = tuple(replace(examples.SENDER, service=f"s{i}") for i in range(100))
+    told = draft(record([replace(STORY[-1], bystanders=crowd)]))
+    assert sum(datum.anchor.startswith("deployment-") for datum in told.data) == 12
+    assert "92 more deployments are left out of the timeline." in markdown(told)
+    assert "`contact-importer` is put back to `3.44.0`" in markdown(told)
+
+
 def test_of_a_replay_it_is_said_that_nothing_was_sent() -> None:
     text = markdown(draft(record(sent=(), words=(), silences=(), replayed=True)))
     assert "no message was sent" in text
