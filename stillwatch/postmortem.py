@@ -119,7 +119,7 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
     event = record.event
     incident = event.incident
     began = min(f.onset for f in incident.findings)
-    times = Times(zone, began, event.time - began < SHORT and any(f.onset % 60 for f in incident.findings))
+    times = Times(zone, began, event.time - began < SHORT and _in_seconds(incident))
     lines = _paired("line", record.lines, str)
     found = _paired("signal", incident.findings, _finding)
     known = _deployments(event)
@@ -132,8 +132,8 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
     said += _silenced(silences, incident.opened, times)
     rows = [_row(times, one.time, _shipped(one, event), *_of(one, datum)) for one, datum in deployed]
     rows += [_row(times, one.onset, _onset(one, times), datum.link) for one, datum in found]
-    rows += [_row(times, one.time, _first(one), datum.link) for one, datum in sent]
     rows += _events(lines, times)
+    rows += [_row(times, one.time, _first(one), datum.link) for one, datum in sent]
     rows += said
     rows += [_row(times, one.recovered, over(one), datum.link) for one, datum in found if ended(one)]
     chances = (*(s.probability for s in incident.suspects), incident.no_deployment)
@@ -153,6 +153,12 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
         drawn=bool(traces),
         counts=_counts(traces, record.replayed),
     )
+
+
+def _in_seconds(incident: Incident) -> bool:
+    """Was it judged in intervals of less than a minute?"""
+    moments = [m for f in incident.findings for m in (f.onset, f.onset_low, f.onset_high, f.recovered)]
+    return any(m % 60 for m in moments)
 
 
 def _row(times: Times, at: int, what: Line, *data: Link) -> Row:

@@ -59,9 +59,13 @@ class Times:
     def at(self, moment: int) -> str:
         """`06:33`, with its day where that is not the day of the onset."""
         then = datetime.fromtimestamp(moment, self.zone)
-        face = f"{then:%H:%M:%S}" if self.seconds else f"{then:%H:%M}"
         same = then.date() == datetime.fromtimestamp(self.began, self.zone).date()
-        return face if same else f"{then.day} {then:%b} {face}"
+        return self.clock(moment) if same else f"{then.day} {then:%b} {self.clock(moment)}"
+
+    def clock(self, moment: int) -> str:
+        """Without its day."""
+        then = datetime.fromtimestamp(moment, self.zone)
+        return f"{then:%H:%M:%S}" if self.seconds else f"{then:%H:%M}"
 
     def day(self, moment: int) -> str:
         """`13 April 2022`."""
@@ -118,7 +122,7 @@ def _cause(event: Event, times: Times) -> Line:
         return ours(f"{day}{why}.")
     first = min(blamed, key=lambda s: s.deployment.time).deployment
     release, probability = release_of(incident.suspects)
-    when = f"On {times.day(first.time)} at {datetime.fromtimestamp(first.time, times.zone):%H:%M}, release "
+    when = f"On {times.day(first.time)} at {times.clock(first.time)}, release "
     said: list[Piece] = [(when, ""), code(release, 60), (" deployed ", "")]
     said += _named([(code(s.deployment.service), (" ", ""), code(s.deployment.version)) for s in blamed])
     return (*said, (f", {sureness(probability)} ({chance(probability)}) the cause of what followed.", ""))

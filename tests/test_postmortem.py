@@ -137,6 +137,7 @@ def test_another_day_is_named_and_a_short_incident_is_told_to_the_second() -> No
     late = replace(WORDS[0], time=examples.at("06:40") + 86400)
     assert "| 14 Apr 06:40 | Acknowledged by `anna`. |" in markdown(draft(record(words=(late,))))
     finding = replace(examples.imports_fail(), onset=examples.at("06:33") + 5)
+    assert "06:33:00" not in markdown(draft(record([STORY[0]]))).partition("## Data")[0]
     short = replace(STORY[0], incident=replace(STORY[0].incident, findings=(finding,)))
     assert "| 06:33:05 | Errors begin" in markdown(draft(record([short])))
 
