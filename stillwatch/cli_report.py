@@ -24,7 +24,7 @@ PAGES = (".html", ".htm")
 
 
 @click.command()
-@click.argument("incident", metavar="INCIDENT", default="")
+@click.argument("incident", metavar="[INCIDENT]", default="")
 @config_option
 @click.option("--dataset", type=click.Path(path_type=Path), help="Recorded counts instead of the daemon's.")
 @click.option(
