@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ def release(services: int = SERVICES) -> list[Deployment]:
     ]
 
 
-def hour(bins: Bins, plan: Plan, deployments: list[Deployment] = [], size: int = 1) -> Hour:  # noqa: B006
+def hour(bins: Bins, plan: Plan, deployments: Sequence[Deployment] = (), size: int = 1) -> Hour:
     """Judged in blocks of `size` intervals from shortly before it begins."""
     state, events = advance(State.empty(), bins.cut(0, FAULT - 10), deployments, plan)
     longest = 0.0
