@@ -22,9 +22,9 @@ from alerts.outbox import (
     Muted,
     SendFailed,
     begun,
-    channel_pause,
     decide,
     failed,
+    lane_pause,
     sent,
     with_news,
 )
@@ -51,14 +51,14 @@ class Outbox(Protocol):
     def find(self, channel: str, key: str) -> Delivery | None:
         """The delivery of this key to this channel, done or not."""
 
-    def paused(self, channel: str) -> int:
-        """Epoch seconds before which nothing may be sent to this channel."""
+    def paused(self, lane: str) -> int:
+        """Epoch seconds before which nothing may be sent in this lane (a channel, or what a place counts as one)."""
 
     def muted(self, incident: str, now: int) -> Muted:
         """What silences say of this incident at `now` (epoch seconds)."""
 
     def standing(self, channel: str) -> list[Delivery]:
-        """Of every incident that this channel was told of, the newest that was taken."""
+        """Of every open incident that this channel was told of, the newest that was taken."""
 
     def known(self, incident: str) -> Known:
         """What became of an incident."""
@@ -66,8 +66,8 @@ class Outbox(Protocol):
     def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
         """Put messages into the outbox; those whose key its channel knows are ignored."""
 
-    def record(self, delivery: Delivery, *, pause: int = 0) -> None:
-        """Keep this as what is known of the delivery; pause: epoch seconds for `paused`, 0 = as it was."""
+    def record(self, delivery: Delivery, *, lane: str = "", pause: int = 0) -> None:
+        """Keep this as what is known of the delivery, and of its lane when to send next (epoch seconds)."""
 
 
 def deliver(
@@ -154,7 +154,7 @@ def _one_thread(
             _close(outbox, delivery, decision)
             continue
         finished = False
-        if decision in SEND and outbox.paused(message.channel) <= now():
+        if decision in SEND and outbox.paused(place.lane_of(message)) <= now():
             behind = [one for one in later if message.key in (one.message.replaces, one.message.reply_to)]
             latest = _latest(delivery, behind)
             if reminds:
@@ -234,21 +234,23 @@ def _try(
     """Send once; whether nothing more is to be done about this delivery, and what it failed of."""
     message = delivery.message
     stands = card.receipt if card is not None else None
+    unknown_since = delivery.unknown_since or (card.unknown_since if card is not None else 0)
     outbox.record(begun(delivery, now()))
     try:
         receipt = place.sender.send(
             message,
             edits=stands if message.replaces else None,
             thread=stands if message.reply_to else None,
-            seek_since=delivery.unknown_since if decision == "look first" else None,
+            seek_since=unknown_since if decision == "look first" else None,
         )
     except SendFailed as failure:
         after = failed(delivery, failure, now())
         if after.why != delivery.why or after.state != "waiting":
             _complain(after, failure)
-        outbox.record(after, pause=now() + channel_pause(failure.outcome, after.tries, failure.retry_after))
+        until = now() + lane_pause(failure.outcome, after.tries, failure.retry_after)
+        outbox.record(after, lane=place.lane_of(message), pause=until)
         return after.state != "waiting", failure
-    outbox.record(sent(delivery, receipt), pause=now() + place.pace)
+    outbox.record(sent(delivery, receipt), lane=place.lane_of(message), pause=now() + place.pace)
     if message.replaces and card is not None and receipt != stands:
         outbox.record(replace(card, receipt=receipt))  # the card was lost and posted anew
     log.info("told %s: %s", message.channel, message.key)

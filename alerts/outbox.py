@@ -120,7 +120,8 @@ def decide(
     message = delivery.message
     if card is not None and card.state == "given up":
         return "given up"
-    if card is not None and card.state == "silenced":
+    may_ring = _ends_what_may_ring(message, card)
+    if card is not None and card.state == "silenced" and not may_ring:
         return "silenced"
     if muted != "no" and not message.replaces:
         waits = not message.reply_to or message.hold == "to repeat"
@@ -133,14 +134,14 @@ def decide(
         return "superseded"
     if not delivery.unknown_since and _needless(message, card, known or Known(), overtaken):
         return "superseded"
-    if card is not None and card.receipt is None and card.state != "superseded":
+    if card is not None and card.receipt is None and card.state != "superseded" and not may_ring:
         return "waiting for the card"
     if message.due > now and not _released(message, card, overtaken):
         reminds = message.reply_to and message.chart is None and message.hold != "to repeat"
         return "superseded" if overtaken and reminds else message.hold
     if delivery.not_before > now:
         return "waiting"
-    if delivery.unknown_since:
+    if delivery.unknown_since or may_ring:
         return "look first"
     return "retry due" if delivery.tries else "first"
 
@@ -159,6 +160,14 @@ def _needless(message: Message, card: Delivery | None, known: Known, overtaken: 
     # An edit goes on alone: what was in a digest may have become worse. What people said of it is no reason to.
     replied = bool(message.reply_to) or SAID in message.key
     return card is not None and card.state == "superseded" and replied
+
+
+def _ends_what_may_ring(message: Message, card: Delivery | None) -> bool:
+    """A pager that may have taken the beginning (its answer was lost, then it was silenced) must hear the end."""
+    if card is None or card.state != "silenced" or not card.unknown_since:
+        return False
+    ends = message.notice is not None and message.notice.event == "resolved"
+    return ends and is_address(message.channel) and bool(message.replaces)
 
 
 def _is_heard(message: Message) -> bool:
@@ -224,8 +233,8 @@ def pause(tries: int, outcome: Outcome, retry_after: float = 0.0) -> int:
     return max(doubling, ceil(retry_after))
 
 
-def channel_pause(outcome: Outcome, tries: int, retry_after: float = 0.0) -> int:
-    """Seconds to leave the whole channel alone: what holds for one message there holds for the next.
+def lane_pause(outcome: Outcome, tries: int, retry_after: float = 0.0) -> int:
+    """Seconds to leave the whole lane alone: what holds for one message there holds for the next.
 
     After a refusal as long as the message itself: so the first to be refused is the first to be tried, and
     what waits is told in order.

@@ -33,19 +33,25 @@ class Place:
 
     refresh: a place that forgets is told of what stands open every so many seconds; 0 = it remembers.
     acknowledges: it is told that somebody looks at an incident, for it wakes people by rules of its own.
+    lane: what a place slows down as one, of each message; "" = its channel.
     """
 
     sender: Sender
     pace: int
     refresh: int = 0
     acknowledges: bool = False
+    lane: Callable[[Message], str] = lambda message: ""
+
+    def lane_of(self, message: Message) -> str:
+        """What is paused when this message is refused for now, and what is therefore asked before it is sent."""
+        return self.lane(message) or message.channel
 
 
 def slack(receiver: Receiver, now: Callable[[], int]) -> Place:
-    from alerts.slack import Slack  # slack-sdk costs a fifth of a second
+    from alerts.slack import Slack, lane  # slack-sdk costs a fifth of a second
 
     del now  # Slack says when a message came
-    return Place(Slack(receiver.secret, receiver.url), pace=1)
+    return Place(Slack(receiver.secret, receiver.url), pace=1, lane=lane)
 
 
 def terminal(receiver: Receiver, now: Callable[[], int]) -> Place:

@@ -38,6 +38,13 @@ SCOPES = {
 SHORT = 2900  # characters of the plain text that is said in place of a refused body
 
 
+def lane(message: Message) -> str:
+    """What Slack counts together: posts by channel, edits and pictures by workspace ("Rate limits" of its docs)."""
+    if message.chart is not None:
+        return "slack:files"
+    return "slack:chat.update" if message.replaces else ""
+
+
 class Slack:
     """A workspace, as one token sees it. One thread at a time.
 

@@ -240,9 +240,10 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
 
 
 def _health(live: Live, store: Store) -> dict[str, object]:
-    told, mailbox = live.health(clock.now()), Mailbox(store)
+    now = clock.now()
+    told, mailbox = live.health(now), Mailbox(store)
     try:
-        return told | {"outbox": mailbox.depth(), "not_taken": mailbox.not_taken()}
+        return told | {"outbox": mailbox.depth(now), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:
         return told | {"ok": False, "trouble": str(trouble)}
 

@@ -78,8 +78,10 @@ class Desk:
 
     def _one_silence(self, asked: Asked) -> Answer:
         which = asked.named["id"]
-        found = next((one for one in self._history.silences() if one.id == which), None)
-        return _no_silence(which) if found is None else (200, shown(found, self._now()))
+        now = self._now()
+        known = (*self._history.silences(), *self._history.silences(now))  # the second has what is planned
+        found = next((one for one in known if one.id == which), None)
+        return _no_silence(which) if found is None else (200, shown(found, now))
 
     def _end_silence(self, asked: Asked) -> Answer:
         which, who = asked.named["id"], _who(asked.named.get("by", ""))

@@ -38,15 +38,16 @@ class Mailbox:
             select(tables.outbox).where(tables.outbox.c.state == "waiting").order_by(tables.outbox.c.number)
         )
         with self._store.reading() as c:
-            return [_delivery(row) for row in c.execute(asked) if serves(row.channel)]
+            rows = [row for row in c.execute(asked) if serves(row.channel)]
+        return self._readable(rows)
 
-    def depth(self) -> int:
-        """How many deliveries wait, but for those of silenced incidents."""
+    def depth(self, now: int) -> int:
+        """How many deliveries are due by `now` (epoch seconds) and wait, but for those of silenced incidents."""
         of, it = tables.outbox.c, tables.incidents.c
         silenced = select(it.id).where(it.muted == 1, it.resolved == 0)
-        asked = select(func.count()).where(of.state == "waiting", of.incident.not_in(silenced))
+        asked = select(of.message).where(of.state == "waiting", of.incident.not_in(silenced))
         with self._store.reading() as c:
-            return int(c.execute(asked).scalar_one())
+            return sum(_due(text) <= now for text in c.execute(asked).scalars())
 
     def not_taken(self) -> dict[str, str]:
         """Of each channel that did not take what waits for it, what the last try failed of."""
@@ -60,21 +61,22 @@ class Mailbox:
         """The delivery of this key to this channel, done or not."""
         of = tables.outbox.c
         with self._store.reading() as c:
-            row = c.execute(select(tables.outbox).where(of.channel == channel, of.key == key)).one_or_none()
-        return None if row is None else _delivery(row)
+            rows = c.execute(select(tables.outbox).where(of.channel == channel, of.key == key)).all()
+        return next(iter(self._readable(rows)), None)
 
     def of(self, incident: str) -> list[Delivery]:
         """All deliveries of an incident, in order of entry."""
         of = tables.outbox.c
         asked = select(tables.outbox).where(of.incident == incident).order_by(of.number)
         with self._store.reading() as c:
-            return [_delivery(row) for row in c.execute(asked)]
+            rows = c.execute(asked).all()
+        return self._readable(rows)
 
-    def paused(self, channel: str) -> int:
-        """Epoch seconds before which nothing may be sent to this channel; 0 when it may at once."""
+    def paused(self, lane: str) -> int:
+        """Epoch seconds before which nothing may be sent in this lane; 0 when it may at once."""
         of = tables.pauses.c
         with self._store.reading() as c:
-            until = c.execute(select(of.until).where(of.channel == channel)).scalar_one_or_none()
+            until = c.execute(select(of.until).where(of.channel == lane)).scalar_one_or_none()
         return 0 if until is None else int(until)
 
     def muted(self, incident: str, now: int) -> Muted:
@@ -86,12 +88,14 @@ class Mailbox:
         return self._history.acknowledged(incident)
 
     def standing(self, channel: str) -> list[Delivery]:
-        """Of every incident that this channel was told of, the newest that was taken."""
-        of = tables.outbox.c
-        newest = select(func.max(of.number)).where(of.channel == channel, of.state == "sent")
+        """Of every open incident that this channel was told of, the newest that was taken."""
+        of, it = tables.outbox.c, tables.incidents.c
+        still = of.incident.not_in(select(it.id).where(it.resolved != 0))
+        newest = select(func.max(of.number)).where(of.channel == channel, of.state == "sent", still)
         asked = select(tables.outbox).where(of.number.in_(newest.group_by(of.incident))).order_by(of.number)
         with self._store.reading() as c:
-            return [_delivery(row) for row in c.execute(asked)]
+            rows = c.execute(asked).all()
+        return self._readable(rows)
 
     def known(self, incident: str) -> Known:
         """What became of an incident."""
@@ -106,8 +110,8 @@ class Mailbox:
         """Put messages into the outbox; those whose key its channel knows are ignored."""
         self._store.say(incident, messages, now)
 
-    def record(self, delivery: Delivery, *, pause: int = 0) -> None:
-        """Keep this as what is known of the delivery, and for the channel when to send next (0: as before)."""
+    def record(self, delivery: Delivery, *, lane: str = "", pause: int = 0) -> None:
+        """Keep this as what is known of the delivery, and of its lane when to send next (epoch seconds)."""
         receipt = delivery.receipt
         kept = {
             "message": pack(delivery.message),
@@ -121,10 +125,35 @@ class Mailbox:
         }
         with self._store.writing() as c:
             c.execute(update(tables.outbox).where(tables.outbox.c.number == delivery.number).values(kept))
-            if pause:
-                row = {"channel": delivery.message.channel, "until": pause}
+            if lane:
+                row = {"channel": lane, "until": pause}
                 held = upsert(tables.pauses).values(row)
                 c.execute(held.on_conflict_do_update(index_elements=["channel"], set_={"until": pause}))
+
+    def _readable(self, rows: Sequence[Row[Any]]) -> list[Delivery]:
+        """One damaged message holds up no other: it is given up, once and loudly."""
+        found = []
+        for row in rows:
+            try:
+                found.append(_delivery(row))
+            except ValueError as error:
+                if row.state == "waiting":
+                    self._give_up(row, error)
+        return found
+
+    def _give_up(self, row: Row[Any], error: ValueError) -> None:
+        log.error("given up: %s to %s: damaged in the database: %s", row.key, row.channel, error)
+        lost = {"state": "given up", "why": f"damaged in the database: {error}"}
+        with self._store.writing() as c:
+            c.execute(update(tables.outbox).where(tables.outbox.c.number == row.number).values(lost))
+
+
+def _due(text: str) -> int:
+    """Epoch seconds from which a message is to be told; of one that is damaged 0."""
+    try:
+        return int(json.loads(text).get("due", 0))
+    except (ValueError, TypeError, AttributeError):
+        return 0
 
 
 def _delivery(row: Row[Any]) -> Delivery:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from alerts.messages import Message
 from alerts.outbox import Outcome, Receipt, SendFailed
 from alerts.places import Place, slack
 from alerts.receivers import Receiver
+from alerts.slack import lane
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Store
 
@@ -258,10 +260,10 @@ def test_a_stop_between_the_request_and_its_record_leads_to_a_look_and_no_second
             """The process ends here."""
 
         class Dying(Mailbox):
-            def record(self, delivery: object, *, pause: int = 0) -> None:
+            def record(self, delivery: object, *, lane: str = "", pause: int = 0) -> None:
                 if delivery.state == "sent":  # type: ignore[attr-defined]
                     raise Dies
-                super().record(delivery, pause=pause)  # type: ignore[arg-type]
+                super().record(delivery, lane=lane, pause=pause)  # type: ignore[arg-type]
 
         with pytest.raises(Dies):
             deliver(Dying(store), place, hand)
@@ -272,3 +274,48 @@ def test_a_stop_between_the_request_and_its_record_leads_to_a_look_and_no_second
         assert server.count("conversations.history") >= 1
         assert len(server.channel("C0ALERTS").messages) == 1
         again.close()
+
+
+def test_a_method_that_is_refused_for_now_pauses_what_the_place_counts_with_it_and_nothing_else(
+    store: Store,
+) -> None:
+    wall, hand = Wall(), Hand()
+    place = Place(wall, 0, lane=lane)
+    store.say("i1", [card()], 1000)
+    store.say("i2", [card("i2", "#b", "other channel")], 1000)
+    deliver(Mailbox(store), place, hand)
+    wall.failures["i1:2"] = [SendFailed("ratelimited", "refused", 30)]
+    store.say("i1", [edit(2)], 1000)
+    store.say("i2", [edit(2, "i2", "#b")], 1000)
+    store.say("i3", [card("i3", "#a", "posted meanwhile")], 1000)
+    for _ in range(5):
+        deliver(Mailbox(store), place, hand)
+        hand.now += 1
+    assert wall.sent == ["card", "other channel", "posted meanwhile"]
+    hand.now += 26
+    deliver(Mailbox(store), place, hand)
+    assert wall.sent[3:] == ["edit 2", "edit 2"]
+
+
+def test_a_damaged_message_is_given_up_loudly_and_holds_up_no_other(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    wall, hand = Wall(), Hand()
+    store.say("i1", [card()], 1000)
+    store.say("i2", [card("i2", "#a", "whole")], 1000)
+    with store.writing() as c:
+        c.exec_driver_sql("UPDATE outbox SET message = '{' WHERE incident = 'i1'")
+    assert Mailbox(store).depth(1000) == 2
+    rounds(store, wall, hand, 3)
+    assert wall.sent == ["whole"]
+    assert [record.getMessage() for record in caplog.records if "given up" in record.getMessage()] == [
+        "given up: i1 to #a: damaged in the database: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)"
+    ]
+    assert Mailbox(store).find("#a", "i1") is None
+    assert Mailbox(store).depth(1000) == 0
+
+
+def test_what_waits_for_its_time_is_not_counted_as_waiting(store: Store) -> None:
+    store.say("i1", [replace(card(), due=2000, hold="to repeat")], 1000)
+    assert (Mailbox(store).depth(1999), Mailbox(store).depth(2000)) == (0, 1)

@@ -19,9 +19,9 @@ from alerts.outbox import (
     Receipt,
     SendFailed,
     begun,
-    channel_pause,
     decide,
     failed,
+    lane_pause,
     pause,
     sent,
     with_news,
@@ -146,7 +146,7 @@ def test_a_pause_is_at_least_what_was_asked_for_and_never_forever(
     assert seconds >= 1
     if outcome == "refused":
         assert seconds >= asked
-        assert channel_pause("refused", tries, asked) == seconds
+        assert lane_pause("refused", tries, asked) == seconds
     if asked == 0 and outcome != "permanent":
         assert seconds <= LONGEST_PAUSE
 

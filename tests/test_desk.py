@@ -15,8 +15,9 @@ from test_collector_server import serving
 
 from alerts import jsonl
 from alerts.incidents import Event
+from alerts.silences import Silence, matcher
 from collector.bins import SeriesTable
-from collector.server import Door
+from collector.server import Asked, Door
 from stillwatch.cli import _run
 from stillwatch.desk import Desk
 from stillwatch.history import History
@@ -162,6 +163,17 @@ def test_a_slip_is_answered_in_words(
     got = office.ask(method, path, content=content, headers={"content-type": "application/json"})
     assert got[0] == status
     assert "expected" in got[1]["error"] or "lists them" in got[1]["error"]
+
+
+def test_what_is_planned_is_shown_by_its_id_while_it_is_open(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    planned = Silence("plan-1", (matcher("service=a"),), NOW - 60, NOW + 600, "maintenance", "move")
+    history = History(store, planned=lambda now: [planned] if now < planned.ends else [])
+    desk = Desk(history, lambda: NOW, store.add_word, lambda: WELL)
+    status, said = desk.answer(Asked("GET", "/silences/{id}", {"id": "plan-1"}, b""))
+    assert (status, said["comment"]) == (200, "move")  # type: ignore[index]
+    assert desk.answer(Asked("GET", "/silences/{id}", {"id": "plan-2"}, b""))[0] == 404
+    store.close()
 
 
 def test_nobody_comes_to_the_desk_without_the_token(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_a_digest_is_told_once_though_we_die_while_it_is_made(store: Store) -> N
         """The process ends here."""
 
     class Dying(Mailbox):
-        def record(self, delivery: Any, *, pause: int = 0) -> None:
+        def record(self, delivery: Any, *, lane: str = "", pause: int = 0) -> None:
             raise Dies
 
     watch.hand.now = MIDNIGHT + 9 * HOUR

@@ -300,3 +300,28 @@ def test_a_pager_hears_of_an_acknowledgement_once(path: Path) -> None:
     assert office.round() == {PAGER.address: ["(*:acknowledged) updated"]}
     office.news(worse("06:50"))
     assert office.round() == {PAGER.address: ["(*:2) updated"]}
+
+
+def test_a_pager_that_may_have_taken_it_hears_the_end_of_what_was_silenced_meanwhile(path: Path) -> None:
+    """Its answer was lost: whether it rings, nobody knows."""
+    office = Office(path, [Route(PAGER.address)])
+    office.pager.fails = SendFailed("no answer", "unknown")
+    office.news(SPIKE)
+    office.round()
+    office.pager.fails = None
+    office.silence("service=contact-importer", lasts=7200)
+    assert office.round(60) == {}
+    office.news(over("06:50", 2))
+    assert office.round(60)[PAGER.address] == ["*:2 resolved"]
+    assert office.round(3600) == {}
+
+
+def test_a_pager_that_never_took_it_hears_nothing_of_what_was_silenced(path: Path) -> None:
+    office = Office(path, [Route(PAGER.address)])
+    office.pager.fails = SendFailed("not now", "refused")
+    office.news(SPIKE)
+    office.round()
+    office.pager.fails = None
+    office.silence("service=contact-importer", lasts=7200)
+    office.news(over("06:50", 2))
+    assert office.round(60) == {}
