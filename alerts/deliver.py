@@ -52,7 +52,7 @@ class Outbox(Protocol):
         """The delivery of this key to this channel, done or not."""
 
     def paused(self, lane: str) -> int:
-        """Epoch seconds before which nothing may be sent in this lane (a channel, or what a place counts as one)."""
+        """Epoch seconds before which nothing may be sent in this lane (a channel, or what a place joins to one)."""
 
     def muted(self, incident: str, now: int) -> Muted:
         """What silences say of this incident at `now` (epoch seconds)."""

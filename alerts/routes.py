@@ -7,7 +7,7 @@ Never: an incident that nobody hears of while there is a default.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerts.incidents import Incident
 
@@ -68,21 +68,28 @@ def asked(incident: Incident) -> Asked:
     )
 
 
-def matching(of: Asked, routes: Sequence[Route]) -> tuple[Route, ...]:
-    """The first route that matches, and later ones while routes say `go_on`."""
-    found: list[Route] = []
-    for route in routes:
-        if not objection(route, of):
-            found.append(route)
-            if not route.go_on:
-                break
-    return tuple(found)
+def matching(of: Asked, routes: Sequence[Route]) -> tuple[tuple[Route, ...], bool]:
+    """For each signal the first route that matches, and later ones while routes say `go_on`, in the order of
+    `routes`; and whether there is a signal that none matches.
+
+    So of an incident of several teams each hears by its own route.
+    """
+    found: set[int] = set()
+    left = not of.signals
+    for signal in dict.fromkeys(of.signals):
+        alone = replace(of, signals=(signal,))
+        mine = [i for i, route in enumerate(routes) if not objection(route, alone)]
+        ends = next((n for n, i in enumerate(mine, 1) if not routes[i].go_on), len(mine))
+        found.update(mine[:ends])
+        left = left or not mine
+    return tuple(routes[i] for i in sorted(found)), left
 
 
 def channels(incident: Incident, routes: Sequence[Route], default: str) -> tuple[str, ...]:
     """The channels of the routes that match, each once. `default` hears of what no route matches."""
-    found = (route.channel for route in matching(asked(incident), routes))
-    return tuple(dict.fromkeys(found)) or (default,)
+    found, left = matching(asked(incident), routes)
+    named = [route.channel for route in found]
+    return tuple(dict.fromkeys([*named, default] if left else named))
 
 
 def objection(route: Route, of: Asked) -> str:

@@ -62,7 +62,7 @@ def question(text: str, settings: Settings, now: int) -> Question:
 
 def lines(asked: Question, settings: Settings) -> list[str]:
     """Each route: does it match, and if not, which condition failed; then who is told, and when."""
-    matched = routes.matching(asked.asked, settings.routes)
+    matched, _ = routes.matching(asked.asked, settings.routes)
     said, ended = list[str](), 0
     for number, route in enumerate(settings.routes, 1):
         name = f"route {number}  {route.channel}:"

@@ -112,11 +112,12 @@ class Telling:
 def targets(asked: Asked, settings: Settings) -> list[Target]:
     """Each channel once: those of the routes that match, in order, then those to escalate to.
 
-    Where no route matches, the default.
+    Where no route matches a signal of it, the default as well.
     """
-    matched = routes.matching(asked, settings.routes)
+    matched, left = routes.matching(asked, settings.routes)
     found: list[Target] = [(route.channel, route, 0) for route in matched]
-    found = found or [(settings.default, Route(settings.default), 0)]
+    if left:
+        found.append((settings.default, Route(settings.default), 0))
     # What waits for a digest is not worth a page, so nobody is woken by it the day after.
     pages = [route for route in matched if route.digest is None or asked.severity != "info"]
     found += [(step.channel, route, step.after) for route in pages for step in route.escalate]

@@ -24,6 +24,8 @@ from detectors.findings import Finding, Trace
 
 OBSERVED = charts.COLOURS["observed"]
 
+PNG = b"\x89PNG\r\n"
+
 
 def pixels(picture: bytes) -> Any:
     """float32[height, width, 4]"""
@@ -64,7 +66,7 @@ def finding(incident: Incident) -> Finding:
 @pytest.mark.parametrize("name", ["error_spike", "rolled_back", "no_data", "bad_version", "young"])
 def test_a_picture_is_a_png_wide_enough_for_a_phone_at_twice_its_density(name: str) -> None:
     picture = charts.draw(examples.EVENTS[name]().incident)
-    assert picture.startswith(b"\x89PNG\r\n")
+    assert picture.startswith(PNG)
     height, width, _ = pixels(picture).shape
     assert width == 1440
     assert 700 <= height <= 2400
@@ -213,15 +215,17 @@ def test_the_axis_of_time_is_never_crowded(span: int, begin: int) -> None:
 def test_odd_values_are_drawn_all_the_same(value: float) -> None:
     odd = np.full(20, value)
     for out_of in (np.full(20, math.nan), odd):
-        charts.draw(with_trace(flat([value] * 20, expected=odd, low=odd, high=odd, out_of=out_of)))
+        drawn = charts.draw(with_trace(flat([value] * 20, expected=odd, low=odd, high=odd, out_of=out_of)))
+        assert drawn.startswith(PNG)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("onset", [-86400, 0, 86400])
 def test_short_traces_and_far_onsets_are_drawn_all_the_same(count: int, onset: int) -> None:
-    charts.draw(with_trace(flat([100.0] * count), onset=examples.at("06:33") + onset))
+    assert charts.draw(with_trace(flat([100.0] * count), onset=examples.at("06:33") + onset)).startswith(PNG)
     over = {"phase": "cleared", "cleared": "recovered", "recovered": examples.at("06:33") + 2 * onset}
-    charts.draw(with_trace(flat([100.0] * count), onset=examples.at("06:33") + onset, **over))
+    drawn = charts.draw(with_trace(flat([100.0] * count), onset=examples.at("06:33") + onset, **over))
+    assert drawn.startswith(PNG)
 
 
 NAMES = st.sampled_from(

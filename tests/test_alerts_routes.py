@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import examples
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from alerts.incidents import Incident
 from alerts.routes import Route, channels
 
 RELEASE = examples.joined().incident  # critical: imports of imports-team fail, opens of events-team are lost
+LOSS = replace(RELEASE, findings=RELEASE.findings[1:])
 ALONE = examples.no_deployment().incident
 
 
@@ -20,7 +23,7 @@ ALONE = examples.no_deployment().incident
         (Route("#x"), True),
         (Route("#x", owner=("events-team",)), True),
         (Route("#x", owner=("images-team",)), False),
-        (Route("#x", service=("mail-sender", "contact-importer")), True),
+        (Route("#x", service=("mail-sender", "event-parser")), True),
         (Route("#x", kind=("data_loss",)), True),
         (Route("#x", kind=("no_data", "rollout")), False),
         (Route("#x", severity=("critical",)), True),
@@ -32,16 +35,23 @@ ALONE = examples.no_deployment().incident
     ],
 )
 def test_a_route_matches_when_all_its_conditions_hold_for_one_finding(route: Route, matches: bool) -> None:
-    assert channels(RELEASE, [route], "#rest") == (("#x",) if matches else ("#rest",))
+    assert channels(LOSS, [route], "#rest") == (("#x",) if matches else ("#rest",))
 
 
 def test_the_first_match_wins_and_continue_asks_the_next() -> None:
     first = Route("#first", kind=("data_loss",))
-    on = Route("#on", service=("contact-importer",), go_on=True)
+    on = Route("#on", service=("event-parser",), go_on=True)
     no = Route("#no", severity=("info",))
-    assert channels(RELEASE, [no, first, on], "#rest") == ("#first",)
-    assert channels(RELEASE, [on, no, first, Route("#never")], "#rest") == ("#on", "#first")
-    assert channels(RELEASE, [on, no], "#rest") == ("#on",)
+    assert channels(LOSS, [no, first, on], "#rest") == ("#first",)
+    assert channels(LOSS, [on, no, first, Route("#never")], "#rest") == ("#on", "#first")
+    assert channels(LOSS, [on, no], "#rest") == ("#on",)
+
+
+def test_of_an_incident_of_two_teams_each_hears_by_its_own_route() -> None:
+    imports, events = Route("#imports", owner=("imports-team",)), Route("#events", owner=("events-team",))
+    assert channels(RELEASE, [imports, events, Route("#all")], "#rest") == ("#imports", "#events")
+    assert channels(RELEASE, [imports, Route("#all")], "#rest") == ("#imports", "#all")
+    assert channels(RELEASE, [events], "#rest") == ("#events", "#rest"), "nobody asks for the imports"
 
 
 def test_a_channel_hears_once_of_it_however_many_routes_lead_there() -> None:
@@ -69,7 +79,11 @@ def test_somebody_always_hears_and_nobody_twice(routes: list[Route]) -> None:
     told = channels(RELEASE, routes, "#rest")
     assert told
     assert len(set(told)) == len(told)
-    assert set(told) <= {r.channel for r in routes} or told == ("#rest",)
+    assert set(told) <= {r.channel for r in routes} | {"#rest"}
+    owners = [
+        {"#rest", *channels(replace(RELEASE, findings=(f,)), routes, "#rest")} for f in RELEASE.findings
+    ]
+    assert set(told) | {"#rest"} == set().union(*owners), "alone or together, the same hear of it"
 
 
 @given(st.lists(ROUTES, max_size=5))
