@@ -5,9 +5,8 @@ what was believed before. Never: a level taken from one interval; a chart touche
 finding.
 
 The same as what persists for a day does by itself (judge.clear), at once: what is worse than this is told again.
-But a day says more than a word. So what was believed before is kept for a week, and believed again once it has been
-as before for an hour on end: the next fault would else be measured against this one. Throughputs need none of that,
-for they follow demand.
+Of both, what was believed before is kept for a week, and believed again once it has been as before for an hour on
+end: the next fault would else be measured against this one. Throughputs need none of that, for they follow demand.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy as np
 
 from detectors import demand
 from detectors.expect import evidence
-from detectors.findings import FindingKind
+from detectors.findings import Finding, FindingKind
 from detectors.judge import BELIEVED, CLEAR_CAP, ENOUGH, EXPIRED, forget_evidence, raise_alarm, settle
 from detectors.memory import RING, Columns, Record
 from detectors.plan import COHORT, ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, THROUGHPUT, Plan
@@ -32,6 +31,8 @@ KINDS: dict[FindingKind, tuple[int, ...]] = {
 }
 KEPT = 7 * 86400  # seconds for which what was believed before is kept
 QUIET = 3600  # seconds on end that it must be as before: a fault that comes and goes has pauses
+FOLLOWED = (ERROR, FLOW, COHORT)  # kinds of chart whose level follows a fault
+CLEARED = 3  # phase, see memory.CHART
 # How the sums of a flow scatter, which the end of a fault must not teach.
 SCATTERS = ("spread", "spread_n", "misfit", "misfit_n")
 
@@ -42,7 +43,7 @@ class Taught:
 
     key: of the chart, see Plan.keys. number: of the interval after which. alpha, beta: the level; scatter: beyond
     chance, relative; num, den: see memory.CHART; flow: see SCATTERS. factor: of the level, that was taught.
-    v: evidence (nats) that it is as before, since interval `began`.
+    v: evidence (nats) that it is as before, since interval `began`; counted, exposure: since then.
     """
 
     key: str
@@ -56,6 +57,8 @@ class Taught:
     flow: tuple[tuple[float, ...], ...] = ()
     v: float = 0.0
     began: int = 0
+    counted: float = 0.0
+    exposure: float = 0.0
 
 
 def take_for_usual(
@@ -75,6 +78,19 @@ def take_for_usual(
                 _as_old_as_the_others(chart, columns.charts.first[rows])
         elif plan.kind[c] in KINDS[kind]:
             found += _settle(columns, plan, int(c), number)
+    return found
+
+
+def grown_usual(columns: Columns, plan: Plan, findings: Sequence[Finding], number: int) -> list[Taught]:
+    """What charts believed before that which was cleared in interval `number` because it had lasted too long to be
+    a fault."""
+    found: list[Taught] = []
+    for signal in dict.fromkeys(f.signal for f in findings if f.cleared == "expired"):
+        for c in np.flatnonzero(plan.family == plan.signals.index(signal)):
+            chart = columns.charts[c]
+            factor = chart.alpha[0] * chart.rb / (chart.beta[0] * chart.ra) if chart.ra > 0.0 else 1.0
+            if chart.phase == CLEARED and chart.why == EXPIRED and factor != 1.0 and plan.kind[c] in FOLLOWED:
+                found.append(_believed(columns, plan, int(c), number, float(factor)))
     return found
 
 
@@ -103,8 +119,10 @@ def _weighed(chart: Record, kind: int, one: Taught, number: int) -> Taught:
     before = exposure * one.alpha / one.beta
     scatter = one.scatter + 1.0 / max(one.alpha, 1.0) - (1.0 / exposure if kind in (ERROR, COHORT) else 0.0)
     gain = evidence(x, before * one.factor, before, scatter)
-    v = max(0.0, one.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP))
-    return replace(one, v=min(v, 2.0 * ENOUGH), began=one.began if one.v > 0.0 else number)
+    v = min(max(0.0, one.v + min(max(gain, -CLEAR_CAP), CLEAR_CAP)), 2.0 * ENOUGH)
+    if one.v <= 0.0:
+        return replace(one, v=v, began=number, counted=x, exposure=exposure)
+    return replace(one, v=v, counted=one.counted + x, exposure=one.exposure + exposure)
 
 
 def _believe_again(columns: Columns, plan: Plan, c: int, one: Taught, number: int) -> None:
@@ -114,6 +132,8 @@ def _believe_again(columns: Columns, plan: Plan, c: int, one: Taught, number: in
     forget_evidence(chart, number, 1.0)
     chart.calm = number + 1
     if plan.kind[c] == FLOW:
+        # What was kept of it, and what came when, is known by the curve as well, and that has learned meanwhile.
+        chart.beta[:] *= one.alpha / one.beta * one.exposure / max(one.counted, 1.0)
         flow = columns.flows[plan.lag[c]]
         flow.owed_ring[:] = flow.owed
         for name, values in zip(SCATTERS, one.flow, strict=True):
@@ -128,9 +148,7 @@ def _settle(columns: Columns, plan: Plan, c: int, number: int) -> list[Taught]:
     if chart.raised == 0:
         return []
     factor = _factor(chart)
-    scatter = max(float(chart.num[-1] / chart.den[-1]), 0.0) if chart.den[-1] > 0.0 else 0.0
-    num, den = tuple(map(float, chart.num)), tuple(map(float, chart.den))
-    before = Taught(plan.keys[c], number, float(chart.ra), float(chart.rb), scatter, num, den, factor)
+    before = _believed(columns, plan, c, number, factor)
     settle(chart, number, EXPIRED, factor)
     chart.phase = 0
     # The new level is known as well as what was counted since the onset tells it; it learns from there.
@@ -144,9 +162,17 @@ def _settle(columns: Columns, plan: Plan, c: int, number: int) -> list[Taught]:
         flow = columns.flows[plan.lag[c]]
         flow.owed_ring[:] = flow.owed
         flow.held = 0
-        scatters = tuple(tuple(map(float, getattr(flow, name))) for name in SCATTERS)
-        before = replace(before, flow=scatters)
     return [before]
+
+
+def _believed(columns: Columns, plan: Plan, c: int, number: int, factor: float) -> Taught:
+    chart, scatters = columns.charts[c], tuple[tuple[float, ...], ...]()
+    scatter = max(float(chart.num[-1] / chart.den[-1]), 0.0) if chart.den[-1] > 0.0 else 0.0
+    num, den = tuple(map(float, chart.num)), tuple(map(float, chart.den))
+    if plan.kind[c] == FLOW:
+        flow = columns.flows[plan.lag[c]]
+        scatters = tuple(tuple(map(float, getattr(flow, name))) for name in SCATTERS)
+    return Taught(plan.keys[c], number, float(chart.ra), float(chart.rb), scatter, num, den, factor, scatters)
 
 
 def _factor(chart: Record) -> float:

@@ -10,7 +10,7 @@ and runs until there is news.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,11 +108,16 @@ class Laid(NamedTuple):
 
 
 def watch(
-    memory: Memory, bins: Bins, plan: Plan, deployments: Sequence[Deployment] = ()
+    memory: Memory,
+    bins: Bins,
+    plan: Plan,
+    deployments: Sequence[Deployment] = (),
+    one_by_one: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[int, list[Finding]]]:
     """Judge the intervals of `bins`; yield (index, findings) of each interval that has news.
 
-    deployments: none is used for an interval that closed before it was known.
+    deployments: none is used for an interval that closed before it was known. one_by_one: asked before each
+    interval; while it says so, those without news are yielded as well.
 
     `memory` must fit the plan (memory.fit) and is changed in place: whoever needs the old one keeps a copy.
     An interval has news when something was raised, is standing or was cleared in it.
@@ -132,16 +137,17 @@ def watch(
     lay_days(columns, plan, int(days[0]))
     at = 0
     while at < len(bins):
-        stop = int(stops[np.searchsorted(stops, at, side="right")])
+        stop, single = int(stops[np.searchsorted(stops, at, side="right")]), one_by_one()
+        end = at + 1 if single else stop
         judged, news = run(
             columns,
             laid,
             releases(windows, at, len(plan.charts)),
-            x[at:stop],
-            n[at:stop],
-            bins.values[at:stop],
-            bins.watched[at:stop],
-            positions[at:stop],
+            x[at:end],
+            n[at:end],
+            bins.values[at:end],
+            bins.watched[at:end],
+            positions[at:end],
             number + at,
         )
         at += judged
@@ -149,8 +155,8 @@ def watch(
             news = take_late(columns, plan, bins, at - 1) or news
             if days[at] != days[at - 1]:
                 _end_day(columns, plan, int(days[at - 1]), int(days[at]), float(positions[at]))
-        if news:
-            yield at - 1, tell(columns, plan, bins, at - 1)
+        if news or single:
+            yield at - 1, tell(columns, plan, bins, at - 1) if news else []
 
 
 def laid_out(plan: Plan) -> Laid:

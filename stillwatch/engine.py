@@ -18,7 +18,7 @@ from collector.deployments import Deployment
 from collector.words import Word
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
-from detectors.taught import Taught, as_before, take_for_usual
+from detectors.taught import Taught, as_before, grown_usual, take_for_usual
 from detectors.watch import watch
 
 LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a possible cause
@@ -59,33 +59,36 @@ def advance(
     """
     memory = state.memory if spend and fits(state.memory, plan) else fit(state.memory, plan)
     known = _merge(state.deployments, deployments)
-    incidents, past, taught, events = state.incidents, state.past, state.taught, list[Event]()
+    incidents, past, taught, events = state.incidents, state.past, list(state.taught), list[Event]()
     heeded = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
     at = 0
     while at < len(bins):
         # Up to the next word; while something was taught, one by one.
-        end = at + 1 if taught else min([i + 1 for i in heeded if i >= at], default=len(bins))
-        end = min(end, len(bins))
+        end = min([*(i + 1 for i in heeded if i >= at), len(bins)])
         block = bins if end - at == len(bins) else bins.cut(at, end)
-        for index, findings in watch(memory, block, plan, known):
+        for index, findings in watch(memory, block, plan, known, lambda: bool(taught)):
+            number = block.start // bins.width + index
+            taught[:] = as_before(memory.columns, plan, taught, number)
+            taught.extend(grown_usual(memory.columns, plan, findings, number))
+            if not findings:
+                continue
             now = int(block.closed[index])
             told = [d for d in known if d.known <= now]
             incidents, news = fold(incidents, findings, told, now, bins.width, past)
             past = remember(past, news, told, bins.width)
             events += news
-        number = block.end // bins.width - 1
-        taught = as_before(memory.columns, plan, taught, number)
         said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
         if said:
             now = int(block.closed[-1])
             told = [d for d in known if d.known <= now]
             incidents, news, harmless = heed(incidents, said, told, now, bins.width, past)
             events += news
+            number = block.end // bins.width - 1
             for finding in harmless:
-                taught += tuple(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
+                taught.extend(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
         at = end
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
-    return State(memory, incidents, recent, past, taught), events
+    return State(memory, incidents, recent, past, tuple(taught)), events
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:

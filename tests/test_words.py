@@ -139,12 +139,12 @@ def test_a_slice_of_what_is_no_problem_is_not_told_in_its_place() -> None:
     assert len(opened(events)) == 1
 
 
-def once_more(kind: str, again: int) -> World:
-    """A fault for an hour, and a smaller one `again` minutes after its end."""
-    world = World(2 * DAY + 600, 11)
+def once_more(kind: str, again: int, lasts: int = 60) -> World:
+    """A fault for an hour (or `lasts` minutes), and a smaller one `again` minutes after its end."""
+    world = World(2 * DAY + 600 + lasts, 11)
     minute, came = np.arange(world.length), world.random.poisson(150, world.length)
-    second = FAULT + 60 + again
-    bad = np.where((minute >= FAULT) & (minute < FAULT + 60), 0.3, 0.0)
+    second = FAULT + lasts + again
+    bad = np.where((minute >= FAULT) & (minute < FAULT + lasts), 0.3, 0.0)
     bad = np.where((minute >= second) & (minute < second + 120), 0.05, bad)
     if kind == "flow":
         world.add("importer", "received", came)
@@ -166,6 +166,19 @@ def test_once_it_is_as_before_for_an_hour_the_next_fault_is_seen_as_ever(kind: s
     _, again = opened(judged(world, said))
     assert 0 < (again.time - START) // 60 - (FAULT + 130) <= 15
     assert [pack(e) for e in judged(world, said, size=731)] == [pack(e) for e in judged(world, said)]
+
+
+@pytest.mark.parametrize("kind", ["error_ratio", "flow"])
+def test_after_what_lasted_for_so_long_that_it_was_taken_for_usual_the_next_fault_is_seen_as_ever(
+    kind: str,
+) -> None:
+    """A flow was deaf, then: the end of the fault had taught it how much its sums scatter."""
+    world = once_more(kind, again=120, lasts=DAY + 400)
+    events = judged(world)
+    assert next(e.reason for e in events if e.event == "resolved") == "expired"
+    _, again = opened(events)
+    assert 0 < (again.time - START) // 60 - (FAULT + DAY + 400 + 120) <= 15
+    assert [pack(e) for e in judged(world, size=731)] == [pack(e) for e in events]
 
 
 # Not this deployment.
