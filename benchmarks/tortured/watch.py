@@ -1,0 +1,125 @@
+"""A daemon in a folder of its own, started as anybody would, with a past that it can judge by.
+
+In: a folder, a Slack to tell. Out: a process that can be killed, and what it says of itself.
+Never: a hook into the daemon: what is done to it is done from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import numpy as np
+
+from collector.bins import Bins, SeriesKey, SeriesTable
+from stillwatch.store import Closing, Store
+
+WIDTH, GRACE = 5, 2  # seconds
+PAST = 1440  # intervals
+CONFIG = """
+interval: {width}s
+grace: {grace}s
+listen: {{port: {port}}}
+database: {folder}/stillwatch.db
+slack: {{channel: C0ALERTS, base_url: "{slack}"}}
+services:
+{services}
+"""
+SERVICE = "  {name}: {{signals: {{jobs: {{kind: error_ratio, errors: failed, total: started}}}}}}"
+
+
+class Watch:
+    """services: their names. token: of the Slack."""
+
+    def __init__(self, folder: Path, slack: str, token: str, services: tuple[str, ...]) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = folder / "log"
+        self.began = _past(folder / "stillwatch.db", services)
+        self._config = folder / "stillwatch.yaml"
+        named = "\n".join(SERVICE.format(name=name) for name in services)
+        self._config.write_text(
+            CONFIG.format(width=WIDTH, grace=GRACE, port=port, folder=folder, slack=slack, services=named)
+        )
+        self._environ = {
+            k: v for k, v in os.environ.items() if not k.startswith(("SLACK", "OTEL", "STILLWATCH"))
+        }
+        self._environ["SLACK_BOT_TOKEN"] = token
+        self.process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "stillwatch", "run", "--config", str(self._config)],
+                stdout=log, stderr=log, env=self._environ, cwd=self.folder,
+            )  # fmt: skip
+
+    def start(self) -> None:
+        self.process = self._spawn()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> int:
+        """Its exit status after SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def asked(self, path: str) -> dict[str, object]:
+        """What it answers; empty when nobody does."""
+        try:
+            said: dict[str, object] = httpx2.get(self.url + path, trust_env=False, timeout=5).json()
+        except (httpx2.HTTPError, ValueError):
+            return {}
+        return said
+
+    def is_done(self) -> bool:
+        """Nothing is wrong any more, and all of it has been told."""
+        said = self.asked("/status")
+        return said.get("open") == [] and said.get("outbox") == 0
+
+    def is_well(self) -> bool:
+        """It says that it is well, and has judged all but the newest two intervals."""
+        said = self.asked("/healthz")
+        judged = said.get("watermark")
+        return (
+            said.get("ok") is True and isinstance(judged, int) and judged >= time.time() - 3 * WIDTH - GRACE
+        )
+
+    def until_well(self, seconds: float = 60) -> float:
+        """Seconds until it is. Raises TimeoutError with the end of the log, also when the process has ended."""
+        began = time.monotonic()
+        while not self.is_well():
+            if self.process.poll() is not None or time.monotonic() > began + seconds:
+                raise TimeoutError(f"not well again after {seconds:g} s:\n{self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def store(self) -> Store:
+        return Store(self.folder / "stillwatch.db")
+
+
+def _past(path: Path, services: tuple[str, ...]) -> int:
+    """Two hours in which nothing was wrong; returns their end, epoch seconds."""
+    start = int(time.time()) // WIDTH * WIDTH - (PAST + 2) * WIDTH
+    rng = np.random.default_rng(1)
+    started = rng.poisson(200, (PAST, len(services)))
+    failed = rng.binomial(started, 0.004)
+    table = SeriesTable(SeriesKey(name, metric) for metric in ("started", "failed") for name in services)
+    closed = start + WIDTH * np.arange(1, PAST + 1) + GRACE
+    values = np.concatenate([started, failed], axis=1).astype(np.float64)
+    store = Store(path)
+    store.settle_width(WIDTH)
+    store.commit(Closing(Bins(start, WIDTH, closed, values, np.ones(PAST, np.bool_))), table)
+    store.close()
+    return start + PAST * WIDTH
