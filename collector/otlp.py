@@ -2,208 +2,509 @@
 
 In: bytes, unpacked already (protobuf or JSON). Out: Readings, or BadRequest with a reason.
 Never: a clock, an answer to the sender, a count made of a gauge: what counts nothing is skipped and tallied.
+
+Exporters send the same series again and again, in the same bytes. What they mean is looked up, and only what was
+never seen before is read. In protobuf the fields of a data point come in the order of their numbers, so the
+attributes of a sum are what is left behind two times and a value, 27 bytes; those of a histogram stand between
+its buckets and its extremes. That it is so is checked of every point, and where it is not, the fields are read.
 """
 
 from __future__ import annotations
 
 import base64
-import json
+import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from numpy.typing import NDArray
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 
-from collector import moments, otlp_json
-from collector.bins import SeriesKey
-from collector.points import NANOS, Readings, Stream
+from collector import otlp_json, otlp_wire
+from collector.otlp_names import REFUSALS, Choice, Group, Resource, Scope, text
+from collector.points import Catalogue, Readings
 
 Encoding = Literal["protobuf", "json"]
 
 _DELTA, _CUMULATIVE = 1, 2
+_TEMPORALITIES = {
+    f"AGGREGATION_TEMPORALITY_{name}": i for i, name in enumerate(("UNSPECIFIED", "DELTA", "CUMULATIVE"))
+}
 _NO_RECORDED_VALUE = 1  # bit of a data point's flags
 _LATEST = 2**63 - 1  # ns; what claims to be later is refused as far future in any case
-ENTERED = "entered"  # attribute: when the events that a point counts had entered
-_ENVIRONMENT = "deployment.environment.name"
-_OLD_ENVIRONMENT = "deployment.environment"
+_COUNTING = ("sum", "histogram", "exponential_histogram")
+_HEAD = np.dtype([("a", "u1"), ("start", "<u8"), ("b", "u1"), ("time", "<u8"), ("c", "u1"), ("bits", "<u8")])
+_HEAD_SIZE = _HEAD.itemsize  # 27
+_START, _TIME, _DOUBLE, _INT = (
+    0x11,
+    0x19,
+    0x21,
+    0x31,
+)  # tags of a number's fields; a count has that of a double
+_EXTREMES = 18  # bytes of a histogram's min and max
 
 
 class BadRequest(ValueError):  # noqa: N818  named for what was sent
     """The body is not what it says it is; the text says in one line why, for the sender."""
 
 
-def decode(body: bytes, encoding: Encoding) -> Readings:
-    """The counts in an ExportMetricsServiceRequest.
+class Decoder:
+    """Reads requests, and remembers the names in them. Safe to call from several threads.
 
     Taken: monotonic sums, and of histograms and exponential histograms how many values they hold, delta or
     cumulative. `service.name`, `service.version` of the resource name the series; the environment and the
-    attributes of the data point become its attributes, values as text; the rest of the resource (pod,
-    process, `service.instance.id`) and the scope only tell the streams apart. The attribute `entered` is no
-    part of a series' name: it says when the events had entered. Raises BadRequest.
+    attributes of the data point become its attributes, values as text, as far as `choice` wants them; the rest
+    (pod, process, `service.instance.id`, the scope with its attributes) only tells the streams apart. The attribute
+    `entered` is no part of a series' name: it says when the events had entered.
+
+    most: counters, and most_bytes: bytes of names, that are remembered; beyond them it begins anew.
     """
-    try:
-        request = (
-            ExportMetricsServiceRequest.FromString(body) if encoding == "protobuf" else otlp_json.parse(body)
-        )
-    except DecodeError:
-        raise BadRequest("not an ExportMetricsServiceRequest in protobuf: broken or cut") from None
-    except ValueError as error:
-        raise BadRequest(f"not an ExportMetricsServiceRequest in JSON: {error}") from None
-    columns = _Columns()
-    for of_resource in request.resource_metrics or ():
-        columns.enter(_pairs(of_resource.resource.attributes if of_resource.resource else None))
-        for of_scope in of_resource.scope_metrics or ():
-            of = of_scope.scope
-            scope = (of.name or "", of.version or "") if of else ("", "")
-            for metric in of_scope.metrics or ():
-                _metric(columns, scope, metric)
-    return columns.readings()
+
+    def __init__(
+        self, choice: Choice | None = None, most: int = 400_000, most_bytes: int = 128 * 1024 * 1024
+    ) -> None:
+        self._choice = choice or Choice()
+        self._most = most
+        self._most_bytes = most_bytes
+        self._memory = _Memory(self._choice)
+
+    def decode(self, body: bytes, encoding: Encoding) -> Readings:
+        """The counts in an ExportMetricsServiceRequest. Raises BadRequest."""
+        memory = self._memory
+        if len(memory.catalogue) > self._most or memory.bytes > self._most_bytes:
+            memory = self._memory = _Memory(self._choice)
+        try:
+            if encoding == "json":
+                return _from_json(otlp_json.parse(body), memory)
+            return _from_protobuf(body, memory)
+        except DecodeError:
+            raise BadRequest("not an ExportMetricsServiceRequest in protobuf: broken or cut") from None
+        except ValueError as error:
+            raise BadRequest(f"not an ExportMetricsServiceRequest in JSON: {error}") from None
+
+
+class _Memory:
+    """What bytes meant. bytes: how many are remembered; entered: does any counter say when events had entered?"""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.catalogue = Catalogue()
+        self.bytes = 0
+        self.entered = False
+        self.pairs: dict[bytes, tuple[str, str]] = {}
+        self._resources: dict[bytes, Resource] = {}
+        self._scopes: dict[bytes, Scope] = {}
+        self._groups: dict[tuple[bytes, bytes, str, str, str], Group] = {}
+        self._turn = threading.Lock()
+
+    def group(
+        self,
+        resource: bytes,
+        scope: bytes,
+        metric: tuple[str, str, str],
+        read_resource: Callable[[bytes], Resource],
+        read_scope: Callable[[bytes], Scope],
+    ) -> Group:
+        """The counters of a metric (name, kind, unit); resource and scope as the sender writes them."""
+        group = self._groups.get((resource, scope, *metric))
+        if group is None:
+            with self._turn:
+                of = self._resources.get(resource) or read_resource(resource)
+                within = self._scopes.get(scope) or read_scope(scope)
+                self._resources[resource], self._scopes[scope] = of, within
+                group = self._groups.setdefault(
+                    (resource, scope, *metric), Group.of(of, within, metric[0], *metric[1:])
+                )
+                self.bytes += len(resource) + len(scope) + len(metric[0]) + 500
+        return group
+
+    def learn(self, group: Group, written: Any, size: int, pairs: Iterable[tuple[str, str]]) -> int:
+        """The number of a counter not seen before, `size` bytes of attributes written as `written`."""
+        with self._turn:
+            number = group.known.get(written)
+            if number is None:
+                number = group.name(pairs, self.choice, self.catalogue)
+                group.known[written] = number
+                self.bytes += size + 100
+                self.entered = self.entered or (number >= 0 and self.catalogue.entered[number] > 0)
+        return number
 
 
 @dataclass(slots=True)
-class _Columns:
-    """Readings in the making. Of the resource being read: its text, service, version and environment."""
+class _Rows:
+    """Readings in the making, metric by metric.
 
-    instance: str = ""
-    service: str = ""
-    version: str = ""
-    environment: str = ""
+    counters: of each row, its number in the catalogue. heads: the first bytes of those rows that were not read,
+    just looked up; the columns are of the others. sections: of each metric, how many rows, cumulative or not, are
+    they looked up, and is their value a count.
+    """
 
-    keys: list[SeriesKey] = field(default_factory=list)
-    streams: dict[Stream, int] = field(default_factory=dict)
-    stream: list[int] = field(default_factory=list)
+    counters: list[int] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
     start: list[int] = field(default_factory=list)
     time: list[int] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
-    cumulative: list[bool] = field(default_factory=list)
-    entered: list[int] = field(default_factory=list)
+    sections: list[tuple[int, bool, bool, bool]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
-    def enter(self, resource: dict[str, str]) -> None:
-        """What follows was counted by this resource."""
-        self.instance = json.dumps(sorted(resource.items()))
-        self.service = resource.get("service.name") or "unknown_service"
-        self.version = resource.get("service.version", "")
-        self.environment = resource.get(_ENVIRONMENT) or resource.get(_OLD_ENVIRONMENT, "")
-
-    def readings(self) -> Readings:
+    def readings(self, memory: _Memory) -> Readings:
+        sizes, cumulative, heads, counts = self._sections()
+        looked_up = np.repeat(heads > 0, sizes)
+        starts, times = np.zeros((2, len(looked_up)), dtype=np.uint64)
+        value = np.zeros(len(looked_up))
+        starts[~looked_up], times[~looked_up], value[~looked_up] = self.start, self.time, self.value
+        if self.heads:
+            head = np.frombuffer(b"".join(self.heads), dtype=_HEAD)
+            starts[looked_up], times[looked_up] = head["start"], head["time"]
+            value[looked_up] = _values(head, np.repeat(counts > 0, sizes)[looked_up])
+        start, time = (np.minimum(column, _LATEST).astype(np.int64) for column in (starts, times))
+        counter = np.array(self.counters, dtype=np.int64)
+        running = np.repeat(cumulative > 0, sizes)
+        good = (time > 0) & (counter >= 0)
+        if not good.all():
+            self.refused["no time"] += int(np.count_nonzero(time == 0))
+            for code, why in REFUSALS.items():
+                self.refused[why] += int(np.count_nonzero((time > 0) & (counter == code)))
+            start, time, value = start[good], time[good], value[good]
+            counter, running = counter[good], running[good]
+        catalogue, numbers = memory.catalogue, counter.tolist()
+        places = np.array([catalogue.stream[i] for i in numbers], dtype=np.int64)
+        distinct, stream = np.unique(places, return_inverse=True)
+        entered = None
+        if memory.entered:
+            said = np.array([catalogue.entered[i] for i in numbers], dtype=np.int64)
+            entered = said if said.any() else None
+            start = np.where(running, np.maximum(start, said), start)  # it can't have begun before that
         return Readings(
-            keys=tuple(self.keys),
-            streams=tuple(self.streams),
-            stream=np.array(self.stream, dtype=np.int64),
-            start=np.array(self.start, dtype=np.int64),
-            time=np.array(self.time, dtype=np.int64),
-            value=np.array(self.value, dtype=np.float64),
-            cumulative=np.array(self.cumulative, dtype=np.bool_),
-            refused=dict(self.refused),
-            skipped=dict(self.skipped),
-            entered=np.array(self.entered, dtype=np.int64) if any(self.entered) else None,
+            keys=tuple([catalogue.keys[i] for i in numbers]),
+            streams=tuple(catalogue.streams[i] for i in distinct.tolist()),
+            stream=stream.ravel().astype(np.int64),
+            start=start,
+            time=time,
+            value=value,
+            cumulative=running,
+            refused=dict(+self.refused),
+            skipped=dict(+self.skipped),
+            entered=entered,
+            catalogue=catalogue,
+            counter=counter,
         )
 
+    def _sections(self) -> NDArray[np.int64]:
+        """int64[4, metrics]: the sections as columns."""
+        return np.array(self.sections, dtype=np.int64).reshape(len(self.sections), 4).T
 
-def _metric(columns: _Columns, scope: tuple[str, str], metric: Any) -> None:
-    """Append the data points of one metric, or say why not."""
-    kind = metric.WhichOneof("data")
-    if kind is None:
-        return
-    points = getattr(metric, kind).data_points or ()
-    if not points:
-        return
-    if kind not in ("sum", "histogram", "exponential_histogram"):
-        columns.skipped[kind] += len(points)
-        return
-    data = getattr(metric, kind)
-    if kind == "sum" and not data.is_monotonic:
-        columns.skipped["non-monotonic sum"] += len(points)
-        return
-    why = (
-        "no metric name"
-        if not metric.name
-        else "no temporality"
-        if data.aggregation_temporality not in (_DELTA, _CUMULATIVE)
-        else ""
-    )
-    if why:
-        columns.refused[why] += len(points)
-        return
-    stream = Stream(columns.instance, json.dumps([*scope, kind, metric.unit or ""]))
-    cumulative = data.aggregation_temporality == _CUMULATIVE
-    for point in points:
-        _point(columns, metric.name, kind, stream, cumulative, point)
+    def wrong(self) -> set[int]:
+        """The places of the metrics with points of another layout than was thought."""
+        if not self.heads:
+            return set()
+        joined = b"".join(self.heads)
+        sizes, _, looked_up, counts = self._sections()
+        place = np.repeat(np.arange(len(sizes)), np.where(looked_up > 0, sizes, 0))
+        if len(joined) == _HEAD_SIZE * len(self.heads):
+            head = np.frombuffer(joined, dtype=_HEAD)
+            number = (head["c"] == _DOUBLE) | ((head["c"] == _INT) & (counts[place] == 0))
+            fits = (head["a"] == _START) & (head["b"] == _TIME) & number
+        else:
+            fits = np.array([len(head) == _HEAD_SIZE for head in self.heads])
+        return set(place[~fits].tolist())
 
 
-def _point(
-    columns: _Columns,
-    metric: str,
-    kind: str,
-    stream: Stream,
-    cumulative: bool,
-    point: Any,
-) -> None:
-    if (point.flags or 0) & _NO_RECORDED_VALUE:
-        columns.skipped["no recorded value"] += 1
-        return
-    if kind == "sum":
-        which = point.WhichOneof("value")
-        if which is None:
-            columns.refused["no value"] += 1
-            return
-        value = float(getattr(point, which))
+def _values(head: NDArray[Any], counts: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """float64[n]: a count, a double or a whole number, by what stands in `head`."""
+    bits = np.ascontiguousarray(head["bits"])
+    value = np.where(head["c"] == _INT, bits.view(np.int64).astype(np.float64), bits.view(np.float64))
+    return np.where(counts, bits.astype(np.float64), value)
+
+
+def _why_none(rows: _Rows, metric: str, kind: str, monotonic: bool, temporality: int, points: int) -> bool:
+    """Tally the points of a metric that counts nothing, or is at fault."""
+    if kind not in _COUNTING:
+        rows.skipped[kind] += points
+    elif kind == "sum" and not monotonic:
+        rows.skipped["non-monotonic sum"] += points
+    elif not metric:
+        rows.refused["no metric name"] += points
+    elif temporality not in (_DELTA, _CUMULATIVE):
+        rows.refused["no temporality"] += points
     else:
-        value = float(point.count or 0)  # the wire leaves out a count of 0: absent is a measured 0 here
-    if not point.time_unix_nano:
-        columns.refused["no time"] += 1
-        return
-    attributes = _pairs(point.attributes)
-    said, entered, start = attributes.pop(ENTERED, ""), 0, min(point.start_time_unix_nano or 0, _LATEST)
-    if said:
-        try:
-            entered = int(moments.seconds(said)) * NANOS
-        except ValueError:
-            columns.refused["entered is no time"] += 1
-            return
-        # A counter of its own for each entry; it can't have begun before that.
-        stream = stream._replace(scope=f"{stream.scope} {entered}")
-        start = max(start, entered) if cumulative else start
-    if columns.environment:
-        attributes.setdefault(_ENVIRONMENT, columns.environment)
-    columns.keys.append(
-        SeriesKey(columns.service, metric, columns.version, tuple(sorted(attributes.items())))
+        return False
+    return True
+
+
+# Protobuf.
+
+
+def _from_protobuf(body: bytes, memory: _Memory) -> Readings:
+    try:
+        shut = otlp_wire.Request.FromString(body)
+    except UnicodeDecodeError:
+        raise DecodeError from None
+    odd: set[int] = set()
+    while True:
+        # Which points are not laid out as their metric's first is known only in the end; those metrics are read.
+        rows = _walk(shut, body, memory, odd)
+        wrong = rows.wrong()
+        if not wrong:
+            return rows.readings(memory)
+        odd |= wrong
+
+
+def _walk(shut: Any, body: bytes, memory: _Memory, odd: set[int]) -> _Rows:
+    """The rows of all metrics; those whose places are in `odd` are read field by field."""
+    rows, opened, place = _Rows(), None, -1
+    for r, of_resource in enumerate(shut.resource_metrics):
+        resource = of_resource.resource
+        for s, of_scope in enumerate(of_resource.scope_metrics):
+            scope = of_scope.scope
+            for m, metric in enumerate(of_scope.metrics):
+                place += 1
+                kind = metric.WhichOneof("data")
+                data = getattr(metric, kind) if kind else None
+                points: Sequence[bytes] = data.data_points if data is not None else ()
+                if not points:
+                    rows.sections.append((0, False, False, False))
+                    continue
+                running = getattr(data, "aggregation_temporality", 0)
+                if _why_none(
+                    rows, metric.name, kind, getattr(data, "is_monotonic", False), running, len(points)
+                ):
+                    rows.sections.append((0, False, False, False))
+                    continue
+                group = memory.group(
+                    resource, scope, (metric.name, kind, metric.unit), _read_resource, _read_scope
+                )
+                cumulative = running == _CUMULATIVE
+                found = None if place in odd else _look_up(points, kind, group, memory)
+                if found is not None:
+                    rows.heads += [point[:_HEAD_SIZE] for point in points]
+                    rows.counters += found
+                    rows.sections.append((len(points), cumulative, True, kind == "histogram"))
+                    continue
+                if opened is None:
+                    opened = otlp_wire.OpenRequest.FromString(body)
+                same = opened.resource_metrics[r].scope_metrics[s].metrics[m]
+                read = _read(rows, getattr(same, kind).data_points, kind == "sum", group, memory)
+                rows.sections.append((read, cumulative, False, False))
+    return rows
+
+
+def _look_up(points: Sequence[bytes], kind: str, group: Group, memory: _Memory) -> list[int] | None:
+    """The counters of these points by the bytes of their attributes; None where they must be read."""
+    get, first = group.known.get, points[0]
+    if len(first) < _HEAD_SIZE or first[0] != _START or first[9] != _TIME:
+        return None
+    if kind == "sum":
+        tails = [point[_HEAD_SIZE:] for point in points]
+    elif kind == "histogram":
+        cut = _between(points)
+        if cut is None:
+            return None
+        tails = cut
+    else:
+        return None
+    found: list[Any] = [get(tail) for tail in tails]
+    if None in found:
+        schema = otlp_wire.NumberPoint if kind == "sum" else otlp_wire.HistogramPoint
+        for i, number in enumerate(found):
+            if number is None:
+                found[i] = _learn(tails[i], schema, group, memory)
+                if found[i] is None:
+                    return None
+    return found
+
+
+def _learn(tail: bytes, schema: Any, group: Group, memory: _Memory) -> int | None:
+    """The counter with the attributes that `tail` holds; None where it holds something else."""
+    try:
+        rest = schema.FromString(tail)
+        attributes = rest.attributes
+        if len(rest.ListFields()) != bool(attributes):
+            return None
+        return memory.learn(group, tail, len(tail), _pairs(attributes, memory))
+    except (DecodeError, UnicodeDecodeError):
+        return None  # cut in the wrong place, or broken, which reading it will show
+
+
+def _between(points: Sequence[bytes]) -> list[bytes] | None:
+    """Of the points of a histogram the bytes between their bounds, which are those of the first one, and their
+    extremes; None where one is laid out otherwise."""
+    first, summed = points[0], points[0][_HEAD_SIZE : _HEAD_SIZE + 1] == b"\x29"
+    at = _HEAD_SIZE + 9 * summed
+    buckets = _length_delimited(first, at, 0x32)
+    bounds = _length_delimited(first, buckets[1], 0x3A) if buckets else None
+    if buckets is None or bounds is None:
+        return None
+    (held, begin), end = buckets, bounds[1]
+    size, same = first[at:held], first[begin:end]
+    rest = -_EXTREMES if len(first) >= end + _EXTREMES and first[-18] == 0x59 and first[-9] == 0x61 else None
+    tails = []
+    for point in points:
+        if point[at:held] != size or point[begin:end] != same or (summed and point[_HEAD_SIZE] != 0x29):
+            return None
+        if rest and (len(point) < end + _EXTREMES or point[-18] != 0x59 or point[-9] != 0x61):
+            return None
+        tails.append(point[end:rest])
+    return tails
+
+
+def _length_delimited(of: bytes, at: int, tag: int) -> tuple[int, int] | None:
+    """Where the contents of a field with this tag begin and end; None where it is another field."""
+    if of[at : at + 1] != bytes([tag]):
+        return None
+    length, shift = 0, 0
+    for place in range(at + 1, min(at + 6, len(of))):
+        length |= (of[place] & 0x7F) << shift
+        shift += 7
+        if of[place] < 0x80:
+            return (place + 1, place + 1 + length) if place + 1 + length <= len(of) else None
+    return None
+
+
+def _read(rows: _Rows, points: Any, number: bool, group: Group, memory: _Memory) -> int:
+    """Append the rows of points field by field; how many there are."""
+    get, before = group.known.get, len(rows.counters)
+    for point in points:
+        if point.flags & _NO_RECORDED_VALUE:
+            rows.skipped["no recorded value"] += 1
+            continue
+        if number:
+            which = point.WhichOneof("data")
+            if which is None:
+                rows.refused["no value"] += 1
+                continue
+            value = point.as_double if which == "as_double" else float(point.as_int)
+        else:
+            value = float(point.count)  # the wire leaves out a count of 0: absent is a measured 0 here
+        written = tuple(point.attributes)
+        counter = get(written)
+        if counter is None:
+            counter = memory.learn(group, written, sum(map(len, written)), _pairs(written, memory))
+        rows.counters.append(counter)
+        rows.start.append(point.start_time_unix_nano)
+        rows.time.append(point.time_unix_nano)
+        rows.value.append(value)
+    return len(rows.counters) - before
+
+
+def _pairs(attributes: Iterable[bytes], memory: _Memory) -> list[tuple[str, str]]:
+    """Names and values of attributes; most have been seen, in the company of others."""
+    pairs = []
+    for written in attributes:
+        pair = memory.pairs.get(written)
+        if pair is None:
+            one = KeyValue.FromString(written)
+            pair = memory.pairs[written] = one.key, _text(one.value)
+            memory.bytes += len(written) + 300
+        pairs.append(pair)
+    return pairs
+
+
+def _read_resource(written: bytes) -> Resource:
+    return Resource.read(
+        (one.key, _plain(one.value)) for one in ResourceMessage.FromString(written).attributes
     )
-    columns.stream.append(columns.streams.setdefault(stream, len(columns.streams)))
-    columns.start.append(start)
-    columns.entered.append(entered)
-    columns.time.append(min(point.time_unix_nano, _LATEST))
-    columns.value.append(value)
-    columns.cumulative.append(cumulative)
 
 
-def _pairs(attributes: Any) -> dict[str, str]:
-    return {one.key or "": _text(one.value) for one in attributes or ()}
+def _read_scope(written: bytes) -> Scope:
+    scope = InstrumentationScope.FromString(written)
+    return Scope.read(scope.name, scope.version, ((one.key, _plain(one.value)) for one in scope.attributes))
 
 
 def _text(value: Any) -> str:
-    """An attribute's value as text; a whole number is the same whichever type a language sends it as."""
-    if value is not None and value.string_value:
-        return str(value.string_value)
-    plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    return value.string_value or text(_plain(value))
 
 
 def _plain(value: Any) -> Any:
-    which = value.WhichOneof("value") if value is not None else None
+    which = value.WhichOneof("value")
     if which is None:
         return ""
     plain = getattr(value, which)
-    if which == "double_value" and plain.is_integer() and abs(plain) < 2**53:
-        return int(plain)
-    if which == "bytes_value" and isinstance(plain, bytes):
+    if which == "bytes_value":
         return base64.b64encode(plain).decode()
     if which == "array_value":
-        return [_plain(one) for one in plain.values or ()]
+        return [_plain(one) for one in plain.values]
     if which == "kvlist_value":
-        return {one.key or "": _plain(one.value) for one in plain.values or ()}
+        return {one.key: _plain(one.value) for one in plain.values}
     return plain
+
+
+# JSON.
+
+
+def _from_json(request: otlp_json.Request, memory: _Memory) -> Readings:
+    rows = _Rows()
+    whens: dict[otlp_json.Whole, int] = {}  # most points of a request have the same times
+    for of_resource in request.resource_metrics or ():
+        for of_scope in of_resource.scope_metrics or ():
+            resource, scope = bytes(of_resource.resource), bytes(of_scope.scope)
+            for metric in of_scope.metrics or ():
+                unread = metric.gauge or metric.summary
+                kinds = {name: getattr(metric, name) for name in _COUNTING}
+                kind, data = next(((k, d) for k, d in kinds.items() if d is not None), ("", None))
+                if data is None:
+                    if unread is not None:
+                        rows.skipped["gauge" if metric.gauge else "summary"] += len(unread.data_points or ())
+                    continue
+                points, name = data.data_points or (), metric.name or ""
+                said = data.aggregation_temporality
+                running = _TEMPORALITIES.get(said, 0) if isinstance(said, str) else said or 0
+                if not points or _why_none(rows, name, kind, bool(data.is_monotonic), running, len(points)):
+                    continue
+                group = memory.group(
+                    resource, scope, (name, kind, metric.unit or ""), _resource_in_json, _scope_in_json
+                )
+                read = _read_json(rows, points, kind == "sum", group, memory, whens)
+                rows.sections.append((read, running == _CUMULATIVE, False, False))
+    return rows.readings(memory)
+
+
+def _read_json(
+    rows: _Rows,
+    points: Sequence[otlp_json.Point],
+    number: bool,
+    group: Group,
+    memory: _Memory,
+    whens: dict[otlp_json.Whole, int],
+) -> int:
+    """Append the rows of points; how many there are."""
+    get, before = group.known.get, len(rows.counters)
+    for point in points:
+        if point.flags and otlp_json.unsigned(point.flags) & _NO_RECORDED_VALUE:
+            rows.skipped["no recorded value"] += 1
+            continue
+        if not number:
+            value = float(otlp_json.unsigned(point.count))
+        elif point.as_int is not None:
+            value = float(otlp_json.signed(point.as_int))
+        elif point.as_double is not None:
+            value = point.as_double if type(point.as_double) is float else otlp_json.real(point.as_double)
+        else:
+            rows.refused["no value"] += 1
+            continue
+        for said, column in ((point.start_time_unix_nano, rows.start), (point.time_unix_nano, rows.time)):
+            when = whens.get(said)
+            if when is None:
+                when = whens[said] = otlp_json.unsigned(said)
+            column.append(when)
+        written = bytes(point.attributes)
+        counter = get(written)
+        if counter is None:
+            pairs = [(name, text(value)) for name, value in otlp_json.attributes(written)]
+            counter = memory.learn(group, written, len(written), pairs)
+        rows.counters.append(counter)
+        rows.value.append(value)
+    return len(rows.counters) - before
+
+
+def _resource_in_json(written: bytes) -> Resource:
+    return Resource.read(otlp_json.holder(written)[2])
+
+
+def _scope_in_json(written: bytes) -> Scope:
+    return Scope.read(*otlp_json.holder(written))

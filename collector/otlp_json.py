@@ -1,43 +1,78 @@
-"""OTLP in JSON, with the names and the shape that the protobuf messages have in Python.
+"""OTLP in JSON: its shape, and the numbers and attributes in it.
 
-In: bytes. Out: Request, or ValueError with a reason in one line. Unknown fields are ignored, as OTLP says.
+In: bytes. Out: Request, attributes as (name, plain value), or ValueError with a reason in one line. Unknown
+fields are ignored, as OTLP says; null is the same as absent.
 Never: more nesting than the parser bears, a number where a text belongs.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+import msgspec
+from msgspec import Raw, Struct
 
-# 64-bit numbers may come as text, as JavaScript cannot hold them.
-Signed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-Unsigned = Annotated[int, Field(ge=0, lt=2**64)]
-
-
-_TEMPORALITIES = {
-    f"AGGREGATION_TEMPORALITY_{name}": i for i, name in enumerate(("UNSPECIFIED", "DELTA", "CUMULATIVE"))
-}
-# OTLP says a number; protobuf's own JSON writers say the name.
-Temporality = Annotated[
-    int, BeforeValidator(lambda said: _TEMPORALITIES.get(said, said) if isinstance(said, str) else said)
-]
+Whole = int | str | None  # 64-bit numbers may come as text, as JavaScript cannot hold them
+Real = float | str | None
+_NOTHING = Raw(b"null")
+_UNSIGNED, _SIGNED = (0, 2**64), (-(2**63), 2**63)
+_T = TypeVar("_T")
 
 
-class _Message(BaseModel):
-    """A message of the protocol; null is the same as absent."""
+class _Message(Struct, rename="camel", gc=False):
+    pass
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
-    oneof: ClassVar[tuple[str, ...]] = ()
 
-    def WhichOneof(self, group: str) -> str | None:  # noqa: N802  the name that protobuf gives it
-        """Which alternative is set; `group` is for protobuf's sake, no message here has two groups."""
-        return next((name for name in self.oneof if getattr(self, name) is not None), None)
+class Point(_Message):
+    """A data point of a sum or of a histogram; attributes as they are written."""
+
+    attributes: Raw = _NOTHING
+    start_time_unix_nano: Whole = None
+    time_unix_nano: Whole = None
+    as_int: Whole = None
+    as_double: Real = None
+    count: Whole = None
+    flags: Whole = None
+
+
+class Data(_Message):
+    data_points: list[Point] | None = None
+    aggregation_temporality: int | str | None = None
+    is_monotonic: bool | None = None
+
+
+class Unread(_Message):
+    data_points: list[Raw] | None = None
+
+
+class Metric(_Message):
+    name: str | None = None
+    unit: str | None = None
+    sum: Data | None = None
+    histogram: Data | None = None
+    exponential_histogram: Data | None = None
+    gauge: Unread | None = None
+    summary: Unread | None = None
+
+
+class ScopeMetrics(_Message):
+    scope: Raw = _NOTHING
+    metrics: list[Metric] | None = None
+
+
+class ResourceMetrics(_Message):
+    resource: Raw = _NOTHING
+    scope_metrics: list[ScopeMetrics] | None = None
+
+
+class Request(_Message):
+    """ExportMetricsServiceRequest."""
+
+    resource_metrics: list[ResourceMetrics] | None = None
 
 
 class _ArrayValue(_Message):
-    values: list[_AnyValue] | None = None
+    values: list[_AnyValue | None] | None = None
 
 
 class _KeyValueList(_Message):
@@ -45,19 +80,10 @@ class _KeyValueList(_Message):
 
 
 class _AnyValue(_Message):
-    oneof = (
-        "string_value",
-        "int_value",
-        "bool_value",
-        "double_value",
-        "array_value",
-        "kvlist_value",
-        "bytes_value",
-    )
     string_value: str | None = None
-    int_value: Signed | None = None
+    int_value: Whole = None
     bool_value: bool | None = None
-    double_value: float | None = None
+    double_value: Real = None
     array_value: _ArrayValue | None = None
     kvlist_value: _KeyValueList | None = None
     bytes_value: str | None = None
@@ -68,80 +94,94 @@ class _KeyValue(_Message):
     value: _AnyValue | None = None
 
 
-class _NumberPoint(_Message):
-    oneof = ("as_int", "as_double")
-    attributes: list[_KeyValue] | None = None
-    start_time_unix_nano: Unsigned | None = None
-    time_unix_nano: Unsigned | None = None
-    as_int: Signed | None = None
-    as_double: float | None = None
-    flags: Unsigned | None = None
+class _Holder(_Message):
+    """A resource or a scope."""
 
-
-class _HistogramPoint(_Message):
-    attributes: list[_KeyValue] | None = None
-    start_time_unix_nano: Unsigned | None = None
-    time_unix_nano: Unsigned | None = None
-    count: Unsigned | None = None
-    flags: Unsigned | None = None
-
-
-class _Sum(_Message):
-    data_points: list[_NumberPoint] | None = None
-    aggregation_temporality: Temporality | None = None
-    is_monotonic: bool | None = None
-
-
-class _Histogram(_Message):
-    data_points: list[_HistogramPoint] | None = None
-    aggregation_temporality: Temporality | None = None
-
-
-class _Unread(_Message):
-    data_points: list[object] | None = None
-
-
-class _Metric(_Message):
-    oneof = ("sum", "histogram", "exponential_histogram", "gauge", "summary")
-    name: str | None = None
-    unit: str | None = None
-    sum: _Sum | None = None
-    histogram: _Histogram | None = None
-    exponential_histogram: _Histogram | None = None
-    gauge: _Unread | None = None
-    summary: _Unread | None = None
-
-
-class _Scope(_Message):
     name: str | None = None
     version: str | None = None
-
-
-class _ScopeMetrics(_Message):
-    scope: _Scope | None = None
-    metrics: list[_Metric] | None = None
-
-
-class _Resource(_Message):
     attributes: list[_KeyValue] | None = None
 
 
-class _ResourceMetrics(_Message):
-    resource: _Resource | None = None
-    scope_metrics: list[_ScopeMetrics] | None = None
+Pairs = list[tuple[str, Any]]
 
-
-class Request(_Message):
-    """ExportMetricsServiceRequest."""
-
-    resource_metrics: list[_ResourceMetrics] | None = None
+_request = msgspec.json.Decoder(Request)
+_attributes = msgspec.json.Decoder(list[_KeyValue] | None)
+_holder = msgspec.json.Decoder(_Holder | None)
 
 
 def parse(body: bytes) -> Request:
     """The request that `body` holds. Raises ValueError (the place and what was expected)."""
+    return _read(_request, body)
+
+
+def attributes(raw: bytes) -> Pairs:
+    """A list of attributes; values as Python's plain ones. Raises ValueError."""
+    return _pairs(_read(_attributes, raw))
+
+
+def holder(raw: bytes) -> tuple[str, str, Pairs]:
+    """Name, version and attributes of a resource or a scope. Raises ValueError."""
+    read = _read(_holder, raw) or _Holder()
+    return read.name or "", read.version or "", _pairs(read.attributes)
+
+
+def unsigned(said: Whole) -> int:
+    """A number of 0 to 2^64 - 1, 0 if it is absent. Raises ValueError."""
+    return _whole(said, _UNSIGNED)
+
+
+def signed(said: Whole) -> int:
+    """A number of -2^63 to 2^63 - 1, 0 if it is absent. Raises ValueError."""
+    return _whole(said, _SIGNED)
+
+
+def real(said: Real) -> float:
+    """A number, NaN and infinity as text. Raises ValueError."""
     try:
-        return Request.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        return float(said or 0.0)
+    except ValueError:
+        raise ValueError("expected a number in asDouble or doubleValue") from None
+
+
+def _whole(said: Whole, within: tuple[int, int]) -> int:
+    if isinstance(said, str):
+        digits = said[1:] if said[:1] == "-" else said
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 25):
+            raise ValueError("expected a whole number, or one as text")
+        said = int(said)
+    said = said or 0
+    if not within[0] <= said < within[1]:
+        raise ValueError(f"expected a whole number from {within[0]} to {within[1] - 1}")
+    return said
+
+
+def _read(decoder: msgspec.json.Decoder[_T], raw: bytes) -> _T:
+    try:
+        return decoder.decode(raw)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except UnicodeDecodeError:
+        raise ValueError("expected UTF-8") from None
+    except msgspec.MsgspecError as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from None
+
+
+def _pairs(said: list[_KeyValue] | None) -> Pairs:
+    return [(one.key or "", _plain(one.value)) for one in said or ()]
+
+
+def _plain(value: _AnyValue | None) -> Any:
+    if value is None:
+        return ""
+    for plain in (value.string_value, value.bool_value, value.bytes_value):
+        if plain is not None:
+            return plain
+    if value.int_value is not None:
+        return signed(value.int_value)
+    if value.double_value is not None:
+        return real(value.double_value)
+    if value.array_value is not None:
+        return [_plain(one) for one in value.array_value.values or ()]
+    if value.kvlist_value is not None:
+        return dict(_pairs(value.kvlist_value.values))
+    return ""

@@ -28,6 +28,34 @@ class Stream(NamedTuple):
     scope: str
 
 
+class Catalogue:
+    """The counters that a decoder has read so far; each has a number for as long as the catalogue is used.
+
+    Who has looked up what a number means needs to do so only once. Safe to read while another thread adds.
+    """
+
+    def __init__(self) -> None:
+        self.keys: list[SeriesKey] = []
+        self.entered: list[int] = []
+        self.streams: list[Stream] = []
+        self.stream: list[int] = []  # of each counter, the place in `streams`
+        self._places: dict[Stream, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def add(self, key: SeriesKey, stream: Stream, entered: int = 0) -> int:
+        """The number of a counter that has none. entered: see Readings."""
+        place = self._places.get(stream)
+        if place is None:
+            place = self._places[stream] = len(self.streams)
+            self.streams.append(stream)
+        self.keys.append(key)
+        self.entered.append(entered)
+        self.stream.append(place)
+        return len(self.entered) - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """What a request says, one row per data point, columns of equal length n.
@@ -37,6 +65,7 @@ class Readings:
     cumulative: bool[n], value is a running total since `start`, else the count between start and time.
     refused: data points at fault, by reason; skipped: data points that are no counts (gauges), by reason.
     entered: int64[n] epoch nanoseconds, when the events had entered, 0 = not said; None where nobody says.
+    catalogue: where a decoder keeps one, and counter: int64[n] numbers in it.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -49,6 +78,8 @@ class Readings:
     refused: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     entered: NDArray[np.int64] | None = None
+    catalogue: Catalogue | None = None
+    counter: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from google.protobuf import json_format
@@ -91,6 +91,7 @@ class Door:
     gate: Callable[[Mapping[str, str]], Mapping[str, object]] | None = None
     desk: Callable[[Asked], tuple[int, object]] | None = None
     slack: Callable[[str, Mapping[str, str], bytes], int] | None = None
+    decode: Callable[[bytes, otlp.Encoding], Readings] = field(default_factory=lambda: otlp.Decoder().decode)
     token: str = ""
     body: int = 16 * 1024 * 1024
     at_once: int = 32
@@ -279,7 +280,7 @@ def _unpack(body: bytes, most: int) -> bytes:
 
 def _take_metrics(door: Door, encoding: otlp.Encoding, body: bytes) -> Response:
     """Hand on what the body says; tell the sender what could not be taken, as OTLP's partial success."""
-    refused = door.metrics(otlp.decode(body, encoding))
+    refused = door.metrics(door.decode(body, encoding))
     answer = ExportMetricsServiceResponse()
     if refused:
         answer.partial_success.rejected_data_points = sum(refused.values())

@@ -10,12 +10,24 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    ExponentialHistogramDataPoint,
+    HistogramDataPoint,
+    NumberDataPoint,
+)
 
+from collector import otlp_wire
 from collector.bins import SeriesKey
-from collector.otlp import BadRequest, decode
+from collector.otlp import BadRequest, Decoder, Encoding
+from collector.otlp_names import Choice
 from collector.points import Readings
 
 NOON = 1_649_851_200 * 10**9
+
+
+def decode(body: bytes, encoding: Encoding) -> Readings:
+    """What a decoder reads that has seen nothing before."""
+    return Decoder().decode(body, encoding)
 
 
 def request(
@@ -185,7 +197,7 @@ def test_null_and_unknown_fields_in_json_are_as_if_absent() -> None:
 
 
 def test_the_reason_of_a_bad_request_names_the_place() -> None:
-    with pytest.raises(BadRequest, match=r"resourceMetrics\.0\.scopeMetrics: Input should be a valid"):
+    with pytest.raises(BadRequest, match=r"Expected `array.*resourceMetrics\[0\]\.scopeMetrics"):
         decode(b'{"resourceMetrics":[{"scopeMetrics":3}]}', "json")
     with pytest.raises(BadRequest, match="protobuf: broken or cut"):
         decode(b"\x0a\x05", "protobuf")
@@ -248,3 +260,185 @@ def test_any_bytes_are_readings_or_a_bad_request(body: bytes, encoding: Any) -> 
         decode(body, encoding)
     except BadRequest as error:
         assert "\n" not in str(error)
+
+
+def field(number: int, *contents: bytes) -> bytes:
+    """Length-delimited fields on the wire."""
+    said = b""
+    for content in contents:
+        length, left = b"", len(content)
+        while left > 0x7F:
+            length, left = length + bytes([left & 0x7F | 0x80]), left >> 7
+        said += bytes([number << 3 | 2]) + length + bytes([left]) + content
+    return said
+
+
+def of_wire(kind: str, points: list[bytes]) -> bytes:
+    """A request with one metric of data points as they are on the wire."""
+    data = field(1, *points) + b"\x10\x02" + (b"\x18\x01" if kind == "sum" else b"")
+    number = {"sum": 7, "histogram": 9, "exponential_histogram": 10}[kind]
+    resource = request().resource_metrics[0].resource.SerializeToString()
+    metric = field(1, b"opens") + field(number, data)
+    return field(1, field(1, resource) + field(2, field(2, metric)))
+
+
+def twin(raw: bytes, kind: str) -> list[tuple[SeriesKey, int, int, float]]:
+    """What the points of one metric say, read with OTLP's own schema."""
+    whole = ExportMetricsServiceRequest.FromString(raw)
+    said = []
+    for point in getattr(whole.resource_metrics[0].scope_metrics[0].metrics[0], kind).data_points:
+        pairs = tuple(sorted({one.key: one.value.string_value for one in point.attributes}.items()))
+        value = point.as_int + point.as_double if kind == "sum" else point.count
+        if not point.flags and point.time_unix_nano and (kind != "sum" or point.WhichOneof("value")):
+            key = SeriesKey("event-parser", "opens", "", pairs)
+            said.append((key, point.start_time_unix_nano, point.time_unix_nano, float(value)))
+    return said
+
+
+def rows(read: Readings) -> list[tuple[SeriesKey, int, int, float]]:
+    return list(zip(read.keys, read.start.tolist(), read.time.tolist(), read.value.tolist(), strict=True))
+
+
+POINTS = {
+    "sum": NumberDataPoint,
+    "histogram": HistogramDataPoint,
+    "exponential_histogram": ExponentialHistogramDataPoint,
+}
+awkward = st.sampled_from(["", "eu", "a" * 18 + "Y12345678a12345678", "\x11\x19!", "ä" * 60])
+
+
+@st.composite
+def laid_out(draw: st.DrawFn, kind: str) -> bytes:
+    """A data point, mostly as exporters write it, at times with its fields in another order."""
+    point = POINTS[kind]()
+    point.time_unix_nano = draw(st.sampled_from([NOON, NOON + 1, 0]))
+    point.start_time_unix_nano = draw(st.sampled_from([NOON - 9, NOON - 9, 0]))
+    for name in draw(st.lists(st.sampled_from(["a", "b", "c"]), max_size=3)):
+        point.attributes.add(key=name).value.string_value = draw(awkward)
+    if kind == "sum":
+        which = draw(st.sampled_from(["as_int", "as_double", ""]))
+        if which:
+            setattr(point, which, draw(st.integers(0, 2**40)))
+    else:
+        point.count = draw(st.sampled_from([7, 7, 0, 2**40]))
+        if draw(st.booleans()):
+            point.sum = 3.5
+        if draw(st.booleans()):
+            point.min, point.max = 1.0, 2.0
+    if kind == "histogram" and draw(st.booleans()):
+        point.explicit_bounds.extend([1.0, draw(st.sampled_from([2.0, 3.0]))])
+        point.bucket_counts.extend([1, 2, 4])
+    point.flags = draw(st.sampled_from([0, 0, 0, 1]))
+    if draw(st.integers(0, 5)) == 0:
+        point.exemplars.add(as_double=1.0, span_id=b"12345678")
+    parts = []
+    for descriptor, _ in point.ListFields():
+        alone = POINTS[kind]()
+        alone.MergeFrom(point)
+        for other, _ in point.ListFields():
+            if other is not descriptor:
+                alone.ClearField(other.name)
+        parts.append(alone.SerializeToString())
+    return b"".join(draw(st.permutations(parts)) if draw(st.integers(0, 3)) == 0 else parts)
+
+
+@pytest.mark.parametrize("kind", sorted(POINTS))
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_whatever_the_layout_and_whatever_came_before_the_same_is_read(
+    kind: str, data: st.DataObject
+) -> None:
+    decoder = Decoder(most=8)
+    seen: list[bytes] = []
+    for _ in range(3):
+        points = data.draw(st.lists(laid_out(kind) | st.sampled_from(seen) if seen else laid_out(kind)))
+        seen += points
+        raw = of_wire(kind, points)
+        assert rows(decoder.decode(raw, "protobuf")) == twin(raw, kind)
+
+
+def test_what_exporters_repeat_is_looked_up_and_not_read() -> None:
+    decoder = Decoder()
+    said = counter(startTimeUnixNano=str(NOON - 5), attributes=[{"key": "a", "value": {"stringValue": "b"}}])
+    bucketed = {"name": "took", "histogram": {"aggregationTemporality": 2, "dataPoints": [
+        {"timeUnixNano": str(NOON), "startTimeUnixNano": "9", "count": "3", "sum": 1, "min": 1, "max": 2,
+         "bucketCounts": ["1", "2"], "explicitBounds": [1]}]}}  # fmt: skip
+    whole = request(said, bucketed)
+    first = decoder.decode(whole.SerializeToString(), "protobuf")
+    with pytest.MonkeyPatch.context() as patch:
+        for one in ("OpenRequest", "NumberPoint", "HistogramPoint"):
+            patch.setattr(otlp_wire, one, None)
+        again = decoder.decode(whole.SerializeToString(), "protobuf")
+    assert (again.keys, again.counter is not None) == (first.keys, True)
+    np.testing.assert_array_equal(again.counter, first.counter)
+
+
+@pytest.mark.parametrize("kind", ["sum", "histogram"])
+def test_exemplars_which_are_new_each_time_are_not_remembered(kind: str) -> None:
+    decoder, sizes = Decoder(), set()
+    for i in range(1, 5):
+        point = POINTS[kind](time_unix_nano=NOON, start_time_unix_nano=NOON - 9)
+        point.attributes.add(key="a").value.string_value = "b"
+        if kind == "histogram":
+            point.count = 3
+            point.explicit_bounds.append(1.0)
+            point.bucket_counts.extend([1, 2])
+        else:
+            point.as_double = 3.0
+        point.exemplars.add(as_double=float(i), time_unix_nano=NOON + i)
+        raw = of_wire(kind, [point.SerializeToString()])
+        assert rows(read := decoder.decode(raw, "protobuf")) == twin(raw, kind)
+        assert read.catalogue is not None
+        sizes.add(len(read.catalogue))
+    assert sizes == {1}
+
+
+def test_what_is_remembered_has_a_bound() -> None:
+    decoder = Decoder(most_bytes=10_000)
+    for i in range(50):
+        attributes = [{"key": "a", "value": {"stringValue": f"{i}" * 200}}]
+        read = decoder.decode(request(counter(attributes=attributes)).SerializeToString(), "protobuf")
+        assert len(read) == 1
+        assert read.catalogue is not None and len(read.catalogue) < 20
+
+
+def test_a_name_without_end_is_refused_and_a_long_resource_told_by_a_digest() -> None:
+    long = counter(attributes=[{"key": "a", "value": {"stringValue": "x" * 9000}}])
+    got = both(request(long, counter(), resource={"service.name": "s", "command": "y" * 9000}))
+    assert got.refused == {"name too long": 1}
+    assert len(got) == 1
+    assert len(got.streams[0].instance) < 100
+    other = both(request(counter(), resource={"service.name": "s", "command": "z" * 9000}))
+    assert other.streams != got.streams
+
+
+def test_attributes_of_the_scope_tell_counters_apart() -> None:
+    said = request(counter(), scope="a")
+    other = request(counter(), scope="a")
+    other.resource_metrics[0].scope_metrics[0].scope.attributes.add(key="tenant").value.string_value = "b"
+    said.MergeFrom(other)
+    got = both(said)
+    assert len(set(got.keys)) == 1
+    assert got.stream.tolist() == [0, 1]
+
+
+def test_only_chosen_attributes_make_series_and_the_others_tell_counters_apart() -> None:
+    def point(**attributes: str) -> dict[str, Any]:
+        said = [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
+        return counter(attributes=said)
+
+    metrics_ = (point(region="eu", user="1"), point(region="eu", user="2"), point(user="1"))
+    said = request(*metrics_, resource={"service.name": "s", "cloud": "x", "deployment.environment": "test"})
+    for encoding, raw in (
+        ("protobuf", said.SerializeToString()),
+        ("json", json_format.MessageToJson(said).encode()),
+    ):
+        decoder = Decoder(Choice(("region", "cloud"), {"other": ()}))
+        got = decoder.decode(raw, encoding)  # type: ignore[arg-type]
+        base = (("cloud", "x"), ("deployment.environment.name", "test"))
+        eu = SeriesKey("s", "opens", "", (*base, ("region", "eu")))
+        assert got.keys == (eu, eu, SeriesKey("s", "opens", "", base))
+        assert len({got.streams[i] for i in got.stream[:2]}) == 2
+    bare = Decoder(Choice(("region",), {"s": ()})).decode(said.SerializeToString(), "protobuf")
+    assert {key.attributes for key in bare.keys} == {(("deployment.environment.name", "test"),)}
+    assert len({bare.streams[i] for i in bare.stream}) == 3

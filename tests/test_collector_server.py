@@ -219,6 +219,8 @@ def body(
 def in_json(**point: object) -> bytes:
     now = time.time_ns()
     said = {"startTimeUnixNano": str(now - 10**9), "timeUnixNano": str(now), "asInt": "3"} | point
+    if "asDouble" in said:
+        del said["asInt"]
     counted = {"dataPoints": [said], "isMonotonic": True, "aggregationTemporality": 1}
     metrics = [{"name": "m", "sum": counted}]
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "s"}}]}
