@@ -41,7 +41,7 @@ DESK = {
     "/incidents/{id}/words": ("POST",),
     "/status": ("GET",),
 }
-_RPC_CODES = {400: 3, 401: 16, 408: 4, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
+_RPC_CODES = {400: 3, 401: 16, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 
 
 SLACK = ("/slack/interactions", "/slack/commands")
@@ -98,21 +98,22 @@ class Door:
     patience: float = 30.0
 
 
-class _Refused(Exception):  # noqa: N818
-    """An HTTP status and a reason."""
+class Refused(Exception):  # noqa: N818
+    """An HTTP status and a reason. retry_after: seconds, 0 = the same would be refused again."""
 
     def __init__(self, status: int, reason: str, retry_after: int = 0) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
         self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
 
 
 def app(door: Door) -> Starlette:
     """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /gate, GET /healthz, and the desk.
 
-    Answers: 200; 400 with a reason; 401 without the token; 408 too slow; 413 too large; 415 neither
-    protobuf nor JSON, or packed otherwise than by gzip; 503 with Retry-After when too much is going on.
+    Answers: 200; 400 with a reason; 401 without the token; 413 too large; 415 neither protobuf nor
+    JSON, or packed otherwise than by gzip; 503 with Retry-After when too much is going on, or a body comes slowly.
     To OTLP senders as a google.rpc.Status, in the encoding in which they asked.
     """
     room = asyncio.Semaphore(door.at_once)
@@ -121,17 +122,17 @@ def app(door: Door) -> Starlette:
         encoding = _ENCODINGS.get(_media_type(request))
         try:
             if encoding is None:
-                raise _Refused(415, f"expected Content-Type {' or '.join(_ENCODINGS)}")
+                raise Refused(415, f"expected Content-Type {' or '.join(_ENCODINGS)}")
             return await _admit(request, door, room, partial(_take_metrics, door, encoding))
-        except _Refused as no:
+        except Refused as no:
             return _status(no, encoding or "protobuf")
 
     async def deployments(request: Request) -> Response:
         try:
             if _media_type(request) != "application/json":
-                raise _Refused(415, "expected Content-Type application/json")
+                raise Refused(415, "expected Content-Type application/json")
             return await _admit(request, door, room, partial(_take_deployments, door))
-        except _Refused as no:
+        except Refused as no:
             return JSONResponse({"error": no.reason}, no.status, no.headers)
 
     async def health(request: Request) -> Response:
@@ -157,9 +158,9 @@ def app(door: Door) -> Starlette:
         async def desk(request: Request) -> Response:
             try:
                 if request.method == "POST" and _media_type(request) != "application/json":
-                    raise _Refused(415, "expected Content-Type application/json")
+                    raise Refused(415, "expected Content-Type application/json")
                 return await _admit(request, door, room, partial(_ask_desk, door, path, request))
-            except _Refused as no:
+            except Refused as no:
                 return JSONResponse({"error": no.reason}, no.status, no.headers)
 
         return desk
@@ -173,7 +174,7 @@ def app(door: Door) -> Starlette:
             async with room:
                 body = await _body(request, replace(door, body=min(SLACK_BODY, door.body)))
                 status = await run_in_threadpool(door.slack, request.url.path, dict(request.headers), body)
-        except _Refused as no:
+        except Refused as no:
             return Response(status_code=no.status)
         return Response(status_code=status)
 
@@ -206,38 +207,42 @@ def _media_type(request: Request) -> str:
 async def _admit(
     request: Request, door: Door, room: asyncio.Semaphore, take: Callable[[bytes], Response]
 ) -> Response:
-    """What `take` answers to the body, for a sender who may come in while there is room. Raises _Refused."""
+    """What `take` answers to the body, for a sender who may come in while there is room. Raises Refused."""
     if not _may_enter(request, door.token):
-        raise _Refused(401, "expected Authorization: Bearer with the token of this collector")
+        raise Refused(401, "expected Authorization: Bearer with the token of this collector")
     packing = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
     if packing not in ("gzip", "identity"):
-        raise _Refused(415, "expected Content-Encoding gzip or identity")
+        raise Refused(415, "expected Content-Encoding gzip or identity")
     if room.locked():
-        raise _Refused(503, "too many requests at once", retry_after=1)
+        raise Refused(503, "too many requests at once", retry_after=1)
     async with room:
         body = await _body(request, door)
         try:
             if packing == "gzip":
-                body = await run_in_threadpool(_unpack, body, door.body)
+                body = await run_in_threadpool(unpack, body, door.body)
             return await run_in_threadpool(take, body)
         except otlp.BadRequest as error:
-            raise _Refused(400, str(error)) from None
+            raise Refused(400, str(error)) from None
         except Busy as busy:
-            raise _Refused(503, "not now", busy.retry_after) from None
+            raise Refused(503, "not now", busy.retry_after) from None
 
 
 def _may_enter(request: Request, token: str) -> bool:
-    """Does the request bring the token; compared in a time that tells nothing about it."""
+    return brings_token(request.headers.get("authorization", ""), token)
+
+
+def brings_token(authorization: str, token: str) -> bool:
+    """Is it `Bearer` and the token; compared in a time that tells nothing about it."""
     if not token:
         return True
-    scheme, _, brought = request.headers.get("authorization", "").partition(" ")
+    scheme, _, brought = authorization.partition(" ")
     same = hmac.compare_digest(brought.strip().encode("latin-1"), token.encode())
     return same and scheme.lower() == "bearer"
 
 
 async def _body(request: Request, door: Door) -> bytes:
-    """The body as it came, packed or not. Raises _Refused: too large, too slow, or the sender went away."""
-    too_large = _Refused(413, f"expected a body of at most {door.body} bytes")
+    """The body as it came, packed or not. Raises Refused: too large, too slow, or the sender went away."""
+    too_large = Refused(413, f"expected a body of at most {door.body} bytes")
     said = request.headers.get("content-length", "")
     if said.isdecimal() and len(said) < 20 and int(said) > door.body:
         raise too_large
@@ -249,13 +254,13 @@ async def _body(request: Request, door: Door) -> bytes:
                 if len(body) > door.body:
                     raise too_large
     except TimeoutError:
-        raise _Refused(408, f"expected the whole body within {door.patience:g} s") from None
+        raise Refused(503, f"expected the whole body within {door.patience:g} s", retry_after=1) from None
     except ClientDisconnect:
-        raise _Refused(400, "the body was cut") from None
+        raise Refused(400, "the body was cut") from None
     return bytes(body)
 
 
-def _unpack(body: bytes, most: int) -> bytes:
+def unpack(body: bytes, most: int) -> bytes:
     """The contents of a gzip body of one or more members, never more than `most` bytes held at a time."""
     parts: list[bytes] = []
     room = most
@@ -266,7 +271,7 @@ def _unpack(body: bytes, most: int) -> bytes:
         except zlib.error:
             raise otlp.BadRequest("Content-Encoding is gzip, the body is not") from None
         if len(part) > room:
-            raise _Refused(413, f"expected at most {most} bytes when unpacked")
+            raise Refused(413, f"expected at most {most} bytes when unpacked")
         if not member.eof:
             raise otlp.BadRequest("the gzip body is cut")
         parts.append(part)
@@ -280,13 +285,17 @@ def _unpack(body: bytes, most: int) -> bytes:
 
 def _take_metrics(door: Door, encoding: otlp.Encoding, body: bytes) -> Response:
     """Hand on what the body says; tell the sender what could not be taken, as OTLP's partial success."""
-    refused = door.metrics(door.decode(body, encoding))
+    return _message(metrics_answer(door.metrics(door.decode(body, encoding))), encoding, 200)
+
+
+def metrics_answer(refused: Mapping[str, int]) -> ExportMetricsServiceResponse:
+    """Success, or OTLP's partial success: how many data points were refused, and why."""
     answer = ExportMetricsServiceResponse()
     if refused:
         answer.partial_success.rejected_data_points = sum(refused.values())
         reasons = sorted(refused.items())
         answer.partial_success.error_message = ", ".join(f"{n} {reason}" for reason, n in reasons)
-    return _message(answer, encoding, 200)
+    return answer
 
 
 def _take_deployments(door: Door, body: bytes) -> Response:
@@ -310,7 +319,7 @@ def _method(request: Request) -> str:
     return "GET" if request.method == "HEAD" else request.method
 
 
-def _status(no: _Refused, encoding: otlp.Encoding) -> Response:
+def _status(no: Refused, encoding: otlp.Encoding) -> Response:
     """The refusal as OTLP wants it; the HTTP status says what to do, the text says why."""
     return _message(Status(code=_RPC_CODES[no.status], message=no.reason), encoding, no.status, no.headers)
 

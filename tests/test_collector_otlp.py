@@ -387,7 +387,8 @@ def test_exemplars_which_are_new_each_time_are_not_remembered(kind: str) -> None
             point.as_double = 3.0
         point.exemplars.add(as_double=float(i), time_unix_nano=NOON + i)
         raw = of_wire(kind, [point.SerializeToString()])
-        assert rows(read := decoder.decode(raw, "protobuf")) == twin(raw, kind)
+        read = decoder.decode(raw, "protobuf")
+        assert rows(read) == twin(raw, kind)
         assert read.catalogue is not None
         sizes.add(len(read.catalogue))
     assert sizes == {1}
