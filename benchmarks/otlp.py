@@ -19,6 +19,7 @@ from collector.binner import Binner
 from collector.bins import SeriesKey
 from collector.counters import Counters
 from collector.otlp import Decoder, Encoding
+from collector.points import Limits
 
 NOON = 1_649_851_200
 TRIES = 7
@@ -100,7 +101,8 @@ def seconds(run: Callable[[Any], object], each: Sequence[object]) -> float:
 
 def through(raw: Sequence[bytes], encoding: Encoding) -> float:
     """Processor seconds per request from bytes to open intervals, the names of all series known."""
-    counters, binner, decoder = Counters(NOON), Binner(5, 10, NOON), Decoder()
+    limits = Limits(per_service=10**6, series=10**6)
+    counters, binner, decoder = Counters(NOON, limits), Binner(5, 10, NOON, limits=limits), Decoder()
     moments = iter(range(5, 5 * len(raw) + 1, 5))
 
     def take(one: bytes) -> None:

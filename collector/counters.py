@@ -7,18 +7,21 @@ Never: a clock, a guess that makes a burst: what cannot be known to have happene
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import SeriesTable
-from collector.points import NANOS, Limits, Points, Readings, Stream, tally, why_not
+from collector.points import NANOS, Catalogue, Limits, Points, Readings, Stream, tally, why_not
 
 FORGET = 86400  # s of silence after which a process and its totals are forgotten
 SETTLE = 75  # s for which a process must be known before a new counter of it is believed to be new
 REPEAT = 180  # s for which a delta is remembered, so that one sent again counts once
+NAMED = 1000  # services of which it is said how many points were refused; those of the others are added up
 
 Life = tuple[int, int, int]  # series row, stream number, start (ns)
 # row, start, end, count of Points, and int64[n]: the place of the reading that says it, -1 = none does
@@ -44,6 +47,25 @@ class Heard(NamedTuple):
         return self._replace(first=min(self.first, time))
 
 
+class _Places:
+    """What the numbers of a catalogue have turned out to mean: row of the table, slot and start of the life.
+
+    -1 where that is not known yet.
+    """
+
+    def __init__(self) -> None:
+        self.row, self.slot, self.start = np.zeros((3, 0), dtype=np.int64)
+
+    def cover(self, catalogue: Catalogue) -> None:
+        """Make room for all numbers."""
+        more = len(catalogue) - len(self.row)
+        if more > 0:
+            unknown = np.full(more + len(catalogue) // 4, -1, dtype=np.int64)
+            self.row, self.slot, self.start = (
+                np.concatenate([column, unknown]) for column in (self.row, self.slot, self.start)
+            )
+
+
 class Counters:
     """What each counter of each process last said.
 
@@ -61,6 +83,8 @@ class Counters:
     7. A delta counts as it is, once. One that a heard process leaves out of an export is measured 0:
        exporters leave out deltas in which nothing happened.
 
+    crowded: points refused for want of room, by service, since we began.
+
     One thread at a time. `state` and `restore` carry it over a restart of ours.
     """
 
@@ -76,6 +100,10 @@ class Counters:
         self._heard: dict[str, Heard] = {}
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
+        self.crowded: Counter[str] = Counter()
+        self._sizes: Counter[str] = Counter()  # service -> its rows
+        self._sized = 0  # rows of the table that are in `_sizes`
+        self._places: WeakKeyDictionary[Catalogue, _Places] = WeakKeyDictionary()
 
     def count(self, readings: Readings, table: SeriesTable, now: float) -> Points:
         """What `readings`, arrived at `now` (epoch seconds), add to what was known.
@@ -85,55 +113,78 @@ class Counters:
         """
         self._sweep(now)
         why = why_not(readings.time, readings.value, now, self._limits, readings.entered)
-        rows, full = self._rows(readings, table, why)
-        refused = _add(readings.refused, tally(why), {"too many series": full})
+        places = self._known(readings)
+        rows, no_room = self._rows(readings, table, why, places)
         taken = rows >= 0
         running = taken & readings.cumulative
         passing = taken & ~readings.cumulative
         numbers = np.array([self._number(stream) for stream in readings.streams], dtype=np.int64)
+        totals, crowd = self._running(rows, numbers, readings, np.flatnonzero(running), places)
         parts = [
-            self._running(rows, numbers, readings, np.flatnonzero(running)),
+            totals,
             self._passing(rows, numbers, readings, np.flatnonzero(passing), now),
             self._silent(rows, readings, taken),
         ]
         self._hear(readings, taken)
+        refused = _add(readings.refused, tally(why), no_room, {"too many counters": crowd})
         row, start, end, count, of = (np.concatenate(column) for column in zip(*parts, strict=True))
         entered = None if readings.entered is None else np.append(readings.entered, 0)[of]
         return Points(row, start, end, count, refused, entered)
 
+    def _known(self, readings: Readings) -> _Places | None:
+        """What is known of the numbers that these readings bring."""
+        if readings.catalogue is None:
+            return None
+        places = self._places.setdefault(readings.catalogue, _Places())
+        places.cover(readings.catalogue)
+        return places
+
     def _rows(
-        self, readings: Readings, table: SeriesTable, why: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], int]:
-        """int64[n] row of each reading, -1 where refused, and how many there was no room for."""
+        self, readings: Readings, table: SeriesTable, why: NDArray[np.int64], places: _Places | None
+    ) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """int64[n] row of each reading, -1 where refused, and how many there was no room for, by reason."""
         rows = np.full(len(readings), -1, dtype=np.int64)
-        full = 0
-        for i in np.flatnonzero(why == 0).tolist():
+        if places is not None and readings.counter is not None:
+            rows = np.where(why == 0, places.row[readings.counter], -1)
+        no_room: Counter[str] = Counter()
+        for i in np.flatnonzero((why == 0) & (rows < 0)).tolist():
             key = readings.keys[i]
-            if len(table) < self._limits.series or key in table:
-                rows[i] = table.row(key)
-            else:
-                full += 1
-        return rows, full
+            full = "" if key in table else self._full(key.service, table)
+            if full:
+                no_room[full] += 1
+                named = key.service in self.crowded or len(self.crowded) < NAMED
+                self.crowded[key.service if named else "other services"] += 1
+                continue
+            rows[i] = table.row(key)
+            if places is not None and readings.counter is not None:
+                places.row[readings.counter[i]] = rows[i]
+        return rows, no_room
+
+    def _full(self, service: str, table: SeriesTable) -> str:
+        """Why there is no room for one more series of a service; "" where there is."""
+        for key in table.keys[self._sized :]:
+            self._sizes[key.service] += key.age < 0  # one series, however many ages
+        self._sized = len(table)
+        if len(table) >= self._limits.series:
+            return "too many series"
+        return "too many series of one service" if self._sizes[service] >= self._limits.per_service else ""
 
     def _number(self, stream: Stream) -> int:
         return self._streams.setdefault(stream, len(self._streams))
 
     def _running(
-        self, rows: NDArray[np.int64], numbers: NDArray[np.int64], readings: Readings, at: NDArray[np.int64]
-    ) -> Columns:
-        """The counts of the running totals at the places `at`."""
-        row, time, value, start = rows[at], readings.time[at], readings.value[at], readings.start[at]
-        number = numbers[readings.stream[at]]
-        lives = list(zip(row.tolist(), number.tolist(), start.tolist(), strict=True))
-        slots = [self._lives.get(life, -1) for life in lives]
-        born = [i for i, slot in enumerate(slots) if slot < 0]
-        for i in sorted(born, key=time.__getitem__):
-            slot = self._lives.get(lives[i], -1)
-            if slot < 0:
-                instance = readings.streams[readings.stream[at[i]]].instance
-                slot = self._birth(lives[i], instance, int(time[i]), float(value[i]))
-            slots[i] = slot
-        slot_of = np.array(slots, dtype=np.int64)
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        readings: Readings,
+        at: NDArray[np.int64],
+        places: _Places | None,
+    ) -> tuple[Columns, int]:
+        """The counts of the running totals at the places `at`, and how many lives there was no room for."""
+        slot_of = self._slots(rows, numbers, readings, at, places)
+        crowd = int(np.count_nonzero(slot_of < 0))
+        at, slot_of = at[slot_of >= 0], slot_of[slot_of >= 0]
+        row, time, value = rows[at], readings.time[at], readings.value[at]
         later = np.flatnonzero(time > self._time[slot_of])
         order = later[np.lexsort((time[later], slot_of[later]))]
         slot_of, row, time, value, of = slot_of[order], row[order], time[order], value[order], at[order]
@@ -146,7 +197,43 @@ class Counters:
         self._time[slot_of] = time
         fresh = time > last_time  # false for the same moment told twice in one request
         count = np.where(value >= last_total, value - last_total, value)
-        return row[fresh], last_time[fresh], time[fresh], count[fresh], of[fresh]
+        return (row[fresh], last_time[fresh], time[fresh], count[fresh], of[fresh]), crowd
+
+    def _slots(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        readings: Readings,
+        at: NDArray[np.int64],
+        places: _Places | None,
+    ) -> NDArray[np.int64]:
+        """int64[n] slot of the life of each running total at the places `at`, -1 where there is no room for it."""
+        slots = np.full(len(at), -1, dtype=np.int64)
+        start, counter = readings.start[at], None if readings.counter is None else readings.counter[at]
+        if places is not None and counter is not None:
+            slots = np.where(places.start[counter] == start, places.slot[counter], -1)
+        rest = np.flatnonzero(slots < 0)
+        if not len(rest):
+            return slots
+        number, time, value = numbers[readings.stream[at]], readings.time[at], readings.value[at]
+        columns = rows[at][rest].tolist(), number[rest].tolist(), start[rest].tolist()
+        lives = list(zip(*columns, strict=True))
+        found = [self._lives.get(life, -1) for life in lives]
+        born = [i for i, slot in enumerate(found) if slot < 0]
+        when = time[rest].tolist()
+        for i in sorted(born, key=when.__getitem__):
+            slot = self._lives.get(lives[i], -1)
+            if slot < 0:
+                if len(self._lives) >= self._limits.counters:
+                    self.crowded[readings.keys[at[rest[i]]].service] += 1
+                    continue
+                instance = readings.streams[readings.stream[at[rest[i]]]].instance
+                slot = self._birth(lives[i], instance, when[i], float(value[rest[i]]))
+            found[i] = slot
+        slots[rest] = found
+        if places is not None and counter is not None:
+            places.slot[counter[rest]], places.start[counter[rest]] = slots[rest], start[rest]
+        return slots
 
     def _birth(self, life: Life, instance: str, time: int, total: float) -> int:
         """The slot of a life seen for the first time, set to what it goes on from (rules 4 to 6)."""
@@ -234,6 +321,7 @@ class Counters:
         if now - self._swept < FORGET / 24:
             return
         self._swept = now
+        self._places.clear()
         oldest = int((now - FORGET - self._limits.age) * NANOS)
         self._heard = {who: heard for who, heard in self._heard.items() if heard.last >= oldest}
         self._deltas = {who: rows for who, rows in self._deltas.items() if who in self._heard}

@@ -167,7 +167,12 @@ def _read(decoder: msgspec.json.Decoder[_T], raw: bytes) -> _T:
 
 
 def _pairs(said: list[_KeyValue] | None) -> Pairs:
-    return [(one.key or "", _plain(one.value)) for one in said or ()]
+    return [
+        (one.key or "", of.string_value)
+        if (of := one.value) is not None and of.string_value is not None
+        else (one.key or "", _plain(of))
+        for one in said or ()
+    ]
 
 
 def _plain(value: _AnyValue | None) -> Any:

@@ -107,14 +107,19 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """ahead, age: seconds by which a count may be newer or older than now; series: rows at most.
+    """ahead, age: seconds by which a count may be newer or older than now.
+
+    series: rows at most, of all services; per_service: of one; counters: running totals that are followed, each of
+    one process.
 
     skew: seconds by which the clock that says when an event entered may be ahead of the one that counts it.
     """
 
     ahead: int = 300
     age: int = 86400
-    series: int = 1_000_000
+    series: int = 200_000
+    per_service: int = 20_000
+    counters: int = 1_000_000
     skew: int = 60
 
 

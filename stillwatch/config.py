@@ -15,6 +15,8 @@ from alerts.receivers import Receiver
 from alerts.routes import Route, Step
 from alerts.silences import matcher
 from collector.errors import BadInput, shown
+from collector.otlp_names import Choice
+from collector.points import Limits
 from detectors.signals import Budget, Signal, Term
 from stillwatch.maintenance import DAYS, Window
 
@@ -50,11 +52,13 @@ class Slack:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """token: what senders have to bring, empty where anybody may come in."""
+    """token: what senders have to bring, empty where anybody may come in. grpc_port: 0 = no gRPC, None = the usual
+    one, unless somebody else has it."""
 
     host: str = "127.0.0.1"
     port: int = 4318
     token: str = field(default="", repr=False)
+    grpc_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Settings:
 
     holidays: days since the epoch (of the local calendar) -> name. depends_on: service -> those that it needs.
     fallback: the channel, or the address of the receiver, that hears of what another will not take.
+    limits: how many series there may be. choice: which attributes make them.
     """
 
     interval: int = 60
@@ -78,6 +83,8 @@ class Settings:
     maintenance: tuple[Window, ...] = ()
     fallback: str = ""
     listen: Listen = field(default_factory=Listen)
+    limits: Limits = field(default_factory=Limits)
+    choice: Choice = field(default_factory=Choice)
     database: str = "stillwatch.db"
 
     @property
@@ -128,7 +135,14 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         if written.fallback is None
         else _target(written.fallback, receivers, secrets, "fallback"),
         maintenance=tuple(_window(window) for window in written.maintenance),
-        listen=Listen(written.listen.host, written.listen.port, secrets.listen(written.listen)),
+        listen=Listen(
+            written.listen.host, written.listen.port, secrets.listen(written.listen), written.listen.grpc_port
+        ),
+        limits=Limits(series=written.limits.series, per_service=written.limits.per_service),
+        choice=Choice(
+            written.limits.attributes,
+            {name: of.attributes for name, of in written.services.items() if of.attributes is not None},
+        ),
         database=written.database,
     )
 

@@ -214,9 +214,13 @@ class Rollout(Strict):
 AnySignal = Annotated[ErrorRatio | Throughput | Flow | Rollout, Field(discriminator="kind")]
 
 
+Attributes = Annotated[list[Name], BeforeValidator(_listed), Field(max_length=100)]
+
+
 class Service(Strict):
     owner: str = ""
     depends_on: Annotated[list[Name], BeforeValidator(_listed)] = []
+    attributes: Attributes | None = None
     signals: dict[Name, AnySignal] = {}
 
 
@@ -244,6 +248,13 @@ class Listen(Strict):
     host: Name = "127.0.0.1"
     port: int = Field(default=4318, ge=1, le=65535)
     token_env: Variable | None = None
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+
+
+class Limits(Strict):
+    series: int = Field(default=200_000, ge=1, le=10_000_000)
+    per_service: int = Field(default=20_000, ge=1, le=10_000_000)
+    attributes: Attributes | None = None
 
 
 Choice = Annotated[list[Name], BeforeValidator(_listed)]
@@ -478,4 +489,5 @@ class File(Strict):
     maintenance: Annotated[list[Maintenance], BeforeValidator(_listed)] = []
     fallback: Fallback | None = None
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
+    limits: Limits = Limits()
     database: Name = "stillwatch.db"

@@ -29,11 +29,12 @@ from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
 from alerts.silences import Silence
 from collector.bins import Bins, SeriesTable
+from collector.otlp import Decoder
 from collector.server import Door, app
 from detectors.compiled import is_cached
 from stillwatch import aside, clock, engine, gate, maintenance, selfwatch
 from stillwatch.calendars import Calendars
-from stillwatch.config import TERMINAL, Settings
+from stillwatch.config import TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
 from stillwatch.history import History
 from stillwatch.live import Judgement, Live
@@ -46,6 +47,7 @@ from stillwatch.telling import Telling
 
 log = logging.getLogger(__name__)
 
+USUAL_GRPC = 4317  # where senders of OTLP over gRPC look for a collector
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
 ACKNOWLEDGE = 15  # seconds in which a pager hears that somebody looks at it
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
@@ -68,12 +70,13 @@ def run(settings: Settings) -> int:
             hold = Telling(settings, store.told).hold
             history = History(store, _pressable(settings), _planned(settings), hold)
             told = judgement(settings, store, history)
-            live = Live(store, told, settings.interval, settings.grace, clock.now())
+            live = Live(store, told, settings.interval, settings.grace, clock.now(), settings.limits)
             history.adopt(live.open_incidents)
             place, channel = _place(settings)
             places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
             _warm_up(settings)
             listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
+            grpc_port = _grpc_port(settings.listen)
         except (CannotStart, StoreTrouble, ValueError) as error:
             log.error("cannot start: %s", error)
             return 1
@@ -84,12 +87,13 @@ def run(settings: Settings) -> int:
         )
         in_slack = _in_slack(settings, desk)
         door = _door(settings, store, live, desk, in_slack)
-        with _ticking(live), _serving(door, listener) as server:
+        with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
             _listen_to_slack(settings, in_slack, stopping)
             log.info(
-                "watching (%s), listening on %s:%s, telling %s",
+                "watching (%s), listening on %s:%s%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
                 *listener.getsockname()[:2],
+                f" (gRPC: {grpc_port})" if grpc_port else "",
                 ", ".join((channel, *(one.address for one in settings.receivers))),
             )
             status = _wait(stopping, server, couriers)
@@ -293,6 +297,7 @@ def _door(settings: Settings, store: Store, live: Live, desk: Desk, in_slack: Sl
         gate=partial(_verdict, settings, store),
         desk=desk.answer,
         slack=in_slack.over_http if settings.slack.signing_secret else None,
+        decode=Decoder(settings.choice).decode,
         token=settings.listen.token,
     )
 
@@ -336,6 +341,39 @@ def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
         thread.join(PATIENCE)
 
 
+@contextmanager
+def _serving_grpc(door: Door, settings: Settings, port: int) -> Iterator[None]:
+    """port: 0 = not at all."""
+    if not port:
+        yield
+        return
+    from collector.grpc_door import listen  # costs a tenth of a second
+
+    server, _ = listen(door, settings.listen.host, port)
+    try:
+        yield
+    finally:
+        server.stop(1).wait(PATIENCE)
+
+
+def _grpc_port(wanted: Listen) -> int:
+    """The port for gRPC, 0 = none. The usual one may belong to somebody else.
+
+    Raises CannotStart where the settings name one that is not free.
+    """
+    port = USUAL_GRPC if wanted.grpc_port is None else wanted.grpc_port
+    if not port:
+        return 0
+    try:
+        with _listener(wanted.host, port, "grpc_port"):
+            return port
+    except CannotStart as taken:
+        if wanted.grpc_port is not None:
+            raise
+        log.warning("no OTLP over gRPC, only over HTTP: %s", taken)
+        return 0
+
+
 def _wait(stopping: threading.Event, server: threading.Thread, couriers: Sequence[Courier]) -> int:
     while True:
         for courier in couriers:
@@ -349,13 +387,13 @@ def _wait(stopping: threading.Event, server: threading.Thread, couriers: Sequenc
 
 
 @contextmanager
-def _listener(host: str, port: int) -> Iterator[socket.socket]:
+def _listener(host: str, port: int, key: str = "port") -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((host, port), family=_family(host), backlog=256)
     except OSError as error:
         raise CannotStart(
             f"cannot listen on {host}:{port} ({error.strerror or error}); is another Stillwatch or collector "
-            "there? Set `listen: {port: ...}`"
+            f"there? Set `listen: {{{key}: ...}}`"
         ) from None
     with listener:
         yield listener

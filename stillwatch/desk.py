@@ -117,9 +117,10 @@ class Desk:
     def _status(self, asked: Asked) -> Answer:
         del asked
         now, health = self._now(), self._health()
-        blind = health.get("blind_since")
+        blind, last = health.get("blind_since"), health.get("last_taken")
         return 200, dict(health) | {
             "blind_since": _moment(blind) if isinstance(blind, int) and blind else None,
+            "last_taken": _moment(last) if isinstance(last, int) and last else None,
             "open": [self._brief(kept, now) for kept in self._history.incidents()],
             "silences": [shown(one, now) for one in self._history.silences(now)],
         }

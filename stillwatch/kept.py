@@ -17,7 +17,7 @@ import numpy as np
 from collector.binner import Binner
 from collector.bins import SeriesTable
 from collector.counters import Counters
-from collector.points import Readings
+from collector.points import Limits, Readings
 from stillwatch import snapshot
 from stillwatch.engine import State
 from stillwatch.journal import unpack_readings
@@ -39,7 +39,9 @@ def packed(counters: Counters, binner: Binner) -> bytes:
     return buffer.getvalue()
 
 
-def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner] | None:
+def collector(
+    store: Store, table: SeriesTable, limits: Limits | None = None
+) -> tuple[Counters, Binner] | None:
     """What `packed` kept; None when there is none that can be read.
 
     Without it the first totals of each process are not counted again, and an interval or two not watched.
@@ -54,9 +56,9 @@ def collector(store: Store, table: SeriesTable) -> tuple[Counters, Binner] | Non
                 room, _, rest = name.partition(".")
                 if rest:
                     of[room][rest] = arrays[name]
-        counters = Counters.restore(of["counters"])
+        counters = Counters.restore(of["counters"], limits)
         # As of its own last word: the store knows better since when nobody listened.
-        binner = Binner.restore(of["binner"], table, now=float(of["binner"]["heard"][0]))
+        binner = Binner.restore(of["binner"], table, now=float(of["binner"]["heard"][0]), limits=limits)
     except UNREADABLE as error:
         log.warning("the kept state of the collector cannot be read, it begins anew: %s", error)
         return None

@@ -21,7 +21,7 @@ from collector.binner import Binner
 from collector.bins import Bins, SeriesTable
 from collector.counters import Counters
 from collector.deployments import Deployment
-from collector.points import Readings
+from collector.points import Limits, Readings
 from collector.server import Busy
 from collector.words import Word
 from detectors.plan import Plan
@@ -35,7 +35,13 @@ from stillwatch.tables import StoreTrouble
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+TOO_MANY = {  # reasons of Counters -> what there is too much of
+    "too many series of one service": "too many series",
+    "too many series": "too many series in all, among them those",
+    "too many counters": "too many running totals, among them those",
+}
 SNAPSHOT_EVERY = 900  # seconds of intervals; a start replays at most these
+CROWDED = 20  # services with too many series that are named in /healthz
 AT_ONCE = 1440  # intervals that are closed at once after a long pause
 
 
@@ -76,9 +82,21 @@ class Live:
     interval, grace: seconds. now: epoch seconds at which we begin to listen. Raises StoreTrouble.
     """
 
-    def __init__(self, store: Store, judgement: Judgement, interval: int, grace: int, now: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        judgement: Judgement,
+        interval: int,
+        grace: int,
+        now: int,
+        limits: Limits | None = None,
+    ) -> None:
         self._store = store
         self._judgement = judgement
+        self._limits = limits or Limits()
+        self._taken = 0  # data points, since the start
+        self._last_taken = 0
+        self._crowded: set[str] = set()  # services of which it was said that they have too many series
         self._door = threading.Lock()  # counters, binner, table: what arrives, and the cut between intervals
         self._step = threading.Lock()  # state and plan: one tick at a time
         self._silent = max(interval // 2, 5)  # seconds without a sign of our own life: nobody listened
@@ -103,15 +121,17 @@ class Live:
 
     def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner, int]:
         """The collector as of the last commit, and all that was acknowledged since."""
-        saved = kept.collector(self._store, self._table)
+        limits = self._limits
+        saved = kept.collector(self._store, self._table, limits)
         if saved is None:
-            counters = Counters(now)
-            binner = Binner(interval, grace, now if self._stored is None else self._stored, self._table)
+            counters = Counters(now, limits)
+            begin = now if self._stored is None else self._stored
+            binner = Binner(interval, grace, begin, self._table, limits)
         else:
             counters, binner = saved
         if binner.grace != grace:
             # Open intervals cannot be carried over; they were not watched, then.
-            binner = Binner(interval, grace, binner.next, self._table)
+            binner = Binner(interval, grace, binner.next, self._table, limits)
         alive = self._store.last_alive()
         self._alive = float(now if alive is None else alive)
         noted = 0
@@ -132,9 +152,20 @@ class Live:
         with self._door:
             self._alive_at(now)
             refused = self._binner.add(self._counters.count(readings, self._table, now), now)
+            self._say_what_is_full(refused)
             if len(readings):
+                self._taken += len(readings) + sum(readings.refused.values()) - sum(refused.values())
+                self._last_taken = now
                 self._noted = self._or_busy(lambda: self._store.note(body, now))
         return refused
+
+    def _say_what_is_full(self, refused: Mapping[str, int]) -> None:
+        """Once for each service."""
+        for reason, of in TOO_MANY.items():
+            if reason in refused:
+                for service in self._counters.crowded.keys() - self._crowded:
+                    self._crowded.add(service)
+                    log.warning("%s of %s, new ones are refused: see `limits` in the settings", of, service)
 
     def deployments(self, told: Sequence[Deployment], now: int) -> None:
         """Take what was deployed; what was told before is left as it is. Raises Busy when it cannot be kept."""
@@ -341,12 +372,15 @@ class Live:
     def health(self, now: int) -> dict[str, object]:
         """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.
 
-        refused: counts that were refused or late so far, by reason. learning: what young signals
-        see already, and what they wait for.
+        refused: counts that were refused or late so far, by reason. learning: what young signals see already,
+        and what they wait for. taken: data points since the start, the last of them at last_taken. crowded: of
+        services that have too many series, how many points of new ones were refused since the start.
         """
         with self._door:
             binner = self._binner
             refused, watermark, series = dict(binner.refused), binner.next, len(self._table)
+            taken, last_taken = self._taken, self._last_taken
+            crowded = dict(self._counters.crowded.most_common(CROWDED))
         lag = max(0, now - (watermark + binner.width + binner.grace))
         return {
             "ok": not self.blind_since and not self.trouble and lag <= max(2 * binner.width, 30),
@@ -355,6 +389,10 @@ class Live:
             "lag": lag,
             "refused": refused,
             "series": series,
+            "taken": taken,
+            "last_taken": last_taken,
+            "limits": {"series": self._limits.series, "per_service": self._limits.per_service},
+            "crowded": crowded,
             "judged": self._progress.judged,
             "learning": self._progress.waiting(),
             "blind_since": self.blind_since,

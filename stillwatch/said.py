@@ -18,6 +18,7 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
     learning = f", {len(told['learning'])} still learning" if told["learning"] else ""
     signals = f"{told['judged']} signal{'' if told['judged'] == 1 else 's'} judged{learning}"
     lines = [f"{'not well: ' + '; '.join(wrong) if wrong else 'well'}; {signals}, {told['series']} series"]
+    lines += _counted(told) if "taken" in told else []
     if told["outbox"]:
         lines.append(f"to be delivered: {told['outbox']}")
     lines += [f"open: {len(told['open']) or 'nothing'}", *(f"  {incident_line(one)}" for one in told["open"])]
@@ -27,6 +28,16 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
         f"silenced: {len(silenced) or 'nothing'}",
         *(f"  {silence_line(one)}" for one in silenced),
     ]
+
+
+def _counted(told: Mapping[str, Any]) -> list[str]:
+    """What came in, and what was not taken."""
+    came = f"{told['taken']:,} data points taken, the last at {told['last_taken']}"
+    lines = [f"counts: {came if told['taken'] else 'none have come since the start'}"]
+    reasons = sorted(told["refused"].items(), key=lambda one: (-one[1], one[0]))
+    if reasons:
+        lines.append(f"refused or late: {', '.join(f'{n:,} {reason}' for reason, n in reasons)}")
+    return [*lines, *(f"  {service}: {n:,} of new series" for service, n in told["crowded"].items())]
 
 
 def incident_line(told: Mapping[str, Any]) -> str:

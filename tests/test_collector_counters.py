@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collector.binner import Binner
 from collector.bins import SeriesKey, SeriesTable
 from collector.counters import SETTLE, Counters
-from collector.points import NANOS, Limits, Points, Readings, Stream
+from collector.points import NANOS, Catalogue, Limits, Points, Readings, Stream
 
 IMPORTS = SeriesKey("contact-importer", "imports_started")
 FAILED = SeriesKey("contact-importer", "imports_failed")
@@ -273,3 +273,92 @@ def test_kept_and_taken_back_at_any_moment_it_goes_on_the_same(
     for whole, resumed in zip(points(False), points(True), strict=True):
         for name in ("row", "start", "end", "count"):
             np.testing.assert_array_equal(getattr(whole, name), getattr(resumed, name))
+
+
+def numbered(said: Readings, catalogue: Catalogue, numbers: dict[tuple[SeriesKey, Stream], int]) -> Readings:
+    """The same readings, as a decoder hands them on that has seen their names before."""
+    counter = []
+    for key, place in zip(said.keys, said.stream.tolist(), strict=True):
+        named = key, said.streams[place]
+        if named not in numbers:
+            numbers[named] = catalogue.add(*named)
+        counter.append(numbers[named])
+    return replace(said, catalogue=catalogue, counter=np.array(counter, dtype=np.int64))
+
+
+exported = st.lists(
+    st.tuples(
+        st.integers(1, 600),
+        st.integers(0, 20),
+        st.sampled_from([0, 1, 50]),
+        st.sampled_from([IMPORTS, FAILED, SeriesKey("b", "m"), SeriesKey("b", "n")]),
+        st.sampled_from("xy"),
+        st.booleans(),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(exported, max_size=6), st.integers(1, 3), st.integers(0, 3))
+def test_numbers_of_a_catalogue_are_a_short_cut_and_nothing_else(
+    exports: list[list[tuple[float, float, float, SeriesKey, str, bool]]], room: int, hours: int
+) -> None:
+    limits = Limits(series=room + 1, per_service=room, counters=room + 2)
+    plain, short = Ear(limits), Ear(limits)
+    catalogue, numbers = Catalogue(), dict[tuple[SeriesKey, Stream], int]()
+    for i, rows in enumerate(exports):
+        said, now = readings(rows), NOON + 600 + i * hours * 3600
+        one = plain.counters.count(said, plain.table, now)
+        other = short.counters.count(numbered(said, catalogue, numbers), short.table, now)
+        for name in ("row", "start", "end", "count"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert one.refused == other.refused
+        assert plain.table.keys == short.table.keys
+    assert plain.counters.crowded == short.counters.crowded
+
+
+def test_a_flood_of_new_series_is_refused_by_service_and_those_that_are_known_go_on() -> None:
+    limits = Limits(series=40, per_service=10)
+    ear = Ear(limits)
+    ear.hear(reading(10, 5, start=1))
+    for i in range(100):
+        ear.hear(reading(20, 5, start=1, key=SeriesKey("flooder", "m", "", (("user", str(i)),))))
+    for i in range(3):
+        ear.hear(reading(30, 5, start=1, key=SeriesKey("other", "m", "", (("path", str(i)),))))
+    refused = ear.counters.count(
+        reading(31, 9, start=1, key=SeriesKey("flooder", "m", "", (("user", "new"),))), ear.table, NOON + 31
+    ).refused
+    assert refused == {"too many series of one service": 1}
+    assert len(ear.table) == 1 + 10 + 3
+    assert ear.counters.crowded == {"flooder": 91}
+    assert ear.hear(reading(40, 8, start=1)) == [(10, 40, 3)]
+    assert ear.hear(reading(40, 8, start=1, key=SeriesKey("flooder", "m", "", (("user", "3"),)))) == [
+        (20, 40, 3)
+    ]
+
+
+def test_there_is_a_limit_over_all_services_which_counts_those_that_were_kept() -> None:
+    ear = Ear(Limits(series=3, per_service=2))
+    ear.table = SeriesTable([SeriesKey("kept", "m"), SeriesKey("kept", "n")])
+    for name in ("kept", "a", "b", "c"):
+        ear.hear(reading(10, 5, start=1, key=SeriesKey(name, "new")))
+    assert [key.service for key in ear.table.keys] == ["kept", "kept", "a"]
+    assert ear.counters.crowded == {"kept": 1, "b": 1, "c": 1}
+
+
+def test_running_totals_have_a_limit_and_those_that_are_followed_go_on() -> None:
+    ear = Ear(Limits(counters=5))
+    for i in range(8):
+        said = readings([(10, 3, 1, IMPORTS, f"pod {i}", True)])
+        points = ear.counters.count(said, ear.table, NOON + 10)
+        assert points.refused == ({} if i < 5 else {"too many counters": 1})
+    assert ear.hear(readings([(20, 4, 1, IMPORTS, "pod 0", True)])) == [(10, 20, 1)]
+    assert ear.counters.crowded == {"contact-importer": 3}
+
+
+def test_ages_of_what_had_entered_are_one_series_for_the_limit() -> None:
+    ear = Ear(Limits(per_service=2))
+    ear.table = SeriesTable([IMPORTS, *(IMPORTS.aged(age) for age in range(9))])
+    ear.hear(reading(10, 5, start=1, key=FAILED))
+    assert FAILED in ear.table

@@ -56,7 +56,7 @@ def test_every_setting_is_documented() -> None:
             assert f"`{field.alias or name}`" in text, f"{model.__name__}.{name}"
 
 
-@pytest.mark.parametrize("section", ["File", "Budget", "Listen", "Slack"])
+@pytest.mark.parametrize("section", ["File", "Budget", "Limits", "Listen", "Slack"])
 def test_documented_defaults_are_the_ones_in_force(section: str) -> None:
     """Plain defaults; of durations, the seconds."""
     text = (ROOT / "docs" / "configuration.md").read_text()
