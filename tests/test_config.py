@@ -107,6 +107,13 @@ def test_everything_that_can_be_set_is_set() -> None:
     )  # fmt: skip
 
 
+def test_attributes_are_chosen_for_all_services_and_for_one() -> None:
+    found = parse("limits: {per_service: 7, attributes: [region]}\nservices: {a: {attributes: []}, b: {}}")
+    assert (found.limits.per_service, found.limits.series) == (7, 200_000)
+    assert [found.choice.of(name) for name in "abc"] == [[], ["region"], ["region"]]
+    assert Settings().choice.of("a") is None
+
+
 @pytest.mark.parametrize("empty", ["", "# nothing\n", "{}"])
 def test_an_empty_file_means_the_defaults(empty: str) -> None:
     assert parse(empty) == Settings()

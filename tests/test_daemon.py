@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as OverGrpc
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
@@ -26,7 +27,9 @@ from web_server import Reply, WebServer
 from alerts.silences import Silence, matcher
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
+from stillwatch import daemon as daemon_module
 from stillwatch.caller import NoAnswer
+from stillwatch.config import Listen
 from stillwatch.deployed import tell
 from stillwatch.history import History
 from stillwatch.mailbox import Mailbox
@@ -42,7 +45,7 @@ sys.exit(run(load(Path(sys.argv[1]), os.environ)))
 
 CONFIG = """
 interval: {interval}
-listen: {{port: {port}, token_env: DOOR_TOKEN}}
+listen: {{port: {port}, grpc_port: {grpc_port}, token_env: DOOR_TOKEN}}
 database: {folder}/stillwatch.db
 slack: {{channel: C0ALERTS, base_url: "{slack}"}}
 services:
@@ -70,14 +73,21 @@ class Daemon:
     """`stillwatch run` in a folder, as a process of its own."""
 
     def __init__(
-        self, folder: Path, interval: str = "60s", slack: str = "http://127.0.0.1:9/api/", token: str = ""
+        self,
+        folder: Path,
+        interval: str = "60s",
+        slack: str = "http://127.0.0.1:9/api/",
+        token: str = "",
+        grpc_port: int = 0,
     ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "log"
         self.config = folder / "stillwatch.yaml"
-        self.config.write_text(CONFIG.format(interval=interval, port=self.port, folder=folder, slack=slack))
+        self.config.write_text(
+            CONFIG.format(interval=interval, port=self.port, folder=folder, slack=slack, grpc_port=grpc_port)
+        )
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK", "OTEL"))}
         self.environ |= {"DOOR_TOKEN": "let-me-in", "PYTHONWARNINGS": "default"}
         if token:
@@ -178,6 +188,60 @@ def test_events_that_say_when_they_entered_make_one_series_for_each_age(daemon: 
     service.close()
     eventually(lambda: daemon.health()["series"] == 4)  # the three ages, and the name without one
     assert daemon.health()["refused"] == {"entered after it was counted": 1}
+
+
+def test_counts_come_over_grpc_and_a_flood_of_series_is_said_and_held_off(
+    tmp_path: Path, make: Callable[..., Daemon]
+) -> None:
+    port = free_port()
+    daemon = make(tmp_path, interval="5s", grpc_port=port)
+    daemon.config.write_text(daemon.config.read_text() + "limits: {per_service: 5}\n")
+    daemon.start()
+    to = OverGrpc(
+        f"127.0.0.1:{port}", insecure=True, headers={"authorization": "Bearer let-me-in"}, timeout=5
+    )
+    reader = PeriodicExportingMetricReader(to, export_interval_millis=3_600_000)
+    provider = MeterProvider([reader], Resource.create({"service.name": "importer"}), shutdown_on_exit=False)
+    started = provider.get_meter("imports").create_counter("started")
+    for user in range(9):
+        started.add(2, {"user": user})
+    provider.force_flush(5000)
+    provider.shutdown(timeout_millis=5000)
+    health = daemon.health()
+    # At its end the SDK exports once more.
+    assert (health["series"], health["taken"], health["crowded"]) == (5, 10, {"importer": 8})
+    assert health["refused"] == {"too many series of one service": 8}
+    told = subprocess.run(
+        [sys.executable, "-m", "stillwatch", "status", "--config", str(daemon.config), "--token-env", "DOOR_TOKEN"],
+        env=daemon.environ, capture_output=True, text=True, timeout=60,
+    ).stdout  # fmt: skip
+    assert "counts: 10 data points taken, the last at " in told
+    assert "refused or late: 8 too many series of one service\n  importer: 8 of new series\n" in told
+    assert "too many series of importer, new ones are refused" in daemon.said()
+    assert daemon.end() == 0
+    assert f"listening on 127.0.0.1:{daemon.port} (gRPC: {port}), telling" in daemon.said()
+    assert "Traceback" not in daemon.said()
+
+
+def test_a_grpc_port_that_is_set_must_be_free(tmp_path: Path, make: Callable[..., Daemon]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        daemon = make(tmp_path, grpc_port=port).start(ready=False)
+        assert daemon.process is not None
+        assert daemon.process.wait(30) == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in daemon.said()
+    assert "grpc_port" in daemon.said()
+
+
+def test_the_usual_grpc_port_may_belong_to_somebody_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(daemon_module, "USUAL_GRPC", other.getsockname()[1])
+        assert daemon_module._grpc_port(Listen()) == 0
+    assert "no OTLP over gRPC, only over HTTP: cannot listen on 127.0.0.1:" in caplog.text
+    assert daemon_module._grpc_port(Listen(grpc_port=0)) == 0
+    assert daemon_module._grpc_port(Listen()) == daemon_module.USUAL_GRPC
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
