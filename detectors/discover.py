@@ -8,7 +8,8 @@ is watched as a plain count or not at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from collector.bins import SeriesKey, SeriesTable
 from detectors.signals import Signal, Term
@@ -18,18 +19,39 @@ FAILED = ("failed", "failures", "failure", "errors", "error")
 TOTALS = ("total", "started", "received", "count", "attempted", "attempts", "requests")
 STORED = ("stored", "processed", "saved", "written")
 DONE = (*STORED, "sent", "delivered", "completed", "handled")
-# OpenTelemetry's semantic conventions: how many calls there were, and what says that one failed.
+# OpenTelemetry's semantic conventions, present and past (https://opentelemetry.io/docs/specs/semconv/): how many
+# calls or messages there were. Spring Boot's http.server.requests goes by the status as well.
 CALLS = (
     "http.server.request.duration",
     "http.server.duration",
     "http.server.requests",
-    "rpc.server.duration",
     "rpc.server.call.duration",
-    "messaging.process.duration",
+    "rpc.server.duration",
+    "messaging.client.sent.messages",
+    "messaging.client.published.messages",
     "messaging.client.consumed.messages",
+    "messaging.client.operation.duration",
+    "messaging.process.duration",
+    "messaging.publish.messages",
+    "messaging.publish.duration",
+    "messaging.receive.messages",
+    "messaging.receive.duration",
+    "messaging.process.messages",
 )
-STATUS = ("http.response.status_code", "http.status_code")
+# What says that a call failed, the surest first: an attribute, and the values that are failures of the server.
 ERROR_TYPE = "error.type"
+_HTTP = re.compile("5[0-9][0-9]")
+# The codes that the conventions take for errors of a server, as names and as gRPC's numbers.
+_RPC = re.compile("UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|2|4|12|13|14|15")
+STATUS = {
+    "http.response.status_code": _HTTP,
+    "http.status_code": _HTTP,
+    "status": _HTTP,
+    "rpc.response.status_code": _RPC,
+    "rpc.grpc.status_code": _RPC,
+}
+ENVIRONMENT = "deployment.environment.name"
+PRODUCTION = ("production", "prod", "prd", "live", "")
 
 
 def discover(table: SeriesTable) -> tuple[Signal, ...]:
@@ -42,39 +64,73 @@ def discover(table: SeriesTable) -> tuple[Signal, ...]:
 
 
 def _of_service(service: str, keys: Sequence[SeriesKey]) -> list[Signal]:
-    metrics: dict[str, list[SeriesKey]] = {}
+    """Production has the plain names; what fails in another environment is another signal."""
+    by_environment: dict[str, list[SeriesKey]] = {}
     for key in keys:
-        metrics.setdefault(key.metric, []).append(key)
-    ratios = [*_by_name(service, metrics), *_by_attribute(service, metrics)]
-    versions = any(key.version for key in keys)
+        said = _environment(key)
+        by_environment.setdefault("" if said in PRODUCTION else said, []).append(key)
+    apart = len(by_environment) > 1
+    found: dict[str, Signal] = {}
+    for environment, its in by_environment.items():
+        for signal in _of_environment(_Metrics(service, its, apart)):
+            name = f"{signal.name} ({environment})" if environment else signal.name
+            found[name] = replace(signal, name=name)
+    return list(found.values())
+
+
+def _environment(key: SeriesKey) -> str:
+    return next((value for name, value in key.attributes if name == ENVIRONMENT), "")
+
+
+class _Metrics:
+    """The metrics of a service in one environment. apart: the service has others, to be left out."""
+
+    def __init__(self, service: str, keys: Sequence[SeriesKey], apart: bool) -> None:
+        self.service = service
+        self.keys: dict[str, list[SeriesKey]] = {}
+        self.versions = any(key.version for key in keys)
+        self._apart = apart
+        for key in keys:
+            self.keys.setdefault(key.metric, []).append(key)
+
+    def terms(
+        self, metric: str, where: tuple[tuple[str, str], ...] = (), sparse: bool = False
+    ) -> tuple[Term, ...]:
+        """All series of a metric that hold `where`."""
+        if not self._apart:
+            return (Term(self.service, metric, where, sparse),)
+        environments = sorted({_environment(key) for key in self.keys[metric]})
+        return tuple(Term(self.service, metric, (*where, (ENVIRONMENT, one)), sparse) for one in environments)
+
+
+def _of_environment(metrics: _Metrics) -> list[Signal]:
+    ratios = [*_by_name(metrics), *_by_attribute(metrics)]
     found: list[Signal] = []
     for stem, errors, total in sorted(ratios, key=lambda one: (one[0], one[1][0].metric)):
         # Two counters of errors of one thing are two signals.
         name = stem if [one[0] for one in ratios].count(stem) == 1 else errors[0].metric
-        found.append(Signal(service, name, "error_ratio", errors, total))
-        if versions:
-            found.append(Signal(service, f"{name}_side_by_side", "rollout", errors, total))
+        found.append(Signal(metrics.service, name, "error_ratio", errors, total))
+        if metrics.versions:
+            found.append(Signal(metrics.service, f"{name}_side_by_side", "rollout", errors, total))
     totals = {total[0].metric for _, _, total in ratios}
     failures = {errors[0].metric for _, errors, _ in ratios} - totals
-    for metric in sorted(set(metrics) - failures):
+    for metric in sorted(set(metrics.keys) - failures):
         if metric in totals or _counts(metric):
-            found.append(Signal(service, f"{metric}_arriving", "throughput", (Term(service, metric),)))
-    found += _flows(service, metrics)
+            found.append(Signal(metrics.service, f"{metric}_arriving", "throughput", metrics.terms(metric)))
+    found += _flows(metrics)
     return list({signal.name: signal for signal in reversed(found)}.values())
 
 
-def _by_name(
-    service: str, metrics: Mapping[str, object]
-) -> Iterator[tuple[str, tuple[Term, ...], tuple[Term, ...]]]:
+def _by_name(metrics: _Metrics) -> Iterator[tuple[str, tuple[Term, ...], tuple[Term, ...]]]:
     """X_failed of X_total, errors of requests: (stem, errors, total)."""
-    for metric in metrics:
+    for metric in metrics.keys:
         stem = _stem(metric, FAILED)
         if stem is None:
             continue
-        total = next((name for name in _totals(stem) if name in metrics and name != metric), None)
+        total = next((name for name in _totals(stem) if name in metrics.keys and name != metric), None)
         if total is not None:
             # A service that never failed reports no such counter: then it is zero.
-            yield stem or metric, (Term(service, metric, sparse=True),), (Term(service, total),)
+            yield stem or metric, metrics.terms(metric, sparse=True), metrics.terms(total)
 
 
 def _stem(metric: str, endings: Iterable[str]) -> str | None:
@@ -99,28 +155,22 @@ def _totals(stem: str) -> list[str]:
     return [*joined, *stems]
 
 
-def _by_attribute(
-    service: str, metrics: Mapping[str, Sequence[SeriesKey]]
-) -> Iterator[tuple[str, tuple[Term, ...], tuple[Term, ...]]]:
+def _by_attribute(metrics: _Metrics) -> Iterator[tuple[str, tuple[Term, ...], tuple[Term, ...]]]:
     """Calls whose attributes say that they failed: (stem, errors, total).
 
     error.type is set on every failed call, where it is used at all; without it the status tells.
     """
     for metric in CALLS:
-        keys = metrics.get(metric, ())
-        failed = {
-            (name, value) for key in keys for name, value in key.attributes if name == ERROR_TYPE and value
-        }
-        if not failed:
-            failed = {
-                (name, value)
-                for key in keys
-                for name, value in key.attributes
-                if name in STATUS and re.fullmatch("5[0-9][0-9]", value)
-            }
+        pairs = {pair for key in metrics.keys.get(metric, ()) for pair in key.attributes}
+        failed = {pair for pair in pairs if pair[0] == ERROR_TYPE and pair[1]}
+        for name, failures in STATUS.items():
+            # One attribute only: a call that two of them call failed would count twice.
+            failed = failed or {pair for pair in pairs if pair[0] == name and failures.fullmatch(pair[1])}
         if failed:
-            errors = tuple(Term(service, metric, (pair,), sparse=True) for pair in sorted(failed))
-            yield metric.removesuffix(".duration"), errors, (Term(service, metric),)
+            errors = tuple(
+                term for pair in sorted(failed) for term in metrics.terms(metric, (pair,), sparse=True)
+            )
+            yield metric.removesuffix(".duration"), errors, metrics.terms(metric)
 
 
 def _counts(metric: str) -> bool:
@@ -128,15 +178,18 @@ def _counts(metric: str) -> bool:
     return metric in CALLS or metric == "requests" or _stem(metric, (*TOTALS, *DONE)) is not None
 
 
-def _flows(service: str, metrics: Mapping[str, object]) -> Iterator[Signal]:
+def _flows(metrics: _Metrics) -> Iterator[Signal]:
     """What was received is stored, or failed."""
-    for metric in sorted(metrics):
+    for metric in sorted(metrics.keys):
         stem = _stem(metric, ("received",))
         if stem is None:
             continue
-        stored = [name for name in metrics if _stem(name, STORED) == stem]
+        stored = [name for name in metrics.keys if _stem(name, STORED) == stem]
         if len(stored) != 1:
             continue
-        failed = [name for name in metrics if _stem(name, FAILED) == stem]
-        out = (Term(service, stored[0]), *(Term(service, name, sparse=True) for name in sorted(failed)))
-        yield Signal(service, f"{stem or metric}_kept", "flow", out, (Term(service, metric),), WITHIN)
+        failed = [name for name in metrics.keys if _stem(name, FAILED) == stem]
+        out = (
+            *metrics.terms(stored[0]),
+            *(term for name in sorted(failed) for term in metrics.terms(name, sparse=True)),
+        )
+        yield Signal(metrics.service, f"{stem or metric}_kept", "flow", out, metrics.terms(metric), WITHIN)

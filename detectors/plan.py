@@ -243,14 +243,22 @@ def _entries(cohorts: list[tuple[Signal, Chart]], by_metric: ByMetric, width: in
 def _of(term: Term, chart: Chart, by_metric: ByMetric) -> list[tuple[int, SeriesKey]]:
     """The series that one term of a chart sums."""
     found = by_metric.get((term.service, term.metric), [])
-    wanted, version = term.where + chart.slice, chart.version
-    if not wanted and not version:
+    version = chart.version
+    if not term.where and not chart.slice and not version:
         return found
-    return [(r, k) for r, k in found if version in ("", k.version) and _holds(k, wanted)]
+    return [
+        (r, k)
+        for r, k in found
+        if version in ("", k.version)
+        and _holds(k, term.where)
+        and all(pair in k.attributes for pair in chart.slice)
+    ]
 
 
 def _holds(key: SeriesKey, where: tuple[tuple[str, str], ...]) -> bool:
-    return not where or all(pair in key.attributes for pair in where)
+    return not where or all(
+        pair in key.attributes or (not pair[1] and pair[0] not in dict(key.attributes)) for pair in where
+    )
 
 
 def _rows(

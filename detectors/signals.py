@@ -12,6 +12,8 @@ SignalKind = Literal["error_ratio", "throughput", "flow", "rollout"]
 class Term:
     """All series of one metric of one service whose attributes hold every pair of `where`; they are summed.
 
+    A pair with an empty value also holds where there is no such attribute.
+
     sparse: a missing row means 0 in intervals in which the service measured anything at all.
     """
 

@@ -114,6 +114,63 @@ def test_opentelemetry_says_by_attributes_which_calls_failed(
     assert ratio.out_of[0].where == ()
 
 
+@pytest.mark.parametrize(
+    ("metric", "attribute", "failures", "others"),
+    [
+        ("http.server.request.duration", "http.response.status_code", ["500", "503"], ["200", "404", "429"]),
+        ("http.server.duration", "http.status_code", ["500"], ["200", "404"]),
+        ("http.server.requests", "status", ["502"], ["201", "400"]),
+        (
+            "rpc.server.call.duration",
+            "rpc.response.status_code",
+            ["DATA_LOSS", "UNAVAILABLE"],
+            ["OK", "NOT_FOUND"],
+        ),
+        ("rpc.server.duration", "rpc.grpc.status_code", ["13", "14"], ["0", "5", "16"]),
+        ("messaging.process.duration", "error.type", ["amqp:decode-error"], []),
+        ("messaging.client.sent.messages", "error.type", ["KAFKA_STORAGE_ERROR"], []),
+        ("messaging.client.consumed.messages", "error.type", ["timeout"], []),
+    ],
+)
+def test_conventions_are_understood(
+    metric: str, attribute: str, failures: list[str], others: list[str]
+) -> None:
+    keys = [SeriesKey("a", metric, "", ((attribute, value),)) for value in (*failures, *others)]
+    signals = found(SeriesKey("a", metric), *keys)
+    ratio = signals[metric.removesuffix(".duration")]
+    assert [term.where for term in ratio.counted] == [((attribute, value),) for value in failures]
+    assert sides(ratio)[1] == [metric]
+    assert signals[f"{metric}_arriving"].kind == "throughput"
+
+
+def test_a_call_that_two_attributes_call_failed_is_counted_once() -> None:
+    both = (("error.type", "500"), ("http.response.status_code", "500"))
+    (term,) = found(SeriesKey("a", "http.server.request.duration", "", both))["http.server.request"].counted
+    assert term.where == (("error.type", "500"),)
+
+
+def test_what_fails_in_another_environment_is_another_signal_and_production_keeps_its_name() -> None:
+    def keys(environment: str) -> list[SeriesKey]:
+        pairs = (("deployment.environment.name", environment),) if environment else ()
+        return [SeriesKey("a", name, "", pairs) for name in ("x_failed", "x_total")]
+
+    alone = found(*keys("production"))
+    assert set(alone) == {"x", "x_total_arriving"}
+    assert alone["x"].out_of[0].where == ()
+    both = found(*keys("production"), *keys("staging"), *keys(""))
+    assert set(both) == {f"{name}{of}" for name in alone for of in ("", " (staging)")}
+    table = SeriesTable([*keys("production"), *keys("staging"), *keys("")])
+    plan = lay(discover(table), table, 60, Budget())
+    of, summed = plan.out_of, {}
+    for c, chart in enumerate(plan.charts):
+        first, last = (of.members[of.groups[of.terms[i]]] for i in (c, c + 1))
+        summed[plan.signals[chart.family].name] = {table.keys[row].attributes for row in of.row[first:last]}
+    environment = "deployment.environment.name"
+    assert summed["x"] == {(), ((environment, "production"),)}
+    assert summed["x (staging)"] == {((environment, "staging"),)}
+    assert set(found(*keys("staging"))) == {"x (staging)", "x_total_arriving (staging)"}
+
+
 def test_the_order_of_series_is_nothing() -> None:
     keys = list(dataset.read(SAMPLES / "quiet_night", 60, 15).table.keys)
     keys += [
