@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from collector.deployments import Deployment, DeploymentKind
+from collector.fault import fault
 from collector.otlp import BadRequest
 
 _EARLIEST = 946_684_800  # 2000-01-01: before it lie mistakes, such as hours taken for seconds
@@ -75,7 +76,7 @@ def deployments(body: bytes, now: float) -> list[Deployment]:
         many = body.lstrip().startswith(b"[")
         told = _LIST.validate_json(body) if many else [_Announced.model_validate_json(body)]
     except ValidationError as error:
-        raise BadRequest(_reason(error)) from None
+        raise BadRequest(fault(error, tuple(_Announced.model_fields))) from None
     return [_deployment(one, now, f"[{i}]." if many else "") for i, one in enumerate(told)]
 
 
@@ -104,15 +105,3 @@ def _id(told: _Announced, time: int) -> str:
     when = time if told.time is not None else time // 60 * 60
     said = (told.service, told.version, told.environment, told.revision, told.kind, str(when))
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:16]
-
-
-def _reason(error: ValidationError) -> str:
-    """The first fault: its field, and what was expected there."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = "".join(f"[{part}]." if isinstance(part, int) else f"{part}" for part in first["loc"])
-    wanted = {
-        "extra_forbidden": "unknown field; expected one of " + ", ".join(_Announced.model_fields),
-        "missing": "missing; expected text",
-    }
-    said = wanted.get(first["type"], first["msg"].removeprefix("Value error, "))
-    return f"{place[:100]}: {said}" if place else said

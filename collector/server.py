@@ -28,10 +28,15 @@ from starlette.routing import Route
 from collector import announced, otlp
 from collector.deployments import Deployment
 from collector.points import Readings
+from collector.webhooks import cdevents
+from collector.webhooks.hook import Hook
+from collector.webhooks.receive import BODY, SENDERS, receive, receive_events
+from collector.webhooks.signed import Unsigned
+from collector.webhooks.told import Call, Passed
 
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
-DOORS = "POST /v1/metrics (OTLP), POST /deployments, GET /gate, GET /healthz"
+DOORS = "POST /v1/metrics (OTLP), GET or POST /deployments, POST /webhooks/{sender}, GET /gate, GET /healthz"
 # What is handed to the desk, and with which methods.
 DESK = {
     "/silences": ("GET", "POST"),
@@ -79,6 +84,7 @@ class Door:
         what makes no sense.
     slack: the HTTP status for what comes at the paths of SLACK, with its headers and body; Slack brings no token,
         but a signature, which is looked at there.
+    webhooks: by the last part of their path; their senders bring a signature, or a token of their own.
     token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
     body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
     patience: seconds in which a body must have come.
@@ -92,6 +98,7 @@ class Door:
     desk: Callable[[Asked], tuple[int, object]] | None = None
     slack: Callable[[str, Mapping[str, str], bytes], int] | None = None
     decode: Callable[[bytes, otlp.Encoding], Readings] = field(default_factory=lambda: otlp.Decoder().decode)
+    webhooks: Mapping[str, Hook] = field(default_factory=dict)
     token: str = ""
     body: int = 16 * 1024 * 1024
     at_once: int = 32
@@ -128,10 +135,11 @@ def app(door: Door) -> Starlette:
             return _status(no, encoding or "protobuf")
 
     async def deployments(request: Request) -> Response:
+        call = Call(dict(request.headers), b"", 0.0)
         try:
-            if _media_type(request) != "application/json":
-                raise Refused(415, "expected Content-Type application/json")
-            return await _admit(request, door, room, partial(_take_deployments, door))
+            if _media_type(request) != "application/json" and not cdevents.is_event(call):
+                raise Refused(415, "expected Content-Type application/json, or a CloudEvent")
+            return await _admit(request, door, room, partial(_take_deployments, door, call))
         except Refused as no:
             return JSONResponse({"error": no.reason}, no.status, no.headers)
 
@@ -165,6 +173,20 @@ def app(door: Door) -> Starlette:
 
         return desk
 
+    async def webhook(request: Request) -> Response:
+        hook = door.webhooks.get(request.path_params["sender"])
+        try:
+            if hook is None:
+                raise Refused(404, _no_hook(request.path_params["sender"]))
+            if _media_type(request) != "application/json":
+                raise Refused(415, "expected Content-Type application/json")
+            within = replace(door, token="", body=min(BODY, door.body))
+            return await _admit(
+                request, within, room, partial(_take_webhook, door, hook, dict(request.headers))
+            )
+        except Refused as no:
+            return JSONResponse({"error": no.reason}, no.status, no.headers)
+
     async def slack(request: Request) -> Response:
         if door.slack is None:
             return Response(status_code=404)
@@ -184,6 +206,7 @@ def app(door: Door) -> Starlette:
             *(Route(path, at_desk(path), methods=list(methods)) for path, methods in DESK.items()),
             Route("/v1/metrics", metrics, methods=["POST"]),
             Route("/deployments", deployments, methods=["POST"]),
+            Route("/webhooks/{sender}", webhook, methods=["POST"]),
             Route("/gate", gate, methods=["GET"]),
             Route("/healthz", health, methods=["GET"]),
         ],
@@ -298,10 +321,35 @@ def metrics_answer(refused: Mapping[str, int]) -> ExportMetricsServiceResponse:
     return answer
 
 
-def _take_deployments(door: Door, body: bytes) -> Response:
-    told = announced.deployments(body, door.clock())
+def _take_deployments(door: Door, call: Call, body: bytes) -> Response:
+    now = door.clock()
+    if cdevents.is_event(call):
+        return _heard(door, partial(receive_events, replace(call, body=body, now=now)))
+    return _heard(door, partial(announced.deployments, body, now))
+
+
+def _take_webhook(door: Door, hook: Hook, headers: Mapping[str, str], body: bytes) -> Response:
+    try:
+        return _heard(door, partial(receive, hook, Call(headers, body, door.clock())))
+    except Unsigned as no:
+        raise Refused(401, str(no)) from None
+
+
+def _heard(door: Door, hear: Callable[[], Sequence[Deployment]]) -> Response:
+    """Take the deployments; what is none is answered as well, since its sender would send it again for an error."""
+    try:
+        told = hear()
+    except Passed as why:
+        return JSONResponse({"deployments": [], "passed": str(why)})
     door.deployments(told)
-    return JSONResponse({"deployments": [{"id": one.id, "service": one.service} for one in told]})
+    known = [{"id": one.id, "service": one.service, "version": one.version} for one in told]
+    return JSONResponse({"deployments": known})
+
+
+def _no_hook(sender: str) -> str:
+    if sender in SENDERS:
+        return f"nothing is set for this sender; set `webhooks: {{{sender}: {{secret_env: ...}}}}`"
+    return "expected one of /webhooks/" + ", /webhooks/".join(SENDERS)
 
 
 def _ask_desk(door: Door, path: str, request: Request, body: bytes) -> Response:

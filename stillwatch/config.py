@@ -17,6 +17,7 @@ from alerts.silences import matcher
 from collector.errors import BadInput, shown
 from collector.otlp_names import Choice
 from collector.points import Limits
+from collector.webhooks.hook import Hook
 from detectors.signals import Budget, Signal, Term
 from stillwatch.maintenance import DAYS, Window
 
@@ -85,6 +86,7 @@ class Settings:
     listen: Listen = field(default_factory=Listen)
     limits: Limits = field(default_factory=Limits)
     choice: Choice = field(default_factory=Choice)
+    webhooks: Mapping[str, Hook] = field(default_factory=dict)
     database: str = "stillwatch.db"
 
     @property
@@ -143,6 +145,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             written.limits.attributes,
             {name: of.attributes for name, of in written.services.items() if of.attributes is not None},
         ),
+        webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
         database=written.database,
     )
 
@@ -372,6 +375,18 @@ class _Secrets:
             return ""
         return self.variable(written.token_env, "listen", "token_env")
 
+    def of_hook(self, sender: str, written: schema.WebhookIn) -> str:
+        at = ("webhooks", sender)
+        if self.environ is None or written.secret_file is None:
+            return self.variable(written.secret_env, *at, "secret_env")
+        try:
+            secret = Path(written.secret_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise self.bad("a file that cannot be read", "a readable file", *at, "secret_file") from None
+        if not secret:  # anybody could make a signature with it
+            raise self.bad("an empty file", "a file with the secret in it", *at, "secret_file")
+        return secret
+
     def variable(self, name: str | None, *where: str | int) -> str:
         """What the variable of this name holds, which is named at `where`; "" where nothing is named."""
         if name is None or self.environ is None:
@@ -386,6 +401,15 @@ class _Secrets:
         path, _ = _place(where, self.document)
         line, column = self.document.marks[path]
         return BadInput(self.file, line, column, found, expected, ".".join(map(str, where)))
+
+
+def _hook(sender: str, written: schema.WebhookIn, secrets: _Secrets) -> Hook:
+    return Hook(
+        sender,
+        secrets.of_hook(sender, written),
+        {source: tuple(services) for source, services in written.services.items()},
+        tuple(name.lower() for name in written.environments),
+    )
 
 
 def _window(written: schema.Maintenance) -> Window:

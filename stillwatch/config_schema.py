@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from alerts.silences import holds_for_all, matcher
 from collector import moments
+from collector.webhooks.receive import SENDERS
 from stillwatch import days_off
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -473,6 +474,23 @@ class Fallback(Strict):
         return self
 
 
+class WebhookIn(Strict):
+    """A sender that tells of deployments at `/webhooks/NAME`."""
+
+    secret_env: Variable | None = None
+    secret_file: Name | None = None
+    services: dict[Name, Annotated[list[Name], BeforeValidator(_listed)]] = {}
+    environments: Annotated[list[Name], BeforeValidator(_listed)] = []
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        _one_of(
+            {"secret_env": self.secret_env, "secret_file": self.secret_file},
+            "either secret_env or secret_file",
+        )
+        return self
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -490,4 +508,5 @@ class File(Strict):
     fallback: Fallback | None = None
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     limits: Limits = Limits()
+    webhooks: dict[Literal[*SENDERS], WebhookIn] = {}  # type: ignore[valid-type]  # one list of their names
     database: Name = "stillwatch.db"

@@ -298,6 +298,7 @@ def _door(settings: Settings, store: Store, live: Live, desk: Desk, in_slack: Sl
         desk=desk.answer,
         slack=in_slack.over_http if settings.slack.signing_secret else None,
         decode=Decoder(settings.choice).decode,
+        webhooks=settings.webhooks,
         token=settings.listen.token,
     )
 

@@ -464,7 +464,11 @@ def test_a_deployment_is_told_and_answered_with_its_id(at: str, behind: Behind) 
     said = {"service": "event-parser", "version": "2.0", "time": "2022-04-13T08:31:00+02:00", "id": "r1"}
     answer = httpx2.post(f"{at}/deployments", json=[said, said | {"service": "contact-importer"}])
     assert answer.status_code == 200
-    assert answer.json()["deployments"][0] == {"id": "r1", "service": "event-parser"}
+    assert answer.json()["deployments"][0] == {
+        "id": "r1",
+        "service": "event-parser",
+        "version": "2.0",
+    }
     assert [one.service for one in behind.told] == ["event-parser", "contact-importer"]
     assert behind.told[0].time == 1_649_831_460
     assert behind.told[0].reported == 1_700_000_000
