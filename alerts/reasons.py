@@ -26,6 +26,8 @@ def reasons(
     own = [f for f in findings if f.signal.service == deployment.service]
     first = min(own or findings, key=lambda f: f.onset)
     said = [_delay(first.onset - deployment.time)]
+    if deployment.seen:
+        said.append("nobody told of it: it was seen to serve")
     if not own:
         said.append(_tie(deployment.service, findings))
     said += _versions(deployment, own)

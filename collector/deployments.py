@@ -12,7 +12,8 @@ DeploymentKind = Literal["deploy", "rollback", "config", "flag"]
 class Deployment:
     """One member of one release: rows that share an `id` are the services that it shipped.
 
-    time: when it began to serve, epoch seconds. reported: when we learned of it; 0 means at `time`.
+    time: when it began to serve, epoch seconds. reported: when we learned of it; 0 means at `time`. seen: nobody
+    told of it, its version was seen to serve.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Deployment:
     kind: DeploymentKind = "deploy"
     description: str = ""
     reported: int = 0
+    seen: bool = False
 
     @property
     def known(self) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from collector.bins import MOST_AGE, SeriesKey, SeriesTable
 from detectors.compiled import compiled
+from detectors.serving import Versions, versions
 from detectors.signals import Budget, Signal, Term
 
 ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, COHORT = range(7)
@@ -83,7 +84,7 @@ class Plan:
     reach: int64[flows], lag of each flow in intervals. cohort: int64[charts], the index in `entries` of a chart
     of cohorts and of its flow, else -1. within: int64[charts], seconds, of the signal. alone: bool[charts], those
     that stand for their signal: no slice, version or cohorts of it. holidays: local day
-    (season.local_days) -> its name.
+    (season.local_days) -> its name. versions: which rows count for which version of a service.
     """
 
     signals: tuple[Signal, ...]
@@ -107,6 +108,7 @@ class Plan:
     alone: NDArray[np.bool_]
     cohort: NDArray[np.int64]
     entries: Entries
+    versions: Versions
     holidays: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -165,6 +167,7 @@ def lay(
         alone=np.array([not c.slice and not c.version and c.kind != COHORT for c in charts], dtype=np.bool_),
         cohort=_cohort(charts),
         entries=_entries([(asked[c.family], c) for c in charts if c.kind == COHORT], by_metric, width),
+        versions=versions(table.keys),
         holidays=holidays or {},
     )
 

@@ -6,8 +6,9 @@ Never: a clock, a network, a change to the state that came in, unless the caller
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from collector.deployments import Deployment
 from collector.words import Word
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
+from detectors.same_deployment import one_of_each
+from detectors.serving import Began, Serving, follow
 from detectors.taught import Taught, as_before, grown_usual, take_for_usual
 from detectors.watch import watch
 
@@ -27,13 +30,14 @@ LOOK_BACK = 14 * 86400  # seconds for which a deployment is remembered as a poss
 @dataclass(frozen=True, slots=True)
 class State:
     """All that has to be known to go on: what the detectors remember, what is open, what was deployed, what faults
-    have been like, and what was believed before somebody said that it is no problem."""
+    have been like, what was believed before somebody said that it is no problem, and which versions serve."""
 
     memory: Memory
     incidents: tuple[Incident, ...]
     deployments: tuple[Deployment, ...]
     past: Past = FIRST
     taught: tuple[Taught, ...] = ()
+    serving: Serving = field(default_factory=Serving.nothing)
 
     @staticmethod
     def empty() -> State:
@@ -58,7 +62,9 @@ def advance(
     where it fits: to copy the memory of a million signals takes longer than to judge them.
     """
     memory = state.memory if spend and fits(state.memory, plan) else fit(state.memory, plan)
-    known = _merge(state.deployments, deployments)
+    told_of = _merge(state.deployments, deployments)
+    serving, began = follow(state.serving, bins, plan.versions)
+    known = _merge(told_of, [_seen(one, bins, told_of) for one in began])
     incidents, past, taught, events = state.incidents, state.past, list(state.taught), list[Event]()
     heeded = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
     at = 0
@@ -73,14 +79,14 @@ def advance(
             if not findings:
                 continue
             now = int(block.closed[index])
-            told = [d for d in known if d.known <= now]
+            told = one_of_each([d for d in known if d.known <= now], bins.width)
             incidents, news = fold(incidents, findings, told, now, bins.width, past)
             past = remember(past, news, told, bins.width)
             events += news
         said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
         if said:
             now = int(block.closed[-1])
-            told = [d for d in known if d.known <= now]
+            told = one_of_each([d for d in known if d.known <= now], bins.width)
             incidents, news, harmless = heed(incidents, said, told, now, bins.width, past)
             events += news
             number = block.end // bins.width - 1
@@ -88,10 +94,30 @@ def advance(
                 taught.extend(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
         at = end
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
-    return State(memory, incidents, recent, past, tuple(taught)), events
+    return State(memory, incidents, recent, past, tuple(taught), serving), events
+
+
+def _seen(began: Began, bins: Bins, told: Sequence[Deployment]) -> Deployment:
+    """A version that began to serve, as a deployment; of the release that it was told of, where that is known."""
+    name, closed = began.name, int(bins.closed[began.interval])
+    digest = hashlib.sha256("\0".join((*name, str(began.since))).encode()).hexdigest()[:12]
+    one = Deployment(
+        id=f"seen-{digest}",
+        time=began.since * bins.width,
+        service=name.service,
+        version=name.version,
+        previous_version=began.previous,
+        environment=name.environment,
+        kind="rollback" if began.rollback else "deploy",
+        reported=closed,
+        seen=True,
+    )
+    here = [d for d in told if d.service == name.service and d.known <= closed and not d.seen]
+    release = [d.id for d in here if one not in one_of_each([d, one], bins.width)]
+    return replace(one, id=release[-1]) if release else one
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:
     """Each member of each release once, as it was told last."""
-    by_key = {(d.id, d.service): d for d in (*old, *new)}
+    by_key = {(d.id, d.service, d.seen): d for d in (*old, *new)}
     return tuple(sorted(by_key.values(), key=lambda d: (d.time, d.id, d.service)))

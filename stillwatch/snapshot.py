@@ -16,6 +16,7 @@ from alerts.suspects import Past, Suspect
 from collector.deployments import Deployment
 from detectors import memory
 from detectors.findings import Finding, Trace
+from detectors.serving import Name, Serving
 from detectors.signals import Signal, Term
 from detectors.taught import Taught
 from stillwatch.engine import State
@@ -30,6 +31,7 @@ def dump(state: State) -> bytes:
         "deployments": state.deployments,
         "past": state.past,
         "taught": state.taught,
+        "serving": state.serving,
     }
     told = json.dumps({name: _plain(value) for name, value in whole.items()}).encode()
     told += b" " * (-len(MARK + told) % 8)  # what the memory holds stays where its numbers are read at once
@@ -50,7 +52,15 @@ def load(raw: bytes | bytearray) -> State:
         Taught(**{name: _deep(value) for name, value in one.items()}) for one in told.get("taught", ())
     )
     past = Past(**told["past"])
-    return State(memory.load(memoryview(raw)[start + size :]), incidents, deployments, past, taught)
+    remembered = memory.load(memoryview(raw)[start + size :])
+    return State(remembered, incidents, deployments, past, taught, _serving(told.get("serving")))
+
+
+def _serving(told: dict[str, Any] | None) -> Serving:
+    if told is None or not told["names"]:
+        return Serving.nothing()
+    names = tuple(Name(*one) for one in told["names"])
+    return Serving(names, np.array(told["versions"]), np.array(told["services"]))
 
 
 def _plain(value: Any) -> Any:
