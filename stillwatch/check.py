@@ -45,6 +45,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
     yield from _slack(settings)
     yield from _calendars(settings)
     yield from map(_receiver, settings.receivers)
+    yield from _sources(settings)
     yield _database(Path(settings.database))
     yield _door(settings)
 
@@ -166,6 +167,24 @@ def _slack(settings: Settings) -> Iterator[Finding]:
 
         problem = check(slack.app_token, slack.base_url, PATIENCE)
         yield Finding(not problem, "buttons", f"Socket Mode: {problem or 'the app token is good'}")
+
+
+def _sources(settings: Settings) -> Iterator[Finding]:
+    """Asks each source for a little."""
+    from collector.asked import SourceFailed
+    from stillwatch.sources import opened
+
+    for one in settings.sources:
+        try:
+            (source,) = opened([one], settings.interval)
+            try:
+                said = source.check(clock.now())
+            finally:
+                source.close()
+        except (SourceFailed, ValueError) as failure:
+            yield Finding(False, "source", f"{one.name}: {failure}")
+        else:
+            yield Finding(True, "source", f"{one.name}: {said}")
 
 
 def _receiver(receiver: Receiver) -> Finding:

@@ -20,6 +20,7 @@ from collector.points import Limits
 from collector.webhooks.hook import Hook
 from detectors.signals import Budget, Signal, Term
 from stillwatch.maintenance import DAYS, Window
+from stillwatch.sources import Asked
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -87,6 +88,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     choice: Choice = field(default_factory=Choice)
     webhooks: Mapping[str, Hook] = field(default_factory=dict)
+    sources: tuple[Asked, ...] = ()
     database: str = "stillwatch.db"
 
     @property
@@ -146,6 +148,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             {name: of.attributes for name, of in written.services.items() if of.attributes is not None},
         ),
         webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
+        sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
         database=written.database,
     )
 
@@ -232,6 +235,8 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
         where = (*where, "kind")
         found = shown(context["tag"]) if kind == "union_tag_invalid" else "nothing"
         expected = "one of error_ratio, throughput, flow, rollout"
+        if where[0] == "sources":
+            expected = "one of promql, sql, log, dataset, cloudwatch"
     elif kind == "one_of":
         found, expected = " and ".join(context["given"]) or "nothing", _said(error)
     else:
@@ -256,7 +261,7 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
 
 def _is_secret(where: Sequence[str | int]) -> bool:
     """What stands there may be a secret that was put in place of its variable's name."""
-    in_address = bool(where) and where[0] == "receivers" and where[-1] in ("url", "server")
+    in_address = bool(where) and where[0] in ("receivers", "sources") and where[-1] in ("url", "server")
     return in_address or any("token" in str(part) or str(part).endswith("_env") for part in where)
 
 
@@ -265,7 +270,7 @@ def _said(error: ErrorDetails) -> str:
     if error["type"] == "string_pattern_mismatch":
         if _is_secret(error["loc"]):
             return "the name of a variable or file"
-        if "receiver" in error["loc"] or "receivers" in error["loc"]:
+        if "receiver" in error["loc"] or error["loc"][0] in ("receivers", "sources"):
             return "a name of letters, digits, `_`, `.` and `-`"
         return "a name without control characters, and without spaces around it"
     if error["type"] in ("rollout", "maintenance"):
@@ -352,15 +357,19 @@ class _Secrets:
         if written.token_env is not None and written.token_file is not None:
             raise self.bad("token_env beside it", "one of the two", "slack", "token_file")
         if written.token_file is not None:
-            try:
-                return Path(written.token_file).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                raise self.bad(
-                    "a file that cannot be read", "a readable file", "slack", "token_file"
-                ) from None
+            return self.file_of(written.token_file, "slack", "token_file")
         if written.token_env is not None:
             return self.variable(written.token_env, "slack", "token_env")
         return self.environ.get(SLACK_TOKEN, "").strip()
+
+    def file_of(self, path: str, *where: str | int) -> str:
+        """What the file holds that is named at `where`."""
+        if self.environ is None:
+            return ""
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise self.bad("a file that cannot be read", "a readable file", *where) from None
 
     def named(self, key: str, variable: str | None, usual: str) -> str:
         """A secret of Slack's in a variable: the one that `key` names, else the usual one if it is set."""
@@ -410,6 +419,17 @@ def _hook(sender: str, written: schema.WebhookIn, secrets: _Secrets) -> Hook:
         {source: tuple(services) for source, services in written.services.items()},
         tuple(name.lower() for name in written.environments),
     )
+
+
+def _way_in(name: str, written: schema.AnySource, secrets: _Secrets) -> str:
+    """The one secret that a source needs, from a variable or a file."""
+    at = ("sources", name)
+    for key in ("token_env", "password_env", "url_env"):
+        variable = getattr(written, key, None)
+        if variable is not None:
+            return secrets.variable(variable, *at, key)
+    file = getattr(written, "token_file", None)
+    return "" if file is None else secrets.file_of(file, *at, "token_file")
 
 
 def _window(written: schema.Maintenance) -> Window:

@@ -491,6 +491,60 @@ class WebhookIn(Strict):
         return self
 
 
+# Sources that we ask (stillwatch/sources.py opens them).
+
+MONTHS = 90 * 86400  # seconds of history at most
+
+
+def _query_of_time(value: object) -> object:
+    names = (":since", ":until")
+    if isinstance(value, str) and not all(re.search(rf"(?<!:){name}(_epoch)?\b", value) for name in names):
+        raise ValueError("a query that asks for a time by :since and :until")
+    return value
+
+
+class Asked(Strict):
+    """What all sources have that we ask."""
+
+    history: Annotated[int, _within(0, MONTHS, "a duration from 0s to 90d, such as 4w")] = 0
+
+
+class Counter(Strict):
+    select: Name
+    metric: Name | None = None
+    service: Name | None = None
+    service_label: Name = "job"
+    version_label: Name = "version"
+    attributes: Annotated[list[Name], BeforeValidator(_listed)] = []
+
+
+class PromQL(Asked):
+    kind: Literal["promql"]
+    url: WebAddress
+    counters: Annotated[list[Counter], BeforeValidator(_listed), Field(min_length=1, max_length=100)]
+    every: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 15s")] = 15
+    again: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 5m")] = 300
+    timeout: Annotated[int, _within(1, 300, "a duration from 1s to 5m, such as 10s")] = 10
+    history: Annotated[int, _within(0, MONTHS, "a duration from 0s to 90d, such as 4w")] = 4 * 7 * 86400
+    tenant: Name | None = None
+    token_env: Variable | None = None
+    token_file: Name | None = None
+    user: Name | None = None
+    password_env: Variable | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        ways = {"token_env": self.token_env, "token_file": self.token_file, "password_env": self.password_env}
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1 or (self.user is None) != (self.password_env is None):
+            words = "token_env, or token_file, or user with password_env"
+            raise PydanticCustomError("one_of", words, {"given": given or ["user"]})
+        return self
+
+
+AnySource = Annotated[PromQL, Field(discriminator="kind")]
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -509,4 +563,5 @@ class File(Strict):
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     limits: Limits = Limits()
     webhooks: dict[Literal[*SENDERS], WebhookIn] = {}  # type: ignore[valid-type]  # one list of their names
+    sources: dict[Label, AnySource] = {}
     database: Name = "stillwatch.db"

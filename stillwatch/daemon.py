@@ -28,11 +28,14 @@ from alerts.outbox import SendFailed
 from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
 from alerts.silences import Silence
+from collector.asked import Source
 from collector.bins import Bins, SeriesTable
 from collector.otlp import Decoder
-from collector.server import Door, app
+from collector.server import Busy, Door, app
 from detectors.compiled import is_cached
 from stillwatch import aside, clock, engine, gate, maintenance, selfwatch
+from stillwatch.asking import Asker
+from stillwatch.backfill import backfill
 from stillwatch.calendars import Calendars
 from stillwatch.config import TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
@@ -41,6 +44,7 @@ from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.replaying import plan_of
 from stillwatch.slack_desk import SlackDesk
+from stillwatch.sources import opened
 from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble
 from stillwatch.telling import Telling
@@ -70,6 +74,11 @@ def run(settings: Settings) -> int:
             hold = Telling(settings, store.told).hold
             history = History(store, _pressable(settings), _planned(settings), hold)
             told = judgement(settings, store, history)
+            sources = opened(settings.sources, settings.interval)
+            _fill_in(settings, store, told, sources, stopping)
+            if stopping.is_set():
+                log.info("stopped; the next start goes on with the history of sources")
+                return 0
             live = Live(store, told, settings.interval, settings.grace, clock.now(), settings.limits)
             history.adopt(live.open_incidents)
             place, channel = _place(settings)
@@ -82,11 +91,16 @@ def run(settings: Settings) -> int:
             return 1
         stack.enter_context(_signals(stopping))
         couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
+        askers = [Asker(source, live, clock.now, stopping) for source in sources]
+        health = partial(_health, live, store, askers)
         desk = Desk(
-            history, clock.now, lambda word: live.word(word, clock.now()), partial(_health, live, store)
+            history,
+            clock.now,
+            lambda word: live.word(word, clock.now()),
+            lambda: health() | {"newest": live.newest()},
         )
         in_slack = _in_slack(settings, desk)
-        door = _door(settings, store, live, desk, in_slack)
+        door = _door(settings, store, live, desk, in_slack, health)
         with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
             _listen_to_slack(settings, in_slack, stopping)
             log.info(
@@ -96,11 +110,12 @@ def run(settings: Settings) -> int:
                 f" (gRPC: {grpc_port})" if grpc_port else "",
                 ", ".join((channel, *(one.address for one in settings.receivers))),
             )
-            status = _wait(stopping, server, couriers)
+            status = _wait(stopping, server, (*couriers, *askers))
         live.stop(PATIENCE)
         deadline = time.monotonic() + 1.0
-        for courier in couriers:
-            courier.join(max(0.0, deadline - time.monotonic()))
+        workers: list[Courier | Asker] = [*couriers, *askers]
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
     log.info("stopped")
     return status
 
@@ -243,9 +258,25 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     return gate.answer(asked, bins, plan_of(settings, table))
 
 
-def _health(live: Live, store: Store) -> dict[str, object]:
+def _fill_in(
+    settings: Settings,
+    store: Store,
+    told: Judgement,
+    sources: Sequence[Source],
+    stopping: threading.Event,
+) -> None:
+    """The history of our sources, before the first start. A stop meanwhile ends it, and the next start goes on."""
+    with _signals(stopping):
+        try:
+            backfill(store, told, sources, settings.interval, settings.grace, clock.now, stopping)
+        except Busy as busy:
+            raise CannotStart(f"the history of sources cannot be kept: {busy.__cause__}") from None
+
+
+def _health(live: Live, store: Store, askers: Sequence[Asker]) -> dict[str, object]:
     now = clock.now()
     told, mailbox = live.health(now), Mailbox(store)
+    told["sources"] = {asker.name: asker.health() for asker in askers}
     try:
         return told | {"outbox": mailbox.depth(now), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:
@@ -288,12 +319,19 @@ def _listen_to_slack(settings: Settings, in_slack: SlackDesk, stopping: threadin
         threading.Thread(target=link.run, args=[stopping], name="socket", daemon=True).start()
 
 
-def _door(settings: Settings, store: Store, live: Live, desk: Desk, in_slack: SlackDesk) -> Door:
+def _door(
+    settings: Settings,
+    store: Store,
+    live: Live,
+    desk: Desk,
+    in_slack: SlackDesk,
+    health: Callable[[], dict[str, object]],
+) -> Door:
     return Door(
         metrics=lambda readings: live.readings(readings, clock.now()),
         deployments=lambda told: live.deployments(told, clock.now()),
         clock=clock.now,
-        health=partial(_health, live, store),
+        health=health,
         gate=partial(_verdict, settings, store),
         desk=desk.answer,
         slack=in_slack.over_http if settings.slack.signing_secret else None,
@@ -375,10 +413,10 @@ def _grpc_port(wanted: Listen) -> int:
         return 0
 
 
-def _wait(stopping: threading.Event, server: threading.Thread, couriers: Sequence[Courier]) -> int:
+def _wait(stopping: threading.Event, server: threading.Thread, workers: Sequence[Courier | Asker]) -> int:
     while True:
-        for courier in couriers:
-            courier.keep_going()
+        for worker in workers:
+            worker.keep_going()
         if stopping.wait(PULSE):
             return 0
         if not server.is_alive():

@@ -15,8 +15,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from alerts.incidents import Event, Incident
 from alerts.messages import Message
+from collector.asked import Answer
 from collector.binner import Binner
 from collector.bins import Bins, SeriesTable
 from collector.counters import Counters
@@ -42,6 +45,7 @@ TOO_MANY = {  # reasons of Counters -> what there is too much of
 }
 SNAPSHOT_EVERY = 900  # seconds of intervals; a start replays at most these
 CROWDED = 20  # services with too many series that are named in /healthz
+MOST_METRICS = 20  # that are named with their counts
 AT_ONCE = 1440  # intervals that are closed at once after a long pause
 
 
@@ -80,6 +84,8 @@ class Live:
     """Everything between the door and the outbox. Safe to call from several threads.
 
     interval, grace: seconds. now: epoch seconds at which we begin to listen. Raises StoreTrouble.
+    silent: seconds without a sign of our own life after which nobody listened, limits: of times and series, if not
+    the usual ones.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class Live:
         grace: int,
         now: int,
         limits: Limits | None = None,
+        silent: int | None = None,
     ) -> None:
         self._store = store
         self._judgement = judgement
@@ -99,12 +106,14 @@ class Live:
         self._crowded: set[str] = set()  # services of which it was said that they have too many series
         self._door = threading.Lock()  # counters, binner, table: what arrives, and the cut between intervals
         self._step = threading.Lock()  # state and plan: one tick at a time
-        self._silent = max(interval // 2, 5)  # seconds without a sign of our own life: nobody listened
+        # Seconds without a sign of our own life: nobody listened.
+        self._silent = max(interval // 2, 5) if silent is None else silent
         self._signed = now  # the last sign of life that is kept
         self._overlong = 0  # closes in a row with reports that cover more than the grace
         self._owed = Closing()
         self._plan: Plan | None = None
         self._progress = Progress()
+        self._newest: Bins | None = None  # the last interval in which something was counted
         self.last_tick = 0
         self.blind_since = 0
         self.trouble = ""
@@ -166,6 +175,34 @@ class Live:
                 for service in self._counters.crowded.keys() - self._crowded:
                     self._crowded.add(service)
                     log.warning("%s of %s, new ones are refused: see `limits` in the settings", of, service)
+
+    def asked(self, source: str, answer: Answer, now: int) -> Mapping[str, int]:
+        """Take what a source that we asked has told, and how far it told; how much was refused, by reason.
+
+        Raises Busy when it cannot be kept: nothing was taken then, and the same is to be asked again.
+        """
+        readings = answer.readings
+        body = pack_readings(readings) if len(readings) else None
+        with self._door:
+            self._alive_at(now)
+            number = self._or_busy(
+                lambda: self._store.note_asked(source, answer.until, answer.memo, body, now)
+            )
+            self._noted = number or self._noted
+            longest = self._binner.longest
+            refused = self._binner.add(self._counters.count(readings, self._table, now), now)
+            if not readings.cumulative.any():
+                self._binner.longest = (
+                    longest  # what is counted by whole intervals needs no more grace for that
+                )
+            return refused
+
+    def asked_until(self, source: str) -> tuple[int, str]:
+        """How far a source has told (epoch seconds), and what it remembers. What was never asked is asked from the
+        first interval that is open. Raises Busy."""
+        known = self._or_busy(lambda: self._store.asked(source))
+        with self._door:
+            return (self._binner.next, "") if known is None else known
 
     def deployments(self, told: Sequence[Deployment], now: int) -> None:
         """Take what was deployed; what was told before is left as it is. Raises Busy when it cannot be kept."""
@@ -241,6 +278,7 @@ class Live:
             if not len(bins):
                 return None
             self._check_grace(binner)
+            self._newest = newest(bins) or self._newest
             if len(self._known) != len(self._table):
                 self._known = SeriesTable(self._table.keys)
             state = kept.packed(self._counters, binner)
@@ -369,6 +407,12 @@ class Live:
         """As of the last interval that was judged."""
         return self._state.incidents
 
+    def newest(self) -> dict[str, object]:
+        """The counts of the last interval in which something was counted, see told_of; empty: there is none."""
+        with self._door:
+            latest, known = self._newest, self._known
+        return {} if latest is None else told_of(latest, known)
+
     def health(self, now: int) -> dict[str, object]:
         """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.
 
@@ -398,6 +442,22 @@ class Live:
             "blind_since": self.blind_since,
             "trouble": self.trouble,
         }
+
+
+def newest(bins: Bins) -> Bins | None:
+    """The last interval of a block in which anything was measured."""
+    measured = np.flatnonzero(~np.isnan(bins.values).all(axis=1))
+    return bins.cut(int(measured[-1]), int(measured[-1]) + 1) if len(measured) else None
+
+
+def told_of(one: Bins, table: SeriesTable) -> dict[str, object]:
+    """The counts of an interval by service and metric, the MOST_METRICS largest; metrics: how many there are."""
+    sums: dict[str, float] = {}
+    for row in np.flatnonzero(~np.isnan(one.values[0])).tolist():
+        name = f"{table.keys[row].service}/{table.keys[row].metric}"
+        sums[name] = sums.get(name, 0.0) + float(one.values[0, row])
+    largest = sorted(sums.items(), key=lambda of: (-of[1], of[0]))[:MOST_METRICS]
+    return {"start": one.start, "seconds": one.width, "counts": dict(largest), "metrics": len(sums)}
 
 
 def _moment(at: float) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from collector.moments import rfc3339
+
 
 def status_lines(told: Mapping[str, Any]) -> list[str]:
     """The answer of GET /status in words."""
@@ -19,6 +21,8 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
     signals = f"{told['judged']} signal{'' if told['judged'] == 1 else 's'} judged{learning}"
     lines = [f"{'not well: ' + '; '.join(wrong) if wrong else 'well'}; {signals}, {told['series']} series"]
     lines += _counted(told) if "taken" in told else []
+    lines += [source_line(name, source) for name, source in told.get("sources", {}).items()]
+    lines += newest_lines(told["newest"]) if "newest" in told else []
     if told["outbox"]:
         lines.append(f"to be delivered: {told['outbox']}")
     lines += [f"open: {len(told['open']) or 'nothing'}", *(f"  {incident_line(one)}" for one in told["open"])]
@@ -38,6 +42,25 @@ def _counted(told: Mapping[str, Any]) -> list[str]:
     if reasons:
         lines.append(f"refused or late: {', '.join(f'{n:,} {reason}' for reason, n in reasons)}")
     return [*lines, *(f"  {service}: {n:,} of new series" for service, n in told["crowded"].items())]
+
+
+def source_line(name: str, told: Mapping[str, Any]) -> str:
+    """A source that we ask."""
+    until = f"told until {rfc3339(told['until'])}" if told["until"] else "has not told anything yet"
+    if told["ok"]:
+        return f"source {name}: {until}"
+    return f"source {name}: failing since {rfc3339(told['failing_since'])}, {until}: {told['trouble']}"
+
+
+def newest_lines(told: Mapping[str, Any]) -> list[str]:
+    """The counts of the newest interval in which something was counted."""
+    if not told:
+        return ["counts: none yet"]
+    counts = told["counts"]
+    lines = [f"  {name}  {count:,.10g}" for name, count in counts.items()]
+    more = told["metrics"] - len(counts)
+    head = f"counts of {told['seconds']} s from {rfc3339(told['start'])} on:"
+    return [head, *lines, *([f"  and {more} more"] if more else [])]
 
 
 def incident_line(told: Mapping[str, Any]) -> str:

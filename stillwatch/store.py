@@ -380,6 +380,37 @@ class Store:
             number: int = added.inserted_primary_key[0]  # type: ignore[index]  # there is one
         return number
 
+    def note_asked(self, source: str, until: int, memo: str, body: bytes | None, received: float) -> int:
+        """How far a source has told, and in the same transaction what it told (None: nothing).
+
+        Returns the number of the journal row, 0 where there is none.
+        """
+        row = {"source": source, "until": until, "memo": memo}
+        held = upsert(tables.asked).values(row)
+        number = 0
+        with self.writing() as c:
+            c.execute(held.on_conflict_do_update(index_elements=["source"], set_=row))
+            if body is not None:
+                added = c.execute(insert(tables.journal).values(received=received, body=body))
+                number = added.inserted_primary_key[0]  # type: ignore[index]  # there is one
+        return number
+
+    def asked(self, source: str) -> tuple[int, str] | None:
+        """(until, memo) of the last answer of a source; None where it was never asked."""
+        of = tables.asked.c
+        with self.reading() as c:
+            found = c.execute(select(of.until, of.memo).where(of.source == source)).one_or_none()
+        return None if found is None else (found.until, found.memo)
+
+    def filling(self, is_filling: bool | None = None) -> bool:
+        """Is the history from before the first start being filled in? With an argument: from now on it is so."""
+        if is_filling is not None:
+            row = {"name": "filling", "value": int(is_filling)}
+            with self.writing() as c:
+                held = upsert(tables.settled).values(row)
+                c.execute(held.on_conflict_do_update(index_elements=["name"], set_=row))
+        return bool(self._settled("filling"))
+
     def noted(self) -> Iterator[tuple[int, float, bytes]]:
         """(number, received, body) of what is in no collector state yet, in order."""
         of = tables.journal.c

@@ -99,6 +99,14 @@ collector = Table(
     Column("journal", Integer, nullable=False),  # number of the last journal row that is in it
     Column("state", LargeBinary, nullable=False),
 )
+# How far each source that we ask has told, and what it has to remember to go on.
+asked = Table(
+    "asked",
+    meta,
+    Column("source", Text, primary_key=True),
+    Column("until", Integer, nullable=False),
+    Column("memo", Text, nullable=False),
+)
 news = Table(
     "news",
     meta,

@@ -1,0 +1,62 @@
+"""The sources that the settings name, ready to be asked.
+
+In: what is written of each under `sources`, and its secret. Out: Source.
+Never: a library loaded that no source needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from collector.asked import Source
+
+if TYPE_CHECKING:
+    from stillwatch import config_schema as schema
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A source as it is set. secret: its token, password or address; empty where it needs none."""
+
+    name: str
+    written: schema.AnySource
+    secret: str = field(default="", repr=False)
+
+
+def opened(asked: Sequence[Asked], interval: int) -> list[Source]:
+    """interval: seconds. Nothing is asked yet. Raises ValueError with what is missing."""
+    return [OPENERS[one.written.kind](one, interval) for one in asked]
+
+
+def _promql(one: Asked, interval: int) -> Source:
+    from collector.promql import Access, PromQL, Selection
+    from stillwatch.config_schema import PromQL as Written
+
+    written = one.written
+    assert isinstance(written, Written)
+    user = written.user or ""
+    access = Access(
+        url=written.url,
+        token="" if user else one.secret,
+        user=user,
+        password=one.secret if user else "",
+        headers={"X-Scope-OrgID": written.tenant} if written.tenant else {},
+        timeout=float(written.timeout),
+    )
+    selections = [
+        Selection(
+            select=of.select,
+            metric=of.metric or "",
+            service=of.service or "",
+            service_label=of.service_label,
+            version_label=of.version_label,
+            attributes=tuple(of.attributes),
+        )
+        for of in written.counters
+    ]
+    return PromQL(one.name, access, selections, interval, written.every, written.again, written.history)
+
+
+OPENERS: dict[str, Callable[[Asked, int], Source]] = {"promql": _promql}
