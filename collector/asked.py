@@ -110,28 +110,34 @@ Counted = dict[SeriesKey, dict[int, float]]  # of each series: start of the inte
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a source has told of its newest intervals, and the moment (epoch seconds) of each series' last count."""
+    """What a source has told of its newest intervals, and the moment (epoch seconds) of each series' last count.
+
+    begun: epoch seconds of the first interval that it was asked for.
+    """
 
     counts: Counted = field(default_factory=dict)
     last: Mapping[SeriesKey, int] = field(default_factory=dict)
+    begun: int = 0
 
-    def pack(self) -> object:
-        """As plain values for JSON."""
-        return [
+    def pack(self) -> str:
+        """As JSON."""
+        told = [
             [key.service, key.metric, key.version, key.attributes, at, list(self.counts.get(key, {}).items())]
             for key, at in self.last.items()
         ]
+        return json.dumps([self.begun, told])
 
     @staticmethod
     def unpack(memo: str) -> Told:
-        """The inverse, from JSON; nothing was told where `memo` is empty."""
+        """The inverse; nothing was told where `memo` is empty."""
         counts: Counted = {}
         last: dict[SeriesKey, int] = {}
-        for service, metric, version, attributes, at, told in json.loads(memo) if memo else ():
+        begun, rest = json.loads(memo) if memo else (0, ())
+        for service, metric, version, attributes, at, told in rest:
             key = SeriesKey(service, metric, version, tuple((name, value) for name, value in attributes))
             last[key] = at
             counts[key] = dict(told)
-        return Told(counts, last)
+        return Told(counts, last, begun)
 
 
 def grown(
@@ -144,7 +150,7 @@ def grown(
     knew within the last day, is 0 where `quiet`. What became less stays as it was told. now: the moment of asking.
     again: seconds; so much of the end of this window is part of the next one as well.
     """
-    first, end = window
+    first, end = max(window[0], told.begun), window[1]
     rows = Rows(cumulative=False)
     last = {key: at for key, at in told.last.items() if at > end - FORGET}
     for key, mine in counts.items():
@@ -161,7 +167,7 @@ def grown(
             if begin >= end - again:
                 kept[begin] = max(count, known or 0.0)
         fresh[key] = kept
-    return rows.readings(), Told(fresh, last)
+    return rows.readings(), Told(fresh, last, told.begun)
 
 
 def of(source: str, key: SeriesKey) -> Stream:

@@ -120,7 +120,12 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
     receivers = {name: _receiver(name, written, secrets) for name, written in written.receivers.items()}
     return Settings(
         interval=written.interval,
-        grace=min(GRACE, written.interval) if written.grace is None else written.grace,
+        # An interval holds all series: it waits for the slowest source.
+        grace=max(
+            min(GRACE, written.interval) if written.grace is None else written.grace,
+            *(one.grace for one in written.sources.values()),
+            0,
+        ),
         timezone=written.timezone,
         holidays=days_off.days_off(written.holidays),
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),

@@ -493,6 +493,7 @@ class WebhookIn(Strict):
 
 # Sources that we ask (stillwatch/sources.py opens them).
 
+WEEKS = 4 * 7 * 86400  # seconds
 MONTHS = 90 * 86400  # seconds of history at most
 
 
@@ -503,10 +504,20 @@ def _query_of_time(value: object) -> object:
     return value
 
 
+def _database(value: object) -> object:
+    """An address of SQLAlchemy's kind. A password belongs into a variable."""
+    if isinstance(value, str) and ("://" not in value or ":" in value.partition("://")[2].rpartition("@")[0]):
+        raise ValueError("an address such as postgresql://USER@HOST/NAME without a password (else `url_env`)")
+    return value
+
+
 class Asked(Strict):
     """What all sources have that we ask."""
 
-    history: Annotated[int, _within(0, MONTHS, "a duration from 0s to 90d, such as 4w")] = 0
+    history: Annotated[int, _within(0, MONTHS, "a duration from 0s to 90d, such as 4w")] = WEEKS
+    grace: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 60s")] = 60
+    every: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 30s")] = 30
+    again: Annotated[int, _within(0, 43200, "a duration from 0s to 12h, such as 10m")] = 600
 
 
 class Counter(Strict):
@@ -522,10 +533,7 @@ class PromQL(Asked):
     kind: Literal["promql"]
     url: WebAddress
     counters: Annotated[list[Counter], BeforeValidator(_listed), Field(min_length=1, max_length=100)]
-    every: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 15s")] = 15
-    again: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 5m")] = 300
     timeout: Annotated[int, _within(1, 300, "a duration from 1s to 5m, such as 10s")] = 10
-    history: Annotated[int, _within(0, MONTHS, "a duration from 0s to 90d, such as 4w")] = 4 * 7 * 86400
     tenant: Name | None = None
     token_env: Variable | None = None
     token_file: Name | None = None
@@ -542,7 +550,23 @@ class PromQL(Asked):
         return self
 
 
-AnySource = Annotated[PromQL, Field(discriminator="kind")]
+class Sql(Asked):
+    kind: Literal["sql"]
+    url: Annotated[str, BeforeValidator(_database)] | None = None
+    url_env: Variable | None = None
+    query: Annotated[str, BeforeValidator(_query_of_time), Field(max_length=100_000)]
+    service: Name | None = None
+    metric: Name | None = None
+    timeout: Annotated[int, _within(1, 600, "a duration from 1s to 10m, such as 30s")] = 30
+    rows: int = Field(default=10_000, ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        _one_of({"url": self.url, "url_env": self.url_env}, "either url or url_env")
+        return self
+
+
+AnySource = Annotated[PromQL | Sql, Field(discriminator="kind")]
 
 
 class File(Strict):

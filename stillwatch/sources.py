@@ -59,4 +59,24 @@ def _promql(one: Asked, interval: int) -> Source:
     return PromQL(one.name, access, selections, interval, written.every, written.again, written.history)
 
 
-OPENERS: dict[str, Callable[[Asked, int], Source]] = {"promql": _promql}
+def _sql(one: Asked, interval: int) -> Source:
+    from collector.sql import Question, Sql
+    from stillwatch.config_schema import Sql as Written
+
+    written = one.written
+    assert isinstance(written, Written)
+    question = Question(
+        written.query, written.service or "", written.metric or "", written.timeout, written.rows
+    )
+    return Sql(
+        one.name,
+        written.url or one.secret,
+        question,
+        interval,
+        written.every,
+        written.again,
+        written.history,
+    )
+
+
+OPENERS: dict[str, Callable[[Asked, int], Source]] = {"promql": _promql, "sql": _sql}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -54,7 +53,7 @@ class Shop:
             if first <= when < until and known <= now:
                 counts[KEY][when // W * W] = counts[KEY].get(when // W * W, 0.0) + 1.0
         readings, told = grown("shop", counts, Told.unpack(memo), (first, until), self.again, now, W)
-        return Answer(readings, until, json.dumps(told.pack()))
+        return Answer(readings, until, told.pack())
 
     def check(self, now: int) -> str:
         return "open"
@@ -353,7 +352,7 @@ def test_what_was_told_of_an_interval_adds_up_to_the_most_that_it_was(
         until = now // W * W
         counts = {KEY: {T0 + at * W: float(n) for at, n in seen if T0 + at * W < until}}
         readings, told = grown("s", counts, told, (T0, until), 86400, now, W)
-        told = Told.unpack(json.dumps(told.pack()))
+        told = Told.unpack(told.pack())
         points = counters.count(readings, table, now)
         for start, count in zip(points.start.tolist(), points.count.tolist(), strict=True):
             begin = start // NANOS // W * W
