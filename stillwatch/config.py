@@ -241,7 +241,7 @@ def _bad(error: ErrorDetails, document: Document, file: str) -> BadInput:
         found = shown(context["tag"]) if kind == "union_tag_invalid" else "nothing"
         expected = "one of error_ratio, throughput, flow, rollout"
         if where[0] == "sources":
-            expected = "one of promql, sql, log, dataset, cloudwatch"
+            expected = "one of promql, sql, files, cloudwatch"
     elif kind == "one_of":
         found, expected = " and ".join(context["given"]) or "nothing", _said(error)
     else:

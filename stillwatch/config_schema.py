@@ -566,7 +566,56 @@ class Sql(Asked):
         return self
 
 
-AnySource = Annotated[PromQL | Sql, Field(discriminator="kind")]
+class Rule(Strict):
+    count: Name
+    where: dict[Name, Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]] = {}
+    by: Split = []
+
+
+class Files(Strict):
+    kind: Literal["files"]
+    paths: Annotated[list[Name], BeforeValidator(_listed), Field(min_length=1, max_length=100)]
+    format: Literal["combined", "json", "dataset"]
+    service: Name | None = None
+    counts: list[Rule] = []
+    time: Name | None = None
+    series: int = Field(default=10_000, ge=1, le=1_000_000)
+    grace: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 30s")] = 30
+    every: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 10s")] = 10
+
+    @model_validator(mode="after")
+    def _rules_for_logs(self) -> Self:
+        said = [name for name in ("service", "counts") if getattr(self, name)]
+        if self.format == "dataset" and said:
+            raise PydanticCustomError("one_of", "neither: a dataset names its own", {"given": said})
+        if self.format != "dataset" and len(said) != 2:
+            raise PydanticCustomError("one_of", "both service and counts", {"given": said})
+        return self
+
+
+class CloudMetric(Strict):
+    namespace: Name
+    name: Name
+    dimensions: dict[Name, str] = {}
+    service: Name
+    metric: Name | None = None
+    version: str = ""
+    attributes: dict[Name, str] = {}
+
+
+class CloudWatch(Strict):
+    kind: Literal["cloudwatch"]
+    region: Name
+    metrics: Annotated[list[CloudMetric], BeforeValidator(_listed), Field(min_length=1, max_length=5000)]
+    endpoint: WebAddress | None = None
+    timeout: Annotated[int, _within(1, 300, "a duration from 1s to 5m, such as 10s")] = 10
+    grace: Annotated[int, _within(0, 3600, "a duration from 0s to 1h, such as 5m")] = 300
+    every: Annotated[int, _within(5, 3600, "a duration from 5s to 1h, such as 60s")] = 60
+    again: Annotated[int, _within(0, 43200, "a duration from 0s to 12h, such as 1h")] = 3600
+    history: Annotated[int, _within(0, 15 * 86400, "a duration from 0s to 15d, such as 14d")] = 14 * 86400
+
+
+AnySource = Annotated[PromQL | Sql | Files | CloudWatch, Field(discriminator="kind")]
 
 
 class File(Strict):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from collector.asked import Source
+from collector.bins import SeriesKey
 
 if TYPE_CHECKING:
     from stillwatch import config_schema as schema
@@ -79,4 +80,63 @@ def _sql(one: Asked, interval: int) -> Source:
     )
 
 
-OPENERS: dict[str, Callable[[Asked, int], Source]] = {"promql": _promql, "sql": _sql}
+def _files(one: Asked, interval: int) -> Source:
+    from collector.files import Files, Rule
+    from stillwatch.config_schema import Files as Written
+
+    written = one.written
+    assert isinstance(written, Written)
+    rules = tuple(
+        Rule(rule.count, tuple((name, tuple(of)) for name, of in rule.where.items()), tuple(rule.by))
+        for rule in written.counts
+    )
+    return Files(
+        one.name,
+        tuple(written.paths),
+        written.format,
+        written.service or "",
+        rules,
+        written.time or "",
+        interval,
+        written.every,
+        written.series,
+    )
+
+
+def _cloudwatch(one: Asked, interval: int) -> Source:
+    from stillwatch.config_schema import CloudWatch as Written
+
+    try:
+        from collector.cloudwatch import CloudWatch, Metric
+    except ModuleNotFoundError:
+        raise ValueError("boto3 is not installed: pip install 'stillwatch[cloudwatch]'") from None
+    written = one.written
+    assert isinstance(written, Written)
+    metrics = [
+        Metric(
+            of.namespace,
+            of.name,
+            tuple(of.dimensions.items()),
+            SeriesKey(of.service, of.metric or of.name, of.version, tuple(sorted(of.attributes.items()))),
+        )
+        for of in written.metrics
+    ]
+    return CloudWatch(
+        one.name,
+        written.region,
+        metrics,
+        written.endpoint or "",
+        written.timeout,
+        interval,
+        written.every,
+        written.again,
+        written.history,
+    )
+
+
+OPENERS: dict[str, Callable[[Asked, int], Source]] = {
+    "promql": _promql,
+    "sql": _sql,
+    "files": _files,
+    "cloudwatch": _cloudwatch,
+}
