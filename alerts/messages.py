@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
-from alerts.incidents import Event, Incident, Severity
+from alerts.harm import Severity
+from alerts.incidents import Event, Incident
 from alerts.mrkdwn import address, code, escape, fit
 from alerts.notices import Notice
 from alerts.slack_buttons import buttons
@@ -23,6 +24,7 @@ from alerts.wording import (
     count,
     headline,
     lasted,
+    lasting_words,
     lead,
     lost_words,
     made_of,
@@ -267,7 +269,14 @@ def _links(incident: Incident) -> list[dict[str, Any]]:
 
 
 def _updated(event: Event) -> list[str]:
-    say = {"joined": _joined, "worse": _worse, "suspect": changed, "recovering": _recovering, "grew": _grew}
+    say = {
+        "joined": _joined,
+        "worse": _worse,
+        "suspect": changed,
+        "recovering": _recovering,
+        "grew": _grew,
+        "lasting": _lasting,
+    }
     if many(event.incident.findings) and event.reason in ("joined", "worse", "recovering"):
         lines = [f"{summary(event.incident, event.time, lambda name: code(name, 40))}."]
     else:
@@ -297,6 +306,16 @@ def _worse(event: Event) -> list[str]:
     told = again or [lead(event.incident)]
     start = "Again" if again and not event.rose else "Worse"
     return [f"{start}: {headline(f, event.time, lambda name: code(name, 40))}" for f in told[:MOST_SIGNALS]]
+
+
+def _lasting(event: Event) -> list[str]:
+    """What it outlasts, which answers who takes it for a blip."""
+    lasting = event.incident.lasting
+    if lasting is None:
+        return _worse(event)
+    told = {(f.signal.service, f.signal.name, f.kind): f for f in event.incident.findings}
+    meant = told.get((lasting.service, lasting.signal, lasting.kind), lead(event.incident))
+    return [lasting_words(lasting), f"{headline(meant, event.time, lambda name: code(name, 40))}."]
 
 
 def _grew(event: Event) -> list[str]:

@@ -7,10 +7,11 @@ Never: a clock, a network, a change to the state that came in, unless the caller
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alerts.blips import with_deployments
 from alerts.incidents import Event, Incident, fold, heed, remember
 from alerts.suspects import FIRST, Past
 from collector.bins import Bins
@@ -85,6 +86,9 @@ def advance(
                 taught += tuple(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
         at = end
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
+    if len(recent) < len(known):
+        gone = [d for d in known if d.time <= bins.end - LOOK_BACK and d.known <= bins.closed[-1]]
+        past = replace(past, blips=with_deployments(past.blips, gone))
     return State(memory, incidents, recent, past, taught), events
 
 

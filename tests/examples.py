@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.incidents import Event, Incident, Severity
+from alerts.harm import Severity
+from alerts.incidents import Event, Incident
 from alerts.suspects import Suspect
 from collector.deployments import Deployment
 from detectors.findings import Finding, Trace
