@@ -23,6 +23,7 @@ LEAST = 4  # of them, to say what is usual
 MOSTLY = 0.75  # of them, to call it usual
 FAR = 2.0  # times the median: what lasts longer is no blip
 MORE = 1.5  # times the largest share that fails at a deployment: more than usual
+AGAIN = 3600  # seconds: what comes back sooner comes and goes
 SOON = 900  # seconds from a deployment to the onset of its blip
 RESTARTS = ("deploy", "rollback")  # what starts a service anew
 
@@ -122,6 +123,17 @@ def habit(blips: Blips, finding: Finding, deployments: Iterable[Deployment], wid
         return None
     share = max(b.share for b in found if b.lasted <= lasts.within)
     return Habit(now, lasts, share, at, len(last))
+
+
+def pause_before(blips: Blips, finding: Finding) -> int:
+    """Seconds for which the same signal was as before when this fault began; 0 = it does not come and go."""
+    ends = (
+        b.onset + b.lasted
+        for b in blips.of.get(finding.signal.service, ())
+        if (b.signal, b.kind) == (finding.signal.name, finding.kind)
+    )
+    pause = finding.onset - max((end for end in ends if end <= finding.onset), default=-AGAIN)
+    return max(pause, 1) if pause < AGAIN else 0
 
 
 def lasted(finding: Finding) -> int:

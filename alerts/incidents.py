@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from alerts.blips import as_usual, with_faults
+from alerts.blips import AGAIN, as_usual, pause_before, with_faults
 from alerts.clues import undoes
 from alerts.harm import RANKS, Lasting, Severity, weighed
 from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
@@ -40,7 +40,9 @@ class Incident:
     told: lost events at the last event, to know when it has grown enough to say so. events: how many so far.
     acknowledged: who has taken it on, first. excluded: (deployment, service) that people say it was not; an empty
     service means all of its members. closed_by: who said that it is no problem. failing: services that failed at
-    the last event. lasting: the blips that it outlasts, if it is graver for that.
+    the last event. lasting: the blips that it outlasts, if it is graver for that. pause: of what comes and goes,
+    the longest time (seconds) for which it was as before and came back; returns: how often it did since it was
+    opened; due: all is over, and it ends at this close if it stays so, 0 = something fails still.
     """
 
     id: str
@@ -58,6 +60,9 @@ class Incident:
     closed_by: str = ""
     failing: int = 0
     lasting: Lasting | None = None
+    pause: int = 0
+    returns: int = 0
+    due: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +306,14 @@ def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[
         if finding.phase == "cleared":
             return incident, reasons
         return replace(incident, findings=(*incident.findings, finding)), [*reasons, "joined"]
+    if old.phase == "cleared" != finding.phase:
+        pause = max(finding.onset - old.recovered, 1)
+        back = all(f.phase == "cleared" for f in incident.findings)
+        incident = replace(
+            incident,
+            pause=max(incident.pause, pause if pause < AGAIN else 0),
+            returns=incident.returns + back,
+        )
     news: list[Reason] = []
     if finding.phase == "cleared" and old.phase != "cleared":
         news = ["recovering"]
@@ -339,10 +352,12 @@ def _settle(
         rollbacks=rollbacks,
         lasting=lasting,
     )
-    over = all(f.phase == "cleared" for f in incident.findings)
     name: EventName = "updated"
     reason: Reason | None
-    if over:
+    if "opened" in reasons:
+        after = replace(after, pause=max(pause_before(past.blips, f) for f in incident.findings))
+    after = replace(after, due=_due(after, width))
+    if 0 < after.due <= now:
         name, reason = "resolved", _end(after, width)
         after = replace(after, resolved=now)
     elif "opened" in reasons:
@@ -354,6 +369,17 @@ def _settle(
     after = replace(after, told=max(lost, 1.0), events=incident.events + 1, failing=left)
     rose = name == "updated" and RANKS.index(severity) > RANKS.index(incident.severity)
     return after, Event(now, name, reason, after, after.events, rose, _bystanders(after, deployments))
+
+
+def _due(incident: Incident, width: int) -> int:
+    """When it ends if nothing comes back: at once, but for what comes and goes, which has to stay away for twice as
+    long as it did before it came back."""
+    if any(f.phase != "cleared" for f in incident.findings):
+        return 0
+    over = max(f.at for f in incident.findings)
+    if not incident.pause or _end(incident, width) != "recovered":
+        return over
+    return max(over, max(f.recovered for f in incident.findings) + min(2 * incident.pause, AGAIN))
 
 
 def _gravest(

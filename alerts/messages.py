@@ -96,6 +96,8 @@ def word(
     if event.event == "opened" if first is None else first:
         return (Message(incident.id, channel, text, blocks), *chart)
     edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
+    if is_known(event):
+        return (edit,)
     crowd = many(incident.findings)
     if (event.reason == "grew" and (incident.acknowledged or crowd)) or (
         event.reason == "recovering" and crowd
@@ -107,6 +109,12 @@ def word(
     new = said[0]["text"]["text"].partition("\n")[0]
     reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def is_known(event: Event) -> bool:
+    """It comes and goes, as was said before: said again is the first, second, fourth, eighth … time."""
+    comes = event.reason in ("worse", "recovering") and not event.rose
+    return comes and event.incident.returns.bit_count() > 1
 
 
 def again(event: Event, channel: str) -> Message:
@@ -331,6 +339,9 @@ def _recovering(event: Event) -> list[str]:
     back = _rollbacks(event, over)
     lines += [f"Rolled back: {', '.join(back)}."] if back else []
     left = [f for f in event.incident.findings if f.phase != "cleared"]
+    if not left:
+        until = clock(event.incident.due, event.time)
+        lines.append(f"It comes and goes: this is over if it stays as before until {until} UTC.")
     return [
         *lines,
         *(f"Still: {headline(f, event.time, lambda n: code(n, 40))}" for f in left[:MOST_SIGNALS]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from alerts.suspects import FIRST, Past
 from collector.bins import Bins
 from collector.deployments import Deployment
 from collector.words import Word
+from detectors.findings import Finding
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
 from detectors.taught import Taught, as_before, take_for_usual
@@ -68,12 +70,15 @@ def advance(
         end = at + 1 if taught else min([i + 1 for i in heeded if i >= at], default=len(bins))
         end = min(end, len(bins))
         block = bins if end - at == len(bins) else bins.cut(at, end)
-        for index, findings in watch(memory, block, plan, known):
-            now = int(block.closed[index])
-            told = [d for d in known if d.known <= now]
-            incidents, news = fold(incidents, findings, told, now, bins.width, past)
-            past = remember(past, news, told, bins.width)
-            events += news
+        for index, findings in chain(watch(memory, block, plan, known), [(len(block), list[Finding]())]):
+            turn = -1
+            while turn < index and (turn := min(_first_due(incidents, block), index)) < len(block):
+                now = int(block.closed[turn])
+                told = [d for d in known if d.known <= now]
+                new = findings if turn == index else []
+                incidents, news = fold(incidents, new, told, now, bins.width, past)
+                past = remember(past, news, told, bins.width)
+                events += news
         number = block.end // bins.width - 1
         taught = as_before(memory.columns, plan, taught, number)
         said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
@@ -90,6 +95,12 @@ def advance(
         gone = [d for d in known if d.time <= bins.end - LOOK_BACK and d.known <= bins.closed[-1]]
         past = replace(past, blips=with_deployments(past.blips, gone))
     return State(memory, incidents, recent, past, taught), events
+
+
+def _first_due(incidents: Sequence[Incident], block: Bins) -> int:
+    """The interval in which the first of those that are over is due to end, if nothing comes back before it."""
+    dues = [incident.due for incident in incidents if incident.due]
+    return int(np.searchsorted(block.closed, min(dues))) if dues else len(block)
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:
