@@ -18,7 +18,10 @@ from detectors.findings import Finding, FindingKind
 Severity = Literal["critical", "warning", "info"]
 RANKS: tuple[Severity, ...] = ("info", "warning", "critical")
 
-CRITICAL_SHARE = 0.05
+CRITICAL_SHARE, CRITICAL_LEAST = (
+    0.05,
+    10.0,
+)  # a share, and events: a handful wakes nobody before it has lasted
 CRITICAL_LOSS = 1000.0  # events that are gone
 CRITICAL_FAILED = 10_000.0  # events that failed: some are tried again
 # Of what is small and lasts: the share, or the events, that are worth to wake somebody for.
@@ -51,7 +54,7 @@ def severity_of(finding: Finding) -> Severity:
     """By the share that fails and by what is lost."""
     if finding.young:
         return "info"
-    if share_of(finding) >= CRITICAL_SHARE:
+    if share_of(finding) >= CRITICAL_SHARE and finding.lost >= CRITICAL_LEAST:
         return "critical"
     gone = finding.kind in ("data_loss", "no_data")
     return "critical" if finding.lost >= (CRITICAL_LOSS if gone else CRITICAL_FAILED) else "warning"
