@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from alerts import web
-from alerts.incidents import RANKS
+from alerts.harm import RANKS
 from alerts.jsonl import moment
 from alerts.messages import Message
 from alerts.mrkdwn import fit_lines

@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection, Sequence
 from itertools import groupby
 
+from alerts.blips import Habit
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
@@ -117,6 +118,14 @@ def _marginal(bad: float, of: float) -> float:
     a, b = USUAL_SHARE + bad, OF - USUAL_SHARE + of - bad
     usual = math.lgamma(USUAL_SHARE) + math.lgamma(OF - USUAL_SHARE) - math.lgamma(OF)
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b) - usual
+
+
+def blips(habit: Habit | None, harm: float) -> float:
+    """The service blips at its deployments, and this is no more than that: as often as it did so far, where a
+    deployment does harm otherwise as often as `harm`."""
+    if habit is None:
+        return 1.0
+    return (habit.at + harm) / (habit.deployments + 1) / harm
 
 
 def undoes(later: Deployment, suspect: Deployment) -> bool:

@@ -12,18 +12,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from alerts.blips import AGAIN, as_usual, pause_before, with_faults
 from alerts.clues import undoes
+from alerts.harm import RANKS, Lasting, Severity, weighed
 from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
 from alerts.together import MANY, crowds, failing, many, services
 from collector.deployments import Deployment
 from collector.words import Word
 from detectors.findings import Finding
 
-Severity = Literal["critical", "warning", "info"]
 EventName = Literal["opened", "updated", "resolved"]
 # reasons of `resolved` are fixed by the format; reasons of `updated` say what changed
 Reason = Literal[
-    "", "opened", "joined", "worse", "suspect", "recovering", "grew",
+    "", "opened", "joined", "worse", "suspect", "recovering", "grew", "lasting",
     "recovered", "rollback", "late_data", "expired", "operator",
 ]  # fmt: skip
 
@@ -39,7 +40,9 @@ class Incident:
     told: lost events at the last event, to know when it has grown enough to say so. events: how many so far.
     acknowledged: who has taken it on, first. excluded: (deployment, service) that people say it was not; an empty
     service means all of its members. closed_by: who said that it is no problem. failing: services that failed at
-    the last event.
+    the last event. lasting: the blips that it outlasts, if it is graver for that. pause: of what comes and goes,
+    the longest time (seconds) for which it was as before and came back; returns: how often it did since it was
+    opened; due: all is over, and it ends at this close if it stays so, 0 = something fails still.
     """
 
     id: str
@@ -56,6 +59,10 @@ class Incident:
     excluded: tuple[tuple[str, str], ...] = ()
     closed_by: str = ""
     failing: int = 0
+    lasting: Lasting | None = None
+    pause: int = 0
+    returns: int = 0
+    due: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +85,7 @@ class Event:
 NEAR = 1800  # seconds between onsets of one service that still speak of one fault
 TIED = 900  # the same, where a flow ties two services, or many fail together
 LIKELY = 0.5  # probability from which a release joins what it explains
-CRITICAL_SHARE = 0.05
-CRITICAL_LOSS = 1000.0
 GREW, GREW_LEAST = 3.0, 50.0  # what is lost is news again when it has tripled
-RANKS: tuple[Severity, ...] = ("info", "warning", "critical")
 
 
 def fold(
@@ -302,12 +306,21 @@ def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[
         if finding.phase == "cleared":
             return incident, reasons
         return replace(incident, findings=(*incident.findings, finding)), [*reasons, "joined"]
+    if old.phase == "cleared" != finding.phase:
+        pause = max(finding.onset - old.recovered, 1)
+        back = all(f.phase == "cleared" for f in incident.findings)
+        incident = replace(
+            incident,
+            pause=max(incident.pause, pause if pause < AGAIN else 0),
+            returns=incident.returns + back,
+        )
     news: list[Reason] = []
     if finding.phase == "cleared" and old.phase != "cleared":
         news = ["recovering"]
     elif finding.phase != "cleared" and old.phase == "cleared":
         news = ["worse"]
-    kept = tuple(finding if f is old else f for f in incident.findings)
+    newest = replace(finding, seen=max(old.seen, finding.seen))
+    kept = tuple(newest if f is old else f for f in incident.findings)
     return replace(incident, findings=kept), [*reasons, *news]
 
 
@@ -321,7 +334,7 @@ def _settle(
 ) -> tuple[Incident, Event | None]:
     """Rank, weigh and decide what of this is news."""
     suspects, none = rank(incident.findings, _possible(incident, deployments), width, past)
-    severity = max(incident.severity, *map(severity_of, incident.findings), key=RANKS.index)
+    severity, lasting = _gravest(incident, deployments, width, past)
     began = min(f.onset for f in incident.findings)
     # Who took part in a suspect's harm is put back by a deployment after the onset.
     rollbacks = tuple(
@@ -331,11 +344,20 @@ def _settle(
     )
     lost = max(f.lost for f in incident.findings)
     left = failing(incident.findings)
-    after = replace(incident, severity=severity, suspects=suspects, no_deployment=none, rollbacks=rollbacks)
-    over = all(f.phase == "cleared" for f in incident.findings)
+    after = replace(
+        incident,
+        severity=severity,
+        suspects=suspects,
+        no_deployment=none,
+        rollbacks=rollbacks,
+        lasting=lasting,
+    )
     name: EventName = "updated"
     reason: Reason | None
-    if over:
+    if "opened" in reasons:
+        after = replace(after, pause=max(pause_before(past.blips, f) for f in incident.findings))
+    after = replace(after, due=_due(after, width))
+    if 0 < after.due <= now:
         name, reason = "resolved", _end(after, width)
         after = replace(after, resolved=now)
     elif "opened" in reasons:
@@ -349,12 +371,50 @@ def _settle(
     return after, Event(now, name, reason, after, after.events, rose, _bystanders(after, deployments))
 
 
+def _due(incident: Incident, width: int) -> int:
+    """When it ends if nothing comes back: at once, but for what comes and goes, which has to stay away for twice as
+    long as it did before it came back."""
+    if any(f.phase != "cleared" for f in incident.findings):
+        return 0
+    over = max(f.at for f in incident.findings)
+    if not incident.pause or _end(incident, width) != "recovered":
+        return over
+    return max(over, max(f.recovered for f in incident.findings) + min(2 * incident.pause, AGAIN))
+
+
+def _gravest(
+    incident: Incident, deployments: Sequence[Deployment], width: int, past: Past
+) -> tuple[Severity, Lasting | None]:
+    """How grave it is, never less than it was told; and what it outlasts, where that alone makes it graver."""
+    severity, lasting = incident.severity, incident.lasting
+    for finding in incident.findings:
+        grave, why = weighed(finding, past.blips, deployments, width, incident.opened)
+        if RANKS.index(grave) > RANKS.index(severity):
+            severity, lasting = grave, why or incident.lasting
+    return severity, lasting
+
+
 def remember(past: Past, news: Sequence[Event], deployments: Sequence[Deployment], width: int) -> Past:
     """`past` and the faults that are over by now. What was late data only, or no problem, was no fault."""
     for event in news:
-        if event.event == "resolved" and event.reason not in ("late_data", "expired", "operator"):
-            past = learned(past, event.incident.findings, _possible(event.incident, deployments), width)
+        if event.event != "resolved" or event.reason in ("late_data", "expired", "operator"):
+            continue
+        findings, possible = event.incident.findings, _possible(event.incident, deployments)
+        # How often faults come does not follow from what a service shows at each of its deployments.
+        if not _is_all_usual(findings, deployments, width, past):
+            past = learned(past, findings, possible, width)
+        if event.reason != "rollback":
+            past = replace(past, blips=with_faults(past.blips, findings))
     return past
+
+
+def _is_all_usual(
+    findings: Sequence[Finding], deployments: Sequence[Deployment], width: int, past: Past
+) -> bool:
+    by_service = (
+        [f for f in findings if f.signal.service == service] for service in sorted(services(findings))
+    )
+    return all(as_usual(own, past.blips, deployments, width) is not None for own in by_service)
 
 
 def _bystanders(incident: Incident, deployments: Sequence[Deployment]) -> tuple[Deployment, ...]:
@@ -369,7 +429,9 @@ def _update(before: Incident, after: Incident, reasons: list[Reason], lost: floa
     """The one reason to speak again, strongest first; None where there is nothing new."""
     if "joined" in reasons:
         return "joined"
-    if RANKS.index(after.severity) > RANKS.index(before.severity) or "worse" in reasons:
+    if RANKS.index(after.severity) > RANKS.index(before.severity):
+        return "lasting" if after.lasting is not before.lasting else "worse"
+    if "worse" in reasons:
         return "worse"
     if _first(before) != _first(after):
         return "suspect"
@@ -406,13 +468,3 @@ def _end(incident: Incident, width: int) -> Reason:
             if f.cleared == "recovered" and d.service == f.signal.service and d.time - width <= f.recovered:
                 return "rollback"
     return "expired" if "expired" in why else "recovered"
-
-
-def severity_of(finding: Finding) -> Severity:
-    """How bad it is for people, not how surprising: by the share that fails and by what is lost."""
-    if finding.young:
-        return "info"
-    share = finding.lost / finding.out_of if finding.out_of > 0 else 0.0
-    if share >= CRITICAL_SHARE or (finding.kind == "data_loss" and finding.lost >= CRITICAL_LOSS):
-        return "critical"
-    return "warning"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
-from alerts.incidents import Event, Incident, Severity
+from alerts.harm import Severity
+from alerts.incidents import Event, Incident
 from alerts.mrkdwn import address, code, escape, fit
 from alerts.notices import Notice
 from alerts.slack_buttons import buttons
@@ -23,6 +24,7 @@ from alerts.wording import (
     count,
     headline,
     lasted,
+    lasting_words,
     lead,
     lost_words,
     made_of,
@@ -94,6 +96,8 @@ def word(
     if event.event == "opened" if first is None else first:
         return (Message(incident.id, channel, text, blocks), *chart)
     edit = Message(f"{number}:card", channel, text, blocks, replaces=incident.id)
+    if is_known(event):
+        return (edit,)
     crowd = many(incident.findings)
     if (event.reason == "grew" and (incident.acknowledged or crowd)) or (
         event.reason == "recovering" and crowd
@@ -105,6 +109,12 @@ def word(
     new = said[0]["text"]["text"].partition("\n")[0]
     reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def is_known(event: Event) -> bool:
+    """It comes and goes, as was said before: said again is the first, second, fourth, eighth … time."""
+    comes = event.reason in ("worse", "recovering") and not event.rose
+    return comes and event.incident.returns.bit_count() > 1
 
 
 def again(event: Event, channel: str) -> Message:
@@ -267,7 +277,14 @@ def _links(incident: Incident) -> list[dict[str, Any]]:
 
 
 def _updated(event: Event) -> list[str]:
-    say = {"joined": _joined, "worse": _worse, "suspect": changed, "recovering": _recovering, "grew": _grew}
+    say = {
+        "joined": _joined,
+        "worse": _worse,
+        "suspect": changed,
+        "recovering": _recovering,
+        "grew": _grew,
+        "lasting": _lasting,
+    }
     if many(event.incident.findings) and event.reason in ("joined", "worse", "recovering"):
         lines = [f"{summary(event.incident, event.time, lambda name: code(name, 40))}."]
     else:
@@ -299,6 +316,16 @@ def _worse(event: Event) -> list[str]:
     return [f"{start}: {headline(f, event.time, lambda name: code(name, 40))}" for f in told[:MOST_SIGNALS]]
 
 
+def _lasting(event: Event) -> list[str]:
+    """What it outlasts, which answers who takes it for a blip."""
+    lasting = event.incident.lasting
+    if lasting is None:
+        return _worse(event)
+    told = {(f.signal.service, f.signal.name, f.kind): f for f in event.incident.findings}
+    meant = told.get((lasting.service, lasting.signal, lasting.kind), lead(event.incident))
+    return [lasting_words(lasting), f"{headline(meant, event.time, lambda name: code(name, 40))}."]
+
+
 def _grew(event: Event) -> list[str]:
     return [f"So far {lost_words(lead(event.incident))}, {_where(lead(event.incident))}."]
 
@@ -312,6 +339,9 @@ def _recovering(event: Event) -> list[str]:
     back = _rollbacks(event, over)
     lines += [f"Rolled back: {', '.join(back)}."] if back else []
     left = [f for f in event.incident.findings if f.phase != "cleared"]
+    if not left:
+        until = clock(event.incident.due, event.time)
+        lines.append(f"It comes and goes: this is over if it stays as before until {until} UTC.")
     return [
         *lines,
         *(f"Still: {headline(f, event.time, lambda n: code(n, 40))}" for f in left[:MOST_SIGNALS]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from alerts.incidents import Severity
+from alerts.harm import Severity
 
 # EventName and the digest. One Literal: a union of two cannot be kept (see packed.py).
 NoticeEvent = Literal["opened", "updated", "resolved", "digest"]

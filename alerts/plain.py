@@ -29,6 +29,8 @@ def word(event: Event, channel: str, first: bool) -> tuple[Message, ...]:
 
     One message: a later one waits behind it, and while it waits gives way to a newer one.
     """
+    if not first and messages.is_known(event):
+        return ()
     said = notice(event)
     key = event.incident.id
     if first:

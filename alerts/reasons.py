@@ -6,9 +6,10 @@ delay first. Never: a clue that was not weighed (see clues.py); an escaped word 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from alerts import clues
+from alerts.blips import Habit
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
@@ -21,8 +22,10 @@ def reasons(
     known: Sequence[Deployment],
     back: int,
     width: int,
+    habits: Mapping[Deployment, Habit],
 ) -> tuple[str, ...]:
-    """known: all deployments; back: when it was put back, 0 = it was not; width: seconds of an interval."""
+    """known: all deployments; back: when it was put back, 0 = it was not; width: seconds of an interval;
+    habits: where services blip as usual."""
     own = [f for f in findings if f.signal.service == deployment.service]
     first = min(own or findings, key=lambda f: f.onset)
     said = [_delay(first.onset - deployment.time)]
@@ -30,6 +33,8 @@ def reasons(
         said.append("nobody told of it: it was seen to serve")
     if not own:
         said.append(_tie(deployment.service, findings))
+    if deployment in habits:
+        said.append(_blips(habits[deployment]))
     said += _versions(deployment, own)
     said += _end(back, clues.last(own or findings), width)
     said += _others(deployment, own, findings, known)
@@ -52,6 +57,15 @@ def _tie(service: str, findings: Sequence[Finding]) -> str:
     if service in clues.feeds(findings):
         return "it feeds the service"
     return "the service depends on it" if service in clues.needed(findings) else "another service"
+
+
+def _blips(habit: Habit) -> str:
+    often = f"{habit.at} of the last {habit.deployments} deployments"
+    if habit.at == habit.deployments:
+        often = "every deployment"
+    usual, minutes = habit.usual, -(-habit.usual.within // 60)
+    ended = f"the last {usual.of}" if usual.ended == usual.of else f"{usual.ended} of the last {usual.of}"
+    return f"blips at {often}: {ended} ended within {minutes} minute{'s' * (minutes != 1)}"
 
 
 def _versions(deployment: Deployment, own: Sequence[Finding]) -> list[str]:

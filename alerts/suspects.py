@@ -12,9 +12,10 @@ faults to no deployment. That share, and the share of harm that is felt late, fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerts import clues
+from alerts.blips import NONE, Blips, Habit, as_usual
 from alerts.reasons import reasons
 from alerts.together import MANY
 from collector.deployments import Deployment
@@ -49,12 +50,14 @@ class Suspect:
 class Past:
     """What the faults so far were like, each counted by its probabilities when it was over.
 
-    faults: how many; unexplained: of them, by no deployment; late: of the others, felt late.
+    faults: how many; unexplained: of them, by no deployment; late: of the others, felt late. blips: those that
+    ended by themselves.
     """
 
     faults: float = 0.0
     unexplained: float = 0.0
     late: float = 0.0
+    blips: Blips = NONE
 
     @property
     def no_deployment(self) -> float:
@@ -95,14 +98,14 @@ def rank(
     for account in accounts:
         for i, (soon, late) in account.shares.items():
             shares[i] = shares.get(i, 0.0) + (soon + late) / len(accounts)
-    backs = clues.put_back(known)
+    backs, habits = clues.put_back(known), _habits(findings, known, width, past)
     of_release: dict[str, float] = {}
     for i, share in shares.items():
         of_release[known[i].id] = of_release.get(known[i].id, 0.0) + share
     # A release of hundreds leaves each member a small share of the whole, which is no reason to doubt the release.
     small = NAMED / len(accounts) if len(accounts) >= MANY else NAMED
     named = [
-        Suspect(d, share, reasons(d, findings, known, backs.get(d, 0), width))
+        Suspect(d, share, reasons(d, findings, known, backs.get(d, 0), width, habits))
         for d, share in ((known[i], share) for i, share in shares.items())
         if share >= (small if of_release[d.id] >= 0.5 else NAMED)
     ]
@@ -117,7 +120,7 @@ def learned(past: Past, findings: Sequence[Finding], deployments: Iterable[Deplo
     accounts = _accounts(findings, known, width, past)
     none = sum(a.none for a in accounts) / len(accounts)
     late = sum(late for a in accounts for _, late in a.shares.values()) / len(accounts)
-    return Past(past.faults + 1, past.unexplained + none, past.late + late)
+    return replace(past, faults=past.faults + 1, unexplained=past.unexplained + none, late=past.late + late)
 
 
 def release_of(suspects: Sequence[Suspect]) -> tuple[str, float]:
@@ -139,7 +142,7 @@ def _accounts(
     timely: dict[
         tuple[int, int, int, int], tuple[float, float]
     ] = {}  # many share their onset, and many a time
-    felt_late, alone = past.felt_late, []
+    felt_late, alone, habits = past.felt_late, [], _habits(findings, known, width, past)
     for own in (of[service] for service in sorted(of)):
         # One fault of a service may show in several signals; its onset is known best by the one that doubts least.
         clearest = min(own, key=lambda f: (f.onset_high - f.onset_low, f.onset, f.signal.name, f.kind))
@@ -164,9 +167,25 @@ def _accounts(
                 if d.service == clearest.signal.service:
                     times *= clues.versions(d, own)
                 times *= clues.ended(backs.get(d, 0) if backs else 0, last, width)
-                weights[i] = times * soon * (1 - felt_late), times * late * felt_late
+                often = clues.blips(habits.get(d), HARM[d.kind])
+                weights[i] = often * times * soon * (1 - felt_late), times * late * felt_late
         alone.append(_account(clearest.onset, weights, none))
     return _side_by_side(alone, known)
+
+
+def _habits(
+    findings: Sequence[Finding], known: Sequence[Deployment], width: int, past: Past
+) -> dict[Deployment, Habit]:
+    """The deployments at which services blip as usual, where that is all that is seen of them."""
+    found: dict[Deployment, Habit] = {}
+    of: dict[str, list[Finding]] = {}
+    for f in findings if past.blips.of else ():
+        of.setdefault(f.signal.service, []).append(f)
+    for own in of.values():
+        shown = as_usual(own, past.blips, known, width)
+        if shown is not None:
+            found[shown.deployment] = shown
+    return found
 
 
 def _account(onset: int, weights: Mapping[int, tuple[float, float]], none: float) -> _Account:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from alerts.incidents import RANKS, Incident, severity_of
+from alerts.harm import RANKS, Lasting, severity_of
+from alerts.incidents import Incident
 from alerts.together import failing, many, services, usual_onset
 from detectors.findings import Finding
 from detectors.signals import Term
@@ -21,6 +22,22 @@ Name = Callable[[str], str]
 FAILURES = {"failed", "failure", "failures", "error", "errors", "dropped", "rejected", "lost", "exceptions"}
 TAILS = {"total", "count", "counts", "counter", "number"}
 MOST_NOUN = 40
+STILL = {"data_loss": "losing", "no_data": "silent"}
+NUMBERS = [
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 
 # Numbers and times.
@@ -241,6 +258,29 @@ def lost_words(finding: Finding) -> str:
         return f"{missing(finding)}{interval}: {made_of(finding)}"
     late = f", {count(finding.late)} came late" if finding.late > 0 and finding.cleared != "late_data" else ""
     return f"{missing(finding)}{late}{interval}"
+
+
+def lasting_words(lasting: Lasting) -> str:
+    """Why it is graver than its numbers, in one sentence, with its full stop.
+
+    `Still failing after 12 minutes; the last nine blips of this service ended within three.`
+    """
+    does = STILL.get(lasting.kind, "failing")
+    minutes, within = lasting.after // 60, -(-lasting.within // 60)
+    plain = minutes < 120
+    still = f"Still {does} after {f'{minutes} minutes' if plain else lasted(lasting.after)}"
+    if not lasting.of:
+        return f"{still}: no blip any more."
+    unit = "" if plain else " minutes"
+    blips = f"the last {spelled(lasting.of)} blips of this service{' at deployments' * lasting.deployed}"
+    if lasting.ended == lasting.of:
+        return f"{still}; {blips} ended within {spelled(within)}{unit}."
+    return f"{still}; of {blips} {spelled(lasting.ended)} ended within {spelled(within)}{unit}."
+
+
+def spelled(number: int) -> str:
+    """Small numbers in words: `nine`, `13`."""
+    return NUMBERS[number] if 0 <= number < len(NUMBERS) else str(number)
 
 
 def made_of(finding: Finding) -> str:

@@ -49,6 +49,7 @@ class Finding:
         arrived after all.
     out_of: exposure since the onset (total, or what should have come), to say a share.
     strength: log evidence in nats.
+    seen: end of the last interval that spoke of the fault (0 = not known).
     recovered: start of the first interval that was as before (cleared only).
     cleared: why a cleared one is over.
     young: too little history to wake anybody.
@@ -73,6 +74,7 @@ class Finding:
     failed: float = 0.0
     missing: float = 0.0
     late: float = 0.0
+    seen: int = 0
     recovered: int = 0
     cleared: Cleared = ""
     young: bool = False

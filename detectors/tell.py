@@ -242,6 +242,7 @@ def _of_family(
         out_of=float(charts.rn[c]) if chart.kind not in (THROUGHPUT, FLOW, COHORT) else expected,
         strength=float(charts.strength[c]),
         late=float(charts.came_late[c]),
+        seen=max(_seen(charts, plan, bins, index, d) for d in raised or [c]),
         recovered=_time(bins, charts.v_since[c]) if phase == "cleared" else 0,
         cleared=WHY[int(charts.why[c])] if phase == "cleared" else "",
         young=_young(charts[c], seasons, plan, c),
@@ -251,6 +252,15 @@ def _of_family(
         slice_share=share,
         trace=_trace(charts, plan, bins, index, c),
     )
+
+
+def _seen(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> int:
+    """End of the last interval in which chart c was not as before; of versions side by side, of this one or 0."""
+    if plan.kind[c] in (ROLLOUT, ROLLOUT_FLOW) and charts.raised[c] == 1 and charts.phase[c] != 1:
+        slot = _number(bins, index) % RING
+        fails = charts.ring_x[c, slot] > charts.ring_m[c, slot]
+        return _time(bins, _number(bins, index) + 1) if fails else 0
+    return _time(bins, int(charts.v_since[c]))
 
 
 def _number(bins: Bins, index: int) -> int:
@@ -331,6 +341,7 @@ def _silence(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> Finding
         lost_high=lost + Z95 * sd,
         out_of=lost,
         strength=float(number - onset + 1),
+        seen=_time(bins, number + 1 - int(charts.s_back[c])),
         recovered=_time(bins, number - 1) if phase == "cleared" else 0,
         cleared="recovered" if phase == "cleared" else "",
         trace=_trace(charts, plan, bins, index, c),

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
+from alerts.blips import with_deployments
 from alerts.incidents import Event, Incident, fold, heed, remember
 from alerts.suspects import FIRST, Past
 from collector.bins import Bins
 from collector.deployments import Deployment
 from collector.words import Word
+from detectors.findings import Finding
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
 from detectors.same_deployment import one_of_each
@@ -72,17 +75,20 @@ def advance(
         # Up to the next word; while something was taught, one by one.
         end = min([*(i + 1 for i in heeded if i >= at), len(bins)])
         block = bins if end - at == len(bins) else bins.cut(at, end)
-        for index, findings in watch(memory, block, plan, known, lambda: bool(taught)):
-            number = block.start // bins.width + index
-            taught[:] = as_before(memory.columns, plan, taught, number)
-            taught.extend(grown_usual(memory.columns, plan, findings, number))
-            if not findings:
-                continue
-            now = int(block.closed[index])
-            told = one_of_each([d for d in known if d.known <= now], bins.width)
-            incidents, news = fold(incidents, findings, told, now, bins.width, past)
-            past = remember(past, news, told, bins.width)
-            events += news
+        judged = watch(memory, block, plan, known, lambda: bool(taught))
+        for index, findings in chain(judged, [(len(block), list[Finding]())]):
+            if index < len(block):
+                number = block.start // bins.width + index
+                taught[:] = as_before(memory.columns, plan, taught, number)
+                taught.extend(grown_usual(memory.columns, plan, findings, number))
+            # What is due to end before the next news comes before it.
+            while (turn := min(_first_due(incidents, block), index)) < index or findings:
+                new, findings = (findings, []) if turn == index else ([], findings)
+                now = int(block.closed[turn])
+                told = one_of_each([d for d in known if d.known <= now], bins.width)
+                incidents, news = fold(incidents, new, told, now, bins.width, past)
+                past = remember(past, news, told, bins.width)
+                events += news
         said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
         if said:
             now = int(block.closed[-1])
@@ -94,6 +100,9 @@ def advance(
                 taught.extend(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
         at = end
     recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
+    if len(recent) < len(known):
+        gone = [d for d in known if d.time <= bins.end - LOOK_BACK and d.known <= bins.closed[-1]]
+        past = replace(past, blips=with_deployments(past.blips, one_of_each(gone, bins.width)))
     return State(memory, incidents, recent, past, tuple(taught), serving), events
 
 
@@ -115,6 +124,12 @@ def _seen(began: Began, bins: Bins, told: Sequence[Deployment]) -> Deployment:
     here = [d for d in told if d.service == name.service and d.known <= closed and not d.seen]
     release = [d.id for d in here if one not in one_of_each([d, one], bins.width)]
     return replace(one, id=release[-1]) if release else one
+
+
+def _first_due(incidents: Sequence[Incident], block: Bins) -> int:
+    """The interval in which the first of those that are over is due to end, if nothing comes back before it."""
+    dues = [incident.due for incident in incidents if incident.due]
+    return int(np.searchsorted(block.closed, min(dues))) if dues else len(block)
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:

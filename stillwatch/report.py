@@ -162,9 +162,9 @@ def _lines(block: Mapping[str, Any]) -> list[Line]:
 
 def _news(event: Event, opened: int) -> tuple[str, str, list[Line]]:
     """When, what kind of news, and the words of its reply (of an opened one: the first line of the card)."""
-    said = messages.word(event, "")[0 if event.event == "opened" else 1]
+    said = messages.changes(event) or messages.card(event)
     name = event.reason if event.event == "updated" else event.event
-    return clock(event.time, opened), name, [line for block in said.blocks[:1] for line in _lines(block)]
+    return clock(event.time, opened), name, [line for block in said[:1] for line in _lines(block)]
 
 
 def _signals(incident: Incident, now: int) -> list[tuple[str, ...]]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from alerts import routes, timing
-from alerts.incidents import RANKS, Event, Incident, Severity
+from alerts.harm import RANKS, Severity
+from alerts.incidents import Event, Incident
 from alerts.jsonl import KINDS, moment
 from alerts.routes import Asked
 from collector import moments

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from alerts.blips import Blip, Blips
+from alerts.harm import Lasting
 from alerts.incidents import Incident
 from alerts.suspects import Past, Suspect
 from collector.deployments import Deployment
@@ -51,7 +54,7 @@ def load(raw: bytes | bytearray) -> State:
     taught = tuple(
         Taught(**{name: _deep(value) for name, value in one.items()}) for one in told.get("taught", ())
     )
-    past = Past(**told["past"])
+    past = Past(**dict(told["past"], blips=_blips(told["past"].get("blips", {}))))
     remembered = memory.load(memoryview(raw)[start + size :])
     return State(remembered, incidents, deployments, past, taught, _serving(told.get("serving")))
 
@@ -69,6 +72,8 @@ def _plain(value: Any) -> Any:
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value
@@ -77,6 +82,11 @@ def _plain(value: Any) -> Any:
 def _deep(value: Any) -> Any:
     """Lists as tuples, all the way down."""
     return tuple(_deep(v) for v in value) if isinstance(value, list) else value
+
+
+def _blips(told: dict[str, Any]) -> Blips:
+    of = {service: tuple(Blip(**one) for one in blips) for service, blips in told.get("of", {}).items()}
+    return Blips(of, {service: tuple(times) for service, times in told.get("deployed", {}).items()})
 
 
 def _incident(told: dict[str, Any]) -> Incident:
@@ -89,6 +99,7 @@ def _incident(told: dict[str, Any]) -> Incident:
         ),
         rollbacks=tuple(Deployment(**d) for d in told["rollbacks"]),
         excluded=_deep(told.get("excluded", [])),
+        lasting=Lasting(**told["lasting"]) if told.get("lasting") else None,
     )
     return Incident(**parts)
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.incidents import Event, Incident, Severity
+from alerts.harm import Lasting, Severity
+from alerts.incidents import Event, Incident
 from alerts.suspects import Suspect
 from collector.deployments import Deployment
 from detectors.findings import Finding, Trace
@@ -265,6 +266,52 @@ def trickle() -> Event:
     return opened(incident((few,), "warning", suspects), "08:16")
 
 
+def trickle_lasts() -> Event:
+    """It is no blip, which is said to whoever takes it for one."""
+    few = replace(trickle().incident.findings[0], phase="standing", seen=at("08:16"))
+    lasting = Lasting("image-resizer", "resizing", "error_spike", 12 * MIN, 3 * MIN, 9, 9)
+    suspects = trickle().incident.suspects
+    it = replace(incident((few,), "critical", suspects), lasting=lasting, opened=at("08:06"), events=2)
+    return Event(at("08:16"), "updated", "lasting", it, 2, rose=True)
+
+
+def usual_blip() -> Event:
+    """What the service shows at each of its deployments."""
+    few = finding(
+        RESIZING,
+        "error_spike",
+        "08:00",
+        "07:58",
+        observed=31.0,
+        expected=0.8,
+        out_of=1_380.0,
+        lost=30.2,
+        lost_low=21.0,
+        lost_high=40.0,
+        seen=at("08:00"),
+        trace=trace(at("08:00"), 0.4, 16, at("07:58"), out_of=690, seed=5),
+    )
+    why = (
+        "deployed 60 s before it began",
+        "blips at every deployment: 8 of the last 9 ended within 3 minutes",
+    )
+    return opened(incident((few,), "info", (Suspect(RESIZER, 0.99, why),)), "08:00")
+
+
+def comes_and_goes() -> Event:
+    """As before once more, and not taken for over yet."""
+    over: dict[str, Any] = {
+        "phase": "cleared",
+        "cleared": "recovered",
+        "recovered": at("08:02"),
+        "at": at("08:07"),
+    }
+    few = replace(usual_blip().incident.findings[0], **over)
+    it = incident((few,), "warning")
+    it = replace(it, pause=11 * MIN, returns=2, due=at("08:24"), opened=at("07:32"), events=6)
+    return Event(at("08:07"), "updated", "recovering", it, 6)
+
+
 def bad_version() -> Event:
     new = finding(
         SIDE_BY_SIDE,
@@ -474,6 +521,9 @@ EVENTS: dict[str, Callable[[], Event]] = {
     "data_loss": data_loss,
     "no_data": no_data,
     "trickle": trickle,
+    "trickle_lasts": trickle_lasts,
+    "usual_blip": usual_blip,
+    "comes_and_goes": comes_and_goes,
     "bad_version": bad_version,
     "joined": joined,
     "recovering": recovering,

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from test_alerts_deliver import Hand
 
 from alerts.deliver import deliver
-from alerts.incidents import RANKS, Event
+from alerts.harm import RANKS
+from alerts.incidents import Event
 from alerts.messages import Message
 from alerts.outbox import Outcome, Receipt, SendFailed
 from alerts.places import Place
