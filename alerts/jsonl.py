@@ -56,6 +56,10 @@ def _signal(finding: Finding) -> dict[str, Any]:
         said["late"] = _number(finding.late)
     if finding.slice:
         said["slice"] = dict(finding.slice)
+    if finding.slice_share[0] > 0:
+        counted, traffic = (_number(share) for share in finding.slice_share)
+        of = "missing" if finding.kind == "data_loss" else "failed"
+        said["slice_share"] = {of: counted, "traffic": traffic}
     return said
 
 
@@ -147,7 +151,12 @@ def read(text: str) -> dict[str, Any]:
 
 
 def _check_signal(signal: Any) -> None:
-    _keys("signals", signal, ("service", "signal", "kind", "onset", *COUNTS), (*OPTIONAL_COUNTS, "slice"))
+    _keys(
+        "signals",
+        signal,
+        ("service", "signal", "kind", "onset", *COUNTS),
+        (*OPTIONAL_COUNTS, "slice", "slice_share"),
+    )
     _one_of("kind", signal["kind"], KINDS)
     _moments("onset", signal["onset"])
     _text("service", signal["service"])
@@ -162,6 +171,10 @@ def _check_signal(signal: Any) -> None:
     for name, value in signal.get("slice", {}).items():
         _text("slice", name)
         _text("slice", value)
+    for name, value in signal.get("slice_share", {}).items():
+        _one_of("slice_share", name, ("failed", "missing", "traffic"))
+        if not (_is_number(value) and 0 <= value <= 1):
+            _wrong("slice_share", value)
 
 
 def _check_suspect(suspect: Any) -> None:

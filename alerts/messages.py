@@ -22,13 +22,14 @@ from alerts.wording import (
     chance,
     clock,
     count,
+    described,
     headline,
+    holds,
     lasted,
     lasting_words,
     lead,
     lost_words,
     made_of,
-    percent,
     summary,
     worst,
 )
@@ -216,16 +217,15 @@ def _signal(finding: Finding, now: int) -> str:
 
 
 def _slices(incident: Incident) -> list[str]:
-    """`Only path=editor: 97 % of the failures, 8 % of the traffic`."""
+    """`path=editor` holds 97 % of the failures and 8 % of the traffic."""
     lines = []
     for finding in [f for f in incident.findings if f.slice][:MOST_SLICES]:
-        named = " ".join(code(f"{key}={value}", 60) for key, value in finding.slice[:3])
-        failed, traffic = finding.slice_share
-        shares = (
-            f": {percent(failed)} of the failures, {percent(traffic)} of the traffic" if failed > 0 else ""
-        )
-        only = "Only" if not 0 < failed < 0.95 else "Mostly"
-        lines.append(f"*{only}* {named}{shares}")
+        named = code(described(finding, lambda pair: fit(pair, 60)), 130)
+        where = f", {_where(finding)}" if len(incident.findings) > 1 else ""
+        if holds(finding):
+            lines.append(f"{named} {holds(finding)}{where}")
+        else:
+            lines.append(f"Seen in {named}{where}; too little is known to say that it is only there")
     return lines
 
 

@@ -38,6 +38,7 @@ NUMBERS = [
     "eleven",
     "twelve",
 ]
+MOST_OF_IT = 0.8  # of the failures: where a slice holds less, most of the others are the usual ones
 
 
 # Numbers and times.
@@ -288,6 +289,27 @@ def made_of(finding: Finding) -> str:
     if finding.failed < 1 or finding.missing < 1:
         return ""
     return f"{count(finding.failed)} failed, {count(finding.missing)} vanished"
+
+
+def described(finding: Finding, name: Name) -> str:
+    """Its slice: `path=editor, region=eu`."""
+    return ", ".join(name(f"{key}={value}") for key, value in finding.slice)
+
+
+def holds(finding: Finding) -> str:
+    """What its slice has of the fault: `holds 97 % of the failures and 8 % of the traffic`; empty if not known."""
+    counted, traffic = finding.slice_share
+    if counted <= 0.0:
+        return ""
+    if finding.kind == "data_loss":
+        return f"holds {_part(counted)} of what is missing and {percent(traffic)} of the traffic"
+    more = finding.slice_extra
+    beyond = f" ({_part(more)} of those beyond the usual)" if counted < MOST_OF_IT <= more else ""
+    return f"holds {_part(counted)} of the failures{beyond} and {percent(traffic)} of the traffic"
+
+
+def _part(share: float) -> str:
+    return "all" if share >= 1 else percent(share)
 
 
 def _share(part: float, whole: float) -> float:

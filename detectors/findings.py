@@ -54,7 +54,9 @@ class Finding:
     cleared: why a cleared one is over.
     young: too little history to wake anybody.
     versions: (version, counted, out_of) since the onset, where series carry versions.
-    slice: the attribute values that explain it; slice_share: their share of counted and of out_of.
+    slice: the attribute values that explain it (or of which alone it is known); slice_share: what they hold of the
+        failures, or of what is missing, and of the traffic, 0 where it is not known; slice_extra: of the failures
+        beyond the usual.
     """
 
     signal: Signal
@@ -82,4 +84,5 @@ class Finding:
     versions: tuple[tuple[str, float, float], ...] = ()
     slice: tuple[tuple[str, str], ...] = ()
     slice_share: tuple[float, float] = (0.0, 0.0)
+    slice_extra: float = 0.0
     trace: Trace | None = None

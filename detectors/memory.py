@@ -161,6 +161,15 @@ COHORTS = np.dtype(
 )  # fmt: skip
 
 
+CELL = np.dtype(
+    [
+        ("usual_x", F), ("usual_n", F),  # counted, and out of so many, before what the rings show, fading
+        ("ring_x", F32, RING), ("ring_n", F32, RING),  # the last RING intervals, 0 = nothing was counted
+    ],
+    align=True,
+)  # fmt: skip
+
+
 def flow_record(depth: int) -> np.dtype[Any]:
     """The record of a flow (flow.py) whose past is kept for `depth` intervals."""
     return np.dtype(
@@ -208,7 +217,7 @@ def places(record: np.dtype[Any], *names: str) -> tuple[int, ...]:
 
 class Columns(NamedTuple):
     """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs]; cohorts: COHORTS[charts of
-    cohorts].
+    cohorts]; cells: CELL[cells].
 
     fleet: float64[kinds and SLOW_FLOW, (odd intervals that were no fault, judged intervals, peaks of evidence, by
     how much these exceed PEAK of judge.py)], of all charts of a kind together.
@@ -219,6 +228,7 @@ class Columns(NamedTuple):
     seasons: Any
     fleet: Floats
     cohorts: Any
+    cells: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +245,7 @@ class Memory:
     cohort_keys: tuple[str, ...]
     columns: Columns
     last: Wholes
+    cell_keys: tuple[str, ...] = ()
 
 
 def empty(plan: Plan) -> Memory:
@@ -246,6 +257,7 @@ def empty(plan: Plan) -> Memory:
         np.zeros(int((plan.season >= 0).sum()), dtype=SEASON).view(np.recarray),
         np.zeros((SLOW_FLOW + 1, 4)),
         np.zeros(len(plan.entries.reach), dtype=COHORTS).view(np.recarray),
+        np.zeros(len(plan.cell_keys), dtype=CELL).view(np.recarray),
     )
     # Campaigns differ and lags wander more than a model says, until peaks have shown by how much.
     columns.fleet[[SLOW_FLOW, COHORT], 3] = PEAKS_OF_KIND
@@ -257,7 +269,7 @@ def empty(plan: Plan) -> Memory:
     season_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.season >= 0))
     cohort_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.kind == COHORT))
     last = np.full(len(plan.row_service), -1, dtype=np.int64)
-    return Memory(plan.keys, flow_keys, season_keys, cohort_keys, columns, last)
+    return Memory(plan.keys, flow_keys, season_keys, cohort_keys, columns, last, plan.cell_keys)
 
 
 def _depth(plan: Plan) -> int:
@@ -303,6 +315,7 @@ def fits(memory: Memory, plan: Plan) -> bool:
     same = (memory.keys is plan.keys or memory.keys == plan.keys) and len(memory.last) == len(
         plan.row_service
     )
+    same = same and memory.cell_keys == plan.cell_keys
     return same and columns.flows.dtype == flow_record(_depth(plan)) and bool(columns.charts.flags.writeable)
 
 
@@ -314,6 +327,7 @@ def fit(memory: Memory, plan: Plan) -> Memory:
     _move_flows(old.flows, new.flows, memory.flow_keys, fresh.flow_keys)
     _move(old.seasons, new.seasons, memory.season_keys, fresh.season_keys)
     _move(old.cohorts, new.cohorts, memory.cohort_keys, fresh.cohort_keys)
+    _move(old.cells, new.cells, memory.cell_keys, fresh.cell_keys)
     new.fleet[:] = old.fleet
     fresh.last[: len(memory.last)] = memory.last
     return fresh
@@ -357,12 +371,14 @@ def dump(memory: Memory) -> list[bytes | memoryview]:
             "flow_keys": memory.flow_keys,
             "season_keys": memory.season_keys,
             "cohort_keys": memory.cohort_keys,
+            "cell_keys": memory.cell_keys,
+            "cell": repr(CELL.descr),
             "fleet": columns.fleet.tolist(),
             "series": len(memory.last),
             "depth": columns.flows.dtype["went_ring"].shape[0],
         }
     ).encode()
-    arrays = (memory.last, columns.charts, columns.flows, columns.seasons, columns.cohorts)
+    arrays = (memory.last, columns.charts, columns.flows, columns.seasons, columns.cohorts, columns.cells)
     head += b" " * (-len(head) % 8)  # so that the arrays lie where their numbers are read at once
     parts = [np.ascontiguousarray(array).view(np.uint8).reshape(-1).data for array in arrays]
     return [len(head).to_bytes(8, "big"), head, *parts]
@@ -375,10 +391,10 @@ def load(raw: memoryview) -> Memory:
     """
     at = 8 + int.from_bytes(raw[:8], "big")
     head = json.loads(bytes(raw[8:at]))
-    names = ("keys", "flow_keys", "season_keys", "cohort_keys")
-    keys, flow_keys, season_keys, cohort_keys = (tuple(head.get(name, ())) for name in names)
+    names = ("keys", "flow_keys", "season_keys", "cohort_keys", "cell_keys")
+    keys, flow_keys, season_keys, cohort_keys, cell_keys = (tuple(head.get(name, ())) for name in names)
     flow = flow_record(head["depth"])
-    if head["layout"] != _layout(flow):
+    if head["layout"] != _layout(flow) or head.get("cell", repr(CELL.descr)) != repr(CELL.descr):
         raise ValueError("these are the records of another version")
     arrays = []
     for count, kind in (
@@ -387,14 +403,15 @@ def load(raw: memoryview) -> Memory:
         (len(flow_keys), flow),
         (len(season_keys), SEASON),
         (len(cohort_keys), COHORTS),
+        (len(cell_keys), CELL),
     ):
         arrays.append(np.frombuffer(raw[at : at + count * kind.itemsize], kind, count))
         at += count * kind.itemsize
     if at != len(raw):
         raise ValueError("these are not as many bytes as were written")
-    charts, flows, seasons, cohorts = (array.view(np.recarray) for array in arrays[1:])
-    columns = Columns(charts, flows, seasons, np.array(head["fleet"], dtype=np.float64), cohorts)
-    return Memory(keys, flow_keys, season_keys, cohort_keys, columns, arrays[0])
+    charts, flows, seasons, cohorts, cells = (array.view(np.recarray) for array in arrays[1:])
+    columns = Columns(charts, flows, seasons, np.array(head["fleet"], dtype=np.float64), cohorts, cells)
+    return Memory(keys, flow_keys, season_keys, cohort_keys, columns, arrays[0], cell_keys)
 
 
 def _layout(flow: np.dtype[Any]) -> str:

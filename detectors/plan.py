@@ -26,6 +26,8 @@ KINDS = {"error_ratio": ERROR, "throughput": THROUGHPUT, "flow": FLOW, "rollout"
 MOST_SLICES = 32  # values of one attribute that are judged one by one; more would only raise every threshold
 AT_ONCE = 3600  # seconds: what takes longer to come out depends on the hour of the day
 NOTHING, SUMS = -1, -2
+VERSION = "version"  # as an attribute by which everything is split
+MOST_CELLS = 4096  # of one signal; where there are more, the attributes named last are left out
 HOLD = 3  # intervals for which a group of series that falls silent leaves its sum "not measured"
 
 
@@ -73,6 +75,23 @@ class Entries(NamedTuple):
     reach: NDArray[np.int64]
 
 
+class Cells(NamedTuple):
+    """What each cell adds up: the series of a signal with `split_by` that share all of these attributes.
+
+    family: int64[signals that have cells]; i has cells first[i]..first[i+1] and charts charts[i]..charts_end[i], of
+    which the first is the signal itself. Cell c counts the series row[at[c]]..row[at[c+1]] (int64[n]); enters:
+    bool[n], as exposure instead.
+    """
+
+    family: NDArray[np.int64]
+    first: NDArray[np.int64]
+    charts: NDArray[np.int64]
+    charts_end: NDArray[np.int64]
+    at: NDArray[np.int64]
+    row: NDArray[np.int64]
+    enters: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything about the watch that does not change from interval to interval.
@@ -83,7 +102,8 @@ class Plan:
     else -1. failures: int64[charts], the error chart that counts the failures among a flow's outputs, else -1.
     reach: int64[flows], lag of each flow in intervals. cohort: int64[charts], the index in `entries` of a chart
     of cohorts and of its flow, else -1. within: int64[charts], seconds, of the signal. alone: bool[charts], those
-    that stand for their signal: no slice, version or cohorts of it. holidays: local day
+    that stand for their signal: no slice, version or cohorts of it. cell_names: the attributes of each cell, () of
+    the one that counts all that is too much for the others; cell_keys: as keys. holidays: local day
     (season.local_days) -> its name. versions: which rows count for which version of a service.
     """
 
@@ -109,6 +129,9 @@ class Plan:
     cohort: NDArray[np.int64]
     entries: Entries
     versions: Versions
+    cells: Cells
+    cell_names: tuple[tuple[tuple[str, str], ...], ...]
+    cell_keys: tuple[str, ...]
     holidays: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -145,6 +168,8 @@ def lay(
     seasonal = np.flatnonzero((kind == THROUGHPUT) | ((kind == FLOW) & (within > AT_ONCE)))
     season[seasonal] = np.arange(len(seasonal))
     reach = [max(1, -(-asked[charts[c].family].within // width)) for c in flows]
+    family_of = np.array([c.family for c in charts], dtype=np.int64)
+    cells, cell_names, cell_keys = _cells(asked, family_of, by_metric)
     return Plan(
         signals=asked,
         charts=tuple(charts),
@@ -157,7 +182,7 @@ def lay(
         row_service=np.array([services[k.service] for k in table.keys], dtype=np.int64),
         services=len(services),
         kind=kind,
-        family=np.array([c.family for c in charts], dtype=np.int64),
+        family=family_of,
         season=season,
         lag=lag,
         explained_by=_explained_by(asked, charts),
@@ -168,6 +193,9 @@ def lay(
         cohort=_cohort(charts),
         entries=_entries([(asked[c.family], c) for c in charts if c.kind == COHORT], by_metric, width),
         versions=versions(table.keys),
+        cells=cells,
+        cell_names=cell_names,
+        cell_keys=cell_keys,
         holidays=holidays or {},
     )
 
@@ -241,6 +269,87 @@ def _entries(cohorts: list[tuple[Signal, Chart]], by_metric: ByMetric, width: in
         np.array([enters for _, _, enters in found], dtype=np.bool_),
         np.array(reach, dtype=whole),
     )
+
+
+def _cells(
+    asked: tuple[Signal, ...], family_of: NDArray[np.int64], by_metric: ByMetric
+) -> tuple[Cells, tuple[tuple[tuple[str, str], ...], ...], tuple[str, ...]]:
+    """The cells of all signals that are split, with their attributes and their names for life."""
+    families = [i for i, s in enumerate(asked) if s.split_by and s.kind != "rollout"]
+    first, at = [0], [0]
+    row: list[int] = []
+    enters: list[bool] = []
+    names: list[tuple[tuple[str, str], ...]] = []
+    keys: list[str] = []
+    for family in families:
+        signal = asked[family]
+        members_of = [
+            (_cell_name(signal, key), r, exposure)
+            for side, exposure in ((signal.counted, False), (signal.out_of, True))
+            for term in side
+            for r, key in _of(term, Chart(family, NOTHING), by_metric)
+        ]
+        attributes, members_of = _shared(signal, members_of)
+        by_name = _by_name(members_of, attributes)
+        fitting = sorted(name for name in by_name if name)[:MOST_CELLS]
+        rest = [one for name in by_name.keys() - set(fitting) for one in by_name[name]]
+        for name, members in (*((name, by_name[name]) for name in fitting), ((), sorted(rest))):
+            row += [r for r, _ in members]
+            enters += [exposure for _, exposure in members]
+            at.append(len(row))
+            names.append(name)
+            keys.append("\x1f".join((signal.service, signal.name, *(f"{k}={v}" for k, v in name))))
+        first.append(len(names))
+    whole = np.int64
+    cells = Cells(
+        np.array(families, dtype=whole),
+        np.array(first, dtype=whole),
+        np.searchsorted(family_of, np.array(families, dtype=whole)).astype(whole),
+        np.searchsorted(family_of, np.array(families, dtype=whole), side="right").astype(whole),
+        np.array(at, dtype=whole),
+        np.array(row, dtype=whole),
+        np.array(enters, dtype=np.bool_),
+    )
+    return cells, tuple(names), tuple(keys)
+
+
+Member = tuple[tuple[tuple[str, str], ...], int, bool]  # attributes, row, is it exposure?
+
+
+def _shared(signal: Signal, members_of: list[Member]) -> tuple[tuple[str, ...], list[Member]]:
+    """The attributes that both sides have. A flow of which only what comes out has them is split by that."""
+    sides: tuple[set[str], set[str]] = (set(), set())
+    for name, _, exposure in members_of:
+        sides[exposure].update(attribute for attribute, _ in name)
+    counted, entered = sides
+    if signal.kind == "flow" and not counted - {VERSION} <= entered:
+        members_of, entered = [one for one in members_of if not one[2]], counted
+    shared = counted & entered if signal.out_of else counted
+    return tuple(a for a in (*signal.split_by, VERSION) if a in shared), members_of
+
+
+def _by_name(
+    members_of: list[Member], attributes: tuple[str, ...]
+) -> dict[tuple[tuple[str, str], ...], list[tuple[int, bool]]]:
+    """Members by the attributes that they share: of as many of `attributes` as give no more than MOST_CELLS."""
+    by_name: dict[tuple[tuple[str, str], ...], list[tuple[int, bool]]] = {}
+    for kept in range(len(attributes), 0, -1):
+        by_name = {}
+        for name, row, exposure in members_of:
+            held = tuple(pair for pair in name if pair[0] in attributes[:kept])
+            by_name.setdefault(held, []).append((row, exposure))
+        if len(by_name) <= MOST_CELLS:
+            break
+    return by_name
+
+
+def _cell_name(signal: Signal, key: SeriesKey) -> tuple[tuple[str, str], ...]:
+    """Its attributes that the signal is split by, and its version, which splits all of a service."""
+    mine = dict(key.attributes)
+    found = tuple((name, mine[name]) for name in dict.fromkeys(signal.split_by) if name in mine)
+    if key.version and key.service == signal.service and VERSION not in signal.split_by:
+        found += ((VERSION, key.version),)
+    return found
 
 
 def _of(term: Term, chart: Chart, by_metric: ByMetric) -> list[tuple[int, SeriesKey]]:

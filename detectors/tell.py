@@ -3,7 +3,8 @@
 In: Memory's columns after an interval. Out: one finding per signal and kind. Late counts come in here too.
 Never: evidence of its own.
 
-Slices and versions are charts of their own; people are told once per signal, by the chart that lost most.
+Slices and versions are charts of their own; people are told once per signal, by the chart that lost most. Which
+attribute values explain it is searched for when there is something to tell (slices.py), whichever chart speaks.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import Bins
-from detectors import cohort
+from detectors import cells, cohort, slices
 from detectors.findings import Cleared, Finding, FindingKind, Phase, Trace
 from detectors.judge import LATE, settle
-from detectors.memory import RING, Columns
+from detectors.memory import QUICK, RING, Columns
 from detectors.plan import COHORT, ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, Rows
+from detectors.slices import Slice
 
 FINDING: dict[int, FindingKind] = {
     ERROR: "error_spike",
@@ -30,7 +32,6 @@ FINDING: dict[int, FindingKind] = {
     ROLLOUT_FLOW: "rollout",
 }
 WHY: dict[int, Cleared] = {1: "recovered", 2: "late_data", 3: "expired"}
-EXPLAINS = 0.8  # share of the extra errors that a slice must hold to be named
 Z95 = 1.96
 CORRELATED = 30.0  # intervals for which demand strays from its level in one direction
 BEFORE = 10  # intervals before a fault that show that there was none
@@ -39,13 +40,13 @@ ONE_FAULT = 30  # intervals between onsets of what failed and what went missing
 
 def tell(columns: Columns, plan: Plan, bins: Bins, index: int) -> list[Finding]:
     """The findings of interval `index` of `bins`, in the order of the plan's signals."""
-    charts, seasons = columns.charts, columns.seasons
+    charts = columns.charts
     found: list[Finding] = []
     for family in np.unique(plan.family[(charts.phase > 0) | (charts.s_phase > 0)]):
         rows = [int(c) for c in np.flatnonzero(plan.family == family)]
         judged = [c for c in rows if plan.kind[c] != TALLY and charts.phase[c] > 0]
         if judged:
-            finding = _of_family(charts, seasons, plan, bins, index, rows, judged)
+            finding = _of_family(columns, plan, bins, index, rows, judged)
             if finding is not None:
                 found.append(finding)
         silent = [c for c in rows if charts.s_phase[c] > 0]
@@ -61,7 +62,7 @@ def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
     known = np.flatnonzero(bins.late.interval == index)
     heard = [_was_judged(charts, bins, int(i), int(bins.start // bins.width + index)) for i in known]
     if len(known):
-        _remember_late(charts, plan, bins, known, int(bins.start // bins.width + index))
+        _remember_late(columns, plan, bins, known, int(bins.start // bins.width + index))
     for i, judged in zip(known, heard, strict=True):
         number, row = int(bins.late.start[i]) // bins.width, int(bins.late.row[i])
         for c in np.flatnonzero(plan.kind == COHORT):
@@ -96,13 +97,14 @@ def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:
     return changed
 
 
-def _remember_late(charts: Any, plan: Plan, bins: Bins, known: NDArray[np.int64], now: int) -> None:
+def _remember_late(columns: Columns, plan: Plan, bins: Bins, known: NDArray[np.int64], now: int) -> None:
     """Let the rings show what came after all: a fault that is found later is counted with it."""
-    counted, out_of = _charts_of(plan.counted), _charts_of(plan.out_of)
+    charts, counted, out_of = columns.charts, _charts_of(plan.counted), _charts_of(plan.out_of)
     for i in known:
         number, row, count = int(bins.late.start[i]) // bins.width, int(bins.late.row[i]), bins.late.count[i]
         if not now - RING < number <= now:
             continue
+        cells.take_late(columns, plan, row, number, float(count))
         slot = number % RING
         for c in counted.get(row, ()):
             if plan.kind[c] == COHORT:
@@ -192,8 +194,7 @@ def _added(missing: float, low: float, high: float, failed: float, variance: flo
 
 
 def _of_family(
-    charts: Any,
-    seasons: Any,
+    columns: Columns,
     plan: Plan,
     bins: Bins,
     index: int,
@@ -201,6 +202,7 @@ def _of_family(
     judged: list[int],
 ) -> Finding | None:
     """One finding for a signal and its slices or versions: the chart that lost most speaks for all."""
+    charts, seasons = columns.charts, columns.seasons
     sign = {c: 1.0 if plan.kind[c] in (ERROR, ROLLOUT, ROLLOUT_FLOW, COHORT) else -1.0 for c in judged}
     raised = [c for c in judged if charts.raised[c] == 1]
     speakers = raised or judged
@@ -219,7 +221,7 @@ def _of_family(
     low, high = float(np.floor(low)), float(np.ceil(high))  # events are whole
     onset = min((charts.onset[d] for d in raised), default=charts.onset[c])
     signal, chart = plan.signals[plan.family[c]], plan.charts[c]
-    slice_, share = _slice(charts, plan, family, c, _number(bins, index))
+    explains = _slice(columns, plan, family, c, _number(bins, index))
     observed, expected = float(charts.rx[c]), float(charts.rm[c])
     if chart.kind == COHORT:  # which counts what is missing, of what went in
         entered = float(charts.rn[c]) * (1.0 + cohort.FLOOR)
@@ -248,8 +250,9 @@ def _of_family(
         young=_young(charts[c], seasons, plan, c),
         version=chart.version,
         versions=_versions(charts, plan, family, int(onset), _number(bins, index)),
-        slice=slice_,
-        slice_share=share,
+        slice=explains.attributes,
+        slice_share=(explains.counted, explains.traffic),
+        slice_extra=explains.extra,
         trace=_trace(charts, plan, bins, index, c),
     )
 
@@ -282,27 +285,44 @@ def _young(chart: Any, seasons: Any, plan: Plan, c: int) -> bool:
     return bool(plan.kind[c] in (FLOW, COHORT) and chart.seen < 30)
 
 
-def _slice(
-    charts: Any, plan: Plan, family: list[int], speaker: int, now: int
-) -> tuple[tuple[tuple[str, str], ...], tuple[float, float]]:
-    """The attribute values that hold most of the extra errors, with their share of errors and of traffic."""
-    whole = family[0]
-    slices = [c for c in family if plan.charts[c].slice and plan.kind[c] == ERROR]
-    if not slices:
-        return plan.charts[speaker].slice, (0.0, 0.0)
-    since = np.arange(max(int(charts.onset[speaker]), now - RING + 1), now + 1) % RING
-    best, shares = plan.charts[speaker].slice, (0.0, 0.0)
-    x, n, usual = (_past(ring, whole, since) for ring in (charts.ring_x, charts.ring_n, charts.ring_m))
-    extra_all, n_all, failed_all = np.nansum(x - usual), np.nansum(n), np.nansum(x)
-    for c in [speaker] if plan.charts[speaker].slice else slices:
-        x, n, usual = (_past(ring, c, since) for ring in (charts.ring_x, charts.ring_n, charts.ring_m))
-        extra = np.nansum(x - usual)
-        share = extra / extra_all if extra_all > 0 else 0.0
-        traffic = np.nansum(n) / n_all if n_all > 0 else 1.0
-        if share >= EXPLAINS and share > 1.5 * traffic and share >= shares[0]:
-            best = plan.charts[c].slice
-            shares = (min(1.0, float(np.nansum(x) / max(failed_all, 1.0))), float(traffic))
-    return best, shares
+def _slice(columns: Columns, plan: Plan, family: list[int], speaker: int, now: int) -> Slice:
+    """The attribute values that explain what `speaker` tells; those that it is about itself where none do."""
+    charts, kind = columns.charts, plan.kind[speaker]
+    alone = Slice(plan.charts[speaker].slice, 0.0, 0.0, 0.0)
+    if kind not in (ERROR, THROUGHPUT, FLOW, COHORT):
+        return alone
+    onset = int(charts.onset[speaker])
+    last = now if charts.raised[speaker] == 1 else int(charts.v_since[speaker]) - 1
+    whole = next(c for c in family if plan.kind[c] == kind and not plan.charts[c].slice)
+    slots = np.arange(max(onset, now - RING + 1), last + 1) % RING
+    # A fault of one value may be too small to be seen in all of them together.
+    beyond = [
+        np.nansum(_past(charts.ring_x, c, slots) - _past(charts.ring_m, c, slots)) for c in (whole, speaker)
+    ]
+    up = kind in (ERROR, COHORT)
+    extra = float(max(beyond) if up else min(beyond))
+    if (extra > 0.0) != up:
+        return alone
+    found = cells.counts(columns, plan, family, onset, last, now)
+    # What goes into a slow flow now does not say what should come out of it now.
+    by_exposure = bool(kind == ERROR or (kind != THROUGHPUT and plan.within[speaker] <= QUICK))
+    return (
+        slices.search(found.names, _usual(found, by_exposure, -extra if kind == COHORT else extra)) or alone
+    )
+
+
+def _usual(found: cells.Since, by_exposure: bool, extra: float) -> slices.Counts:
+    """What the cells would have counted without the fault: their usual part of their exposure, or of the whole.
+
+    extra: see slices.Counts.
+    """
+    x, n, x_before, n_before = found.counted, found.out_of, found.usually_counted, found.usually_out_of
+    if by_exposure and n.sum() > 0.0:
+        # A cell that was hardly seen does as all do: they are worth one count.
+        share = max(x_before.sum(), 0.5) / max(n_before.sum(), 1.0)
+        return slices.Counts(x, n, n * (x_before + 1.0) / (n_before + 1.0 / share), x_before, extra)
+    usual = x_before * ((x.sum() - extra) / max(x_before.sum(), 1.0))
+    return slices.Counts(x, usual, usual, x_before, extra)
 
 
 def _versions(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from collector.deployments import Deployment
-from detectors import cohort, demand, error_ratio, flow, rollout, scatter, throughput
+from detectors import cells, cohort, demand, error_ratio, flow, rollout, scatter, throughput
 from detectors.compiled import ahead, compiled
 from detectors.findings import Finding
 from detectors.holidays import lay_days
@@ -55,6 +55,7 @@ from detectors.plan import (
     ROLLOUT_FLOW,
     TALLY,
     THROUGHPUT,
+    Cells,
     Entries,
     Plan,
     gather,
@@ -105,6 +106,7 @@ class Laid(NamedTuple):
     quarters: float
     cohort: Wholes
     entries: Entries
+    cells: Cells
 
 
 def watch(
@@ -171,7 +173,7 @@ def laid_out(plan: Plan) -> Laid:
         LASTS // plan.width,
         -(-flow.PATIENCE // plan.width),
         plan.width / 900.0,
-        plan.cohort, plan.entries,
+        plan.cohort, plan.entries, plan.cells,
     )  # fmt: skip
 
 
@@ -242,10 +244,12 @@ def run(
                 columns, laid, x[t], n[t], values[t], positions[t], number + t, shared, busy
             )
             _judge_rollouts(columns, laid, n[t], number + t)
+            cells.remember(columns, laid.cells, laid.kind, values[t], number + t)
             if count > 0 and _decide(columns, laid, release, number + t, begun, busy[:count]):
                 return t + 1, True
         else:
             _skip(columns, laid, x[t], n[t], number + t)
+            cells.remember(columns, laid.cells, laid.kind, values[t], number + t)
     return x.shape[0], False
 
 

@@ -373,6 +373,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         **{name: _number(getattr(finding, name)) for name in counts},
         "versions": [{"version": v, "counted": _number(x), "out_of": _number(n)} for v, x, n in finding.versions],
         "slice": dict(finding.slice),
+        "slice_share": [_number(share) for share in finding.slice_share],
+        "slice_extra": _number(finding.slice_extra),
     }  # fmt: skip
 
 

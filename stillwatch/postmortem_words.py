@@ -19,6 +19,8 @@ from alerts.terminal_lines import Line, Piece
 from alerts.wording import (
     chance,
     count,
+    described,
+    holds,
     lasted,
     lead,
     lost_words,
@@ -159,13 +161,10 @@ def _lost(incident: Incident, service: str, times: Times) -> Line:
     else:
         worse = verdict(one, lambda name: fit(name, 40)).removeprefix("Bad version: ")
         said += [where, (f" served a version that did worse: {worse}; {lost_words(one)}", "")]
-    for key, value in one.slice[:2]:
-        failed, traffic = one.slice_share
-        only = "only" if not 0 < failed < 0.95 else "mostly"
-        part = (
-            f" ({percent(failed)} of the failures, {percent(traffic)} of the traffic)" if failed > 0 else ""
-        )
-        said += [(f"; {only} ", ""), code(f"{key}={value}"), (part, "")]
+    if one.slice:
+        named = code(described(one, lambda pair: fit(pair, 60)), 130)
+        known = holds(one)
+        said += [("; ", ""), named, (f" {known}", "")] if known else [("; seen in ", ""), named]
     return (*said, (".", ""))
 
 

@@ -237,9 +237,37 @@ def test_the_advice_fits_the_kind_of_change(kind: Any, advice: str) -> None:
 
 
 def test_a_slice_says_what_it_holds_of_failures_and_traffic() -> None:
-    assert "*Only* `path=editor`: 97 % of the failures, 8 % of the traffic" in everything(
+    assert "`path=editor` holds 97 % of the failures and 8 % of the traffic" in everything(
         said(examples.trickle())[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"slice": (("path", "editor"), ("region", "eu")), "slice_share": (1.0, 0.04)},
+         "`path=editor, region=eu` holds all of the failures and 4 % of the traffic"),
+        ({"slice_share": (0.6, 0.08), "slice_extra": 0.97},
+         "`path=editor` holds 60 % of the failures (97 % of those beyond the usual) and 8 % of the traffic"),
+        ({"kind": "data_loss"}, "`path=editor` holds 97 % of what is missing and 8 % of the traffic"),
+        ({"slice_share": (0.0, 0.0)},
+         "Seen in `path=editor`; too little is known to say that it is only there"),
+        ({"slice": (("path", "<!here> `*_b_"), ("to", "<http://a.b|c>"))},
+         "`path=&lt;!here&gt; *_b_, to=&lt;http://a.b|c&gt;` holds"),
+    ],
+)  # fmt: skip
+def test_a_slice_is_told_as_it_is_known(changed: dict[str, Any], words: str) -> None:
+    event = examples.trickle()
+    one = replace(event.incident.findings[0], **changed)
+    assert words in everything(said(replace(event, incident=replace(event.incident, findings=(one,))))[0])
+
+
+def test_of_several_signals_each_slice_names_its_service() -> None:
+    event = examples.trickle()
+    one = event.incident.findings[0]
+    two = replace(one, signal=replace(one.signal, service="thumbnailer"), slice=(("version", "4.2.1"),))
+    card = everything(said(replace(event, incident=replace(event.incident, findings=(one, two))))[0])
+    assert "`version=4.2.1` holds 97 % of the failures and 8 % of the traffic, `thumbnailer`" in card
 
 
 def test_what_a_loss_is_made_of_is_told_where_it_is_known() -> None:
@@ -456,7 +484,7 @@ def hostile_events(draw: Any) -> Event:
 
 
 OUR_MARKS = re.compile(
-    r"\*(?:Suspect:|To do:|Only|No deployment explains it)\*"
+    r"\*(?:Suspect:|To do:|No deployment explains it)\*"
     r"|_Still learning what is usual here: take the numbers for a first guess\._"
 )
 OUR_LINK = re.compile(r"<https?://[^\s<>|`]+\|the change>", re.IGNORECASE)
