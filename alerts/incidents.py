@@ -39,7 +39,7 @@ class Incident:
     told: lost events at the last event, to know when it has grown enough to say so. events: how many so far.
     acknowledged: who has taken it on, first. excluded: (deployment, service) that people say it was not; an empty
     service means all of its members. closed_by: who said that it is no problem. failing: services that failed at
-    the last event.
+    the last event. wanted_back: what people asked to be put back, as they said it; `rollbacks` is what was.
     """
 
     id: str
@@ -56,6 +56,7 @@ class Incident:
     excluded: tuple[tuple[str, str], ...] = ()
     closed_by: str = ""
     failing: int = 0
+    wanted_back: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,10 @@ def heed(
             continue
         if word.kind == "acknowledge":
             by_id[incident.id] = replace(incident, acknowledged=incident.acknowledged or word.who)
+        elif word.kind == "roll back":  # whoever does that is on it
+            on_it = incident.acknowledged or word.who
+            back = (*incident.wanted_back, word)
+            by_id[incident.id] = replace(incident, acknowledged=on_it, wanted_back=back)
         elif word.kind == "not a problem":
             over = replace(incident, resolved=now, closed_by=word.who, events=incident.events + 1)
             events.append(Event(now, "resolved", "operator", over, over.events))

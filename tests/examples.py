@@ -13,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.incidents import Event, Incident, Severity
+from alerts.rollbacks import Way
 from alerts.suspects import Suspect
 from collector.deployments import Deployment
 from detectors.findings import Finding, Trace
 from detectors.signals import Signal, Term
 
+WAYS = {
+    name: Way("https://ci.example/roll-back")
+    for name in ("contact-importer", "event-parser", "image-resizer")
+}
 MIDNIGHT = 1_649_808_000  # 13 April 2022, 00:00 UTC
 MIN = 60
 
