@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.incidents import Event, Incident, Severity
-from alerts.mrkdwn import address, code, escape, fit
+from alerts.mrkdwn import address, code, escape, fit, unbroken
 from alerts.notices import Notice
 from alerts.rollbacks import Offer
 from alerts.rollbacks import elements as back
@@ -106,7 +106,7 @@ def word(
             edit,
         )  # somebody is on it; or so much goes on that only what makes it graver, and the end, are news
     said = tuple(changes(event))
-    new = said[0]["text"]["text"].partition("\n")[0]
+    new = said[0]["text"]["text"].partition("\n")[0].replace("\u00a0", " ")
     reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
 
@@ -390,11 +390,12 @@ def _rollbacks(event: Event, findings: Sequence[Finding]) -> list[str]:
 
 
 def _header(text: str) -> dict[str, Any]:
-    return {"type": "header", "text": {"type": "plain_text", "text": text}}
+    return {"type": "header", "text": {"type": "plain_text", "text": unbroken(text)}}
 
 
 def _section(lines: list[str]) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines), "verbatim": True}}
+    text = unbroken("\n".join(lines))
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
 def _context(text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from alerts import rollbacks
 from alerts.incidents import Event, Incident
 from alerts.messages import SAID, Message, card, plain_text
-from alerts.mrkdwn import code, escape, fit
+from alerts.mrkdwn import code, escape, fit, unbroken
 from alerts.rollbacks import Offer, Rollback
 from alerts.silences import Silence, until
 from alerts.wording import clock, summary
@@ -88,4 +88,4 @@ def _silenced(incident: Incident, silences: Sequence[Silence]) -> str:
 
 
 def _section(text: str) -> tuple[dict[str, object], ...]:
-    return ({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}},)
+    return ({"type": "section", "text": {"type": "mrkdwn", "text": unbroken(text), "verbatim": True}},)

@@ -90,7 +90,7 @@ def buttons(incident: Incident) -> list[dict[str, Any]]:
         service = blamed[0].deployment.service if len(blamed) == 1 else ""
         value = json.dumps([incident.id, release, service])
         if len(value) <= MOST_VALUE:
-            name = f"Not {fit(service, 30)}" if service else "Not this deployment"
+            name = "Not this deployment" if service else "Not this release"
             made.append(_button(name, "not_this_deployment", value))
     return [*made, _button("Why?", "why", incident.id)]
 

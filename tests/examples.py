@@ -383,7 +383,8 @@ def late_data() -> Event:
         late=12_000.0,
         trace=trace(at("07:20"), 3400, 3400, at("06:33"), seed=7),
     )
-    return Event(at("07:20"), "resolved", "late_data", incident((came,), resolved=at("07:20")), 2)
+    it = replace(incident((came,), resolved=at("07:20")), opened=at("06:38"))
+    return Event(at("07:20"), "resolved", "late_data", it, 2)
 
 
 def no_deployment() -> Event:

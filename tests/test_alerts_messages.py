@@ -39,7 +39,7 @@ def said(event: Event) -> list[Message]:
 
 def everything(message: Message) -> str:
     """All text of a message, as one."""
-    return "\n".join(text for _, text in texts(list(message.blocks)))
+    return "\n".join(text for _, text in texts(list(message.blocks))).replace("\u00a0", " ")
 
 
 def texts(node: Any) -> Iterator[tuple[str, str]]:
@@ -209,7 +209,10 @@ def test_what_was_put_back_is_not_asked_for_again() -> None:
 
 def test_no_deployment_is_said_to_explain_it_when_none_does() -> None:
     card = everything(said(examples.no_deployment())[0])
-    assert "*No deployment explains it* (96 %)." in card
+    assert (
+        "*No deployment explains it* (96 %). Look at what `contact-importer` calls, and at what feeds it."
+        in card
+    )
     assert "Suspect" not in card
     assert "To do" not in card
     assert "button" not in json.dumps(said(examples.no_deployment())[0].blocks)
