@@ -199,7 +199,7 @@ def line(wanted: Rollback, now: int) -> str:
     """`anna` asked for `event-parser` back to `2.12.0` at 07:04 UTC; the pipeline answered 202."""
     asked = f"{code(wanted.who, 40)} asked for {code(wanted.service, 60)} back to {code(wanted.to, 40)}"
     followed = link(wanted.page, "follow it there")
-    page = f" ({followed})" if followed != "follow it there" else ""
+    page = f", {followed}" if followed != "follow it there" else ""
     said = f"{plain(answered(wanted), 240)}{page}{THEN.get(wanted.state, '')}"
     return f"↩️ {asked} at {clock(wanted.time, now)} UTC; {said}"
 

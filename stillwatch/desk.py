@@ -162,7 +162,9 @@ class Desk:
             "reason": kept.event.reason if it.resolved else "",
             "headline": summary(it, kept.event.time, lambda name: name),
             "suspect": suspect if probability >= it.no_deployment else "",
-            "acknowledged_by": list(dict.fromkeys(w.who for w in words if w.kind == "acknowledge")),
+            "acknowledged_by": list(
+                dict.fromkeys(w.who for w in words if w.kind in ("acknowledge", "roll back"))
+            ),
             "silenced": bool(mutes),
             "silenced_until": _moment(end) if end else None,
         }

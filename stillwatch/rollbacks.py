@@ -43,11 +43,17 @@ class Rollbacks:
         self._store = store
         self._ways = ways
         self._now = now
+        with (
+            store.reading() as c
+        ):  # mostly there is nothing, and every open incident is asked about each second
+            self._any = c.execute(select(tables.rollbacks.c.key).limit(1)).first() is not None
 
     # What there is.
 
     def of(self, incident: Incident) -> tuple[Rollback, ...]:
         """What was asked for because of this incident, or of another whose suspects it shares; oldest first."""
+        if not self._any:
+            return ()
         of = tables.rollbacks.c
         suspected = [one.deployment.id for one in incident.suspects]
         asked = select(of.whole).where(or_(of.incident == incident.id, of.deployment.in_(suspected)))
@@ -111,6 +117,7 @@ class Rollbacks:
             "tries": 1, "whole": whole,
         }  # fmt: skip
         again = {"state": "asked", "incident": wanted.incident, "tries": of.tries + 1, "whole": whole}
+        self._any = True
         with self._store.writing() as c:
             new = c.execute(upsert(tables.rollbacks).values(row).on_conflict_do_nothing()).rowcount > 0
             failed = (of.key == wanted.key) & (of.state == "failed")
@@ -136,6 +143,8 @@ class Rollbacks:
                 if str(problem) != trouble:
                     log.error("nothing is put back: %s", problem)
                 trouble = str(problem)
+            except Exception:  # what breaks one look must not be the last one
+                log.exception("what is to be put back could not be looked up")
             stopping.wait(PULSE)
 
     def _in(self, state: State) -> list[Rollback]:

@@ -290,7 +290,7 @@ def test_a_press_asks_the_pipeline_once_and_the_thread_and_the_card_say_what_it_
     }  # fmt: skip
     [said] = office.thread
     assert said.startswith("↩️ `anna` asked for `contact-importer` back to `3.44.0` at ")
-    assert said.endswith("UTC; the pipeline answered 202 (<https://ci.example/runs/7|follow it there>)")
+    assert said.endswith("UTC; the pipeline answered 202, <https://ci.example/runs/7|follow it there>")
     assert "the pipeline answered 202" in json.dumps(office.card.blocks)
     assert "roll_back-1" not in office.actions, "it is not offered again"
     assert office.slack.sockets.answers == []
