@@ -45,8 +45,8 @@ def suspicion(event: Event) -> list[str]:
     blamed = culprits(incident)
     if not blamed:
         lines = [f"*No deployment explains it* ({chance(incident.no_deployment)})."]
-        if event.event != "resolved" and many(incident.findings):
-            lines[0] += " What so many share may have failed: a network, a database, a queue, a zone."
+        if event.event != "resolved":
+            lines[0] += f" {_elsewhere(incident)}"
         return [*lines, *_otherwise(incident, "")]
     release, probability = release_of(incident.suspects)
     sure = f"{sureness(probability)} ({chance(probability)})"
@@ -60,6 +60,16 @@ def suspicion(event: Event) -> list[str]:
         if len(blamed) > MOST_MEMBERS:
             lines.append(f"• and {len(blamed) - MOST_MEMBERS} more members")
     return [*lines, *_otherwise(incident, release)]
+
+
+def _elsewhere(incident: Incident) -> str:
+    """Where to look when nothing that was deployed did it."""
+    if many(incident.findings):
+        return "What so many share may have failed: a network, a database, a queue, a zone."
+    services = list(dict.fromkeys(one.signal.service for one in incident.findings))
+    if len(services) > 1:
+        return "Look at what these services share."
+    return f"Look at what {code(services[0], 60)} calls, and at what feeds it."
 
 
 def advice(event: Event) -> list[str]:

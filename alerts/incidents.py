@@ -42,7 +42,8 @@ class Incident:
     service means all of its members. closed_by: who said that it is no problem. failing: services that failed at
     the last event. lasting: the blips that it outlasts, if it is graver for that. pause: of what comes and goes,
     the longest time (seconds) for which it was as before and came back; returns: how often it did since it was
-    opened; due: all is over, and it ends at this close if it stays so, 0 = something fails still.
+    opened; due: all is over, and it ends at this close if it stays so, 0 = something fails still. wanted_back: what
+    people asked to be put back, as they said it; `rollbacks` is what was.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Incident:
     pause: int = 0
     returns: int = 0
     due: int = 0
+    wanted_back: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,10 @@ def heed(
             continue
         if word.kind == "acknowledge":
             by_id[incident.id] = replace(incident, acknowledged=incident.acknowledged or word.who)
+        elif word.kind == "roll back":  # whoever does that is on it
+            on_it = incident.acknowledged or word.who
+            back = (*incident.wanted_back, word)
+            by_id[incident.id] = replace(incident, acknowledged=on_it, wanted_back=back)
         elif word.kind == "not a problem":
             over = replace(incident, resolved=now, closed_by=word.who, events=incident.events + 1)
             events.append(Event(now, "resolved", "operator", over, over.events))

@@ -13,8 +13,10 @@ from typing import Any, Literal
 from alerts.blame import advice, changed, culprits, named, put_back, suspicion
 from alerts.harm import Severity
 from alerts.incidents import Event, Incident
-from alerts.mrkdwn import address, code, escape, fit
+from alerts.mrkdwn import address, code, escape, fit, unbroken
 from alerts.notices import Notice
+from alerts.rollbacks import Offer
+from alerts.rollbacks import elements as back
 from alerts.slack_buttons import buttons
 from alerts.suspects import release_of
 from alerts.together import many, usual_onset
@@ -82,15 +84,17 @@ def word(
     remarks: Sequence[str] = (),
     pressable: bool = False,
     first: bool | None = None,
+    offers: Sequence[Offer] = (),
 ) -> tuple[Message, ...]:
     """What to say of an event, in order: a card and its chart when it opens, then edits of the card with a
     reply in its thread; the last reply comes with the whole chart. The card's key is the incident's id.
 
     remarks: what people said of the incident, see remarks.py. pressable: can presses of buttons reach us? first:
-    nobody in the channel has heard of the incident yet (left out: so it is when it opens)."""
+    nobody in the channel has heard of the incident yet (left out: so it is when it opens). offers: what may be put
+    back from the card."""
     incident = event.incident
     number = f"{incident.id}:{event.number}"
-    text, blocks = plain_text(event), tuple(card(event, remarks, pressable))
+    text, blocks = plain_text(event), tuple(card(event, remarks, pressable, offers))
     chart = [Message(f"{number}:chart", channel, _description(event), reply_to=incident.id, chart=incident)]
     if all(f.trace is None for f in incident.findings):
         chart = []
@@ -107,7 +111,7 @@ def word(
             edit,
         )  # somebody is on it; or so much goes on that only what makes it graver, and the end, are news
     said = tuple(changes(event))
-    new = said[0]["text"]["text"].partition("\n")[0]
+    new = said[0]["text"]["text"].partition("\n")[0].replace("\u00a0", " ")
     reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
 
@@ -137,8 +141,11 @@ def metadata(message: Message) -> dict[str, Any]:
     return {"event_type": "stillwatch_message", "event_payload": {"key": message.key}}
 
 
-def card(event: Event, remarks: Sequence[str] = (), pressable: bool = False) -> list[dict[str, Any]]:
-    """The blocks of the card as it should stand now. remarks: lines in mrkdwn, escaped. pressable: see `word`."""
+def card(
+    event: Event, remarks: Sequence[str] = (), pressable: bool = False, offers: Sequence[Offer] = ()
+) -> list[dict[str, Any]]:
+    """The blocks of the card as it should stand now. remarks: lines in mrkdwn, escaped. pressable, offers: see
+    `word`."""
     blocks = [_header(title(event))]
     blame = [] if event.reason == "late_data" else suspicion(event)  # nobody did what did not happen
     for lines in (_signals(event), _slices(event.incident), blame, advice(event), _young(event)):
@@ -147,8 +154,10 @@ def card(event: Event, remarks: Sequence[str] = (), pressable: bool = False) -> 
     blocks.append(_context(_standing(event)))
     if remarks:
         blocks.append(_context("\n".join(remarks)))
-    links = _links(event.incident)
-    rest = buttons(event.incident) if pressable and event.event != "resolved" else []
+    links, rest = _links(event.incident), list[dict[str, Any]]()
+    if event.event != "resolved":
+        rest = back(event.incident, offers, pressable)
+        rest += buttons(event.incident) if pressable else []
     return [*blocks, {"type": "actions", "elements": [*links, *rest]}] if links or rest else blocks
 
 
@@ -392,7 +401,12 @@ def _ended_by(event: Event) -> list[str]:
     if event.reason == "rollback":
         back = _rollbacks(event, event.incident.findings)
         return [f"Rolled back: {', '.join(back)}. That ended it."] if back else ["A rollback ended it."]
-    return ["Nobody put anything back that we know of."] if event.reason == "recovered" else []
+    if event.reason != "recovered":
+        return []
+    asked = [code(one.service, 60) for one in event.incident.wanted_back][:MOST_SIGNALS]
+    if asked:
+        return [f"{', '.join(dict.fromkeys(asked))} was to be put back; nobody told us that it was."]
+    return ["Nobody put anything back that we know of."]
 
 
 def _rollbacks(event: Event, findings: Sequence[Finding]) -> list[str]:
@@ -406,11 +420,12 @@ def _rollbacks(event: Event, findings: Sequence[Finding]) -> list[str]:
 
 
 def _header(text: str) -> dict[str, Any]:
-    return {"type": "header", "text": {"type": "plain_text", "text": text}}
+    return {"type": "header", "text": {"type": "plain_text", "text": unbroken(text)}}
 
 
 def _section(lines: list[str]) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(lines), "verbatim": True}}
+    text = unbroken("\n".join(lines))
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
 def _context(text: str) -> dict[str, Any]:

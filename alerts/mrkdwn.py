@@ -75,6 +75,11 @@ def address(url: str) -> str:
     return encoded if len(encoded) <= LONGEST_URL else ""
 
 
+def unbroken(text: str) -> str:
+    """With no end of a line between a number and its per cent, which narrow screens would put there."""
+    return text.replace(" %", "\u00a0%")
+
+
 def link(url: str, label: str) -> str:
     """`<url|label>` where it is an address of the web, else the label alone. `label` is ours."""
     target = address(url)

@@ -1,6 +1,7 @@
 """What people said of an incident, in words: lines under its card, and what is told when a silence ends. Pure.
 
-In: an incident's newest event, the silences that mute it, what was said. Out: lines in mrkdwn, messages.
+In: an incident's newest event, the silences that mute it, what was said, what is to be put back. Out: lines in
+mrkdwn, messages.
 Never: an unescaped word from outside; a remark on what is over that speaks of what is to come.
 """
 
@@ -8,25 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alerts import rollbacks
 from alerts.incidents import Event, Incident
-from alerts.messages import Message, card, plain_text
-from alerts.mrkdwn import code, escape, fit
+from alerts.messages import SAID, Message, card, plain_text
+from alerts.mrkdwn import code, escape, fit, unbroken
+from alerts.rollbacks import Offer, Rollback
 from alerts.silences import Silence, until
 from alerts.wording import clock, summary
 from collector.words import Word
 
 MOST_LINES = 8
+MOST_BACK = 3
 MOST_NAMED = 2  # silences, and people who acknowledge
 
 
-def remarks(event: Event, silences: Sequence[Silence], words: Sequence[Word]) -> tuple[str, ...]:
+def remarks(
+    event: Event, silences: Sequence[Silence], words: Sequence[Word], back: Sequence[Rollback] = ()
+) -> tuple[str, ...]:
     """The lines under the card. silences: those that mute the incident (of silences.muting); words: all of it, as
-    they were said."""
+    they were said; back: what was asked to be put back."""
     over, lines = event.event == "resolved", list[str]()
     acknowledged = [word for word in words if word.kind == "acknowledge"]
     if acknowledged:
         said = [f"{code(w.who, 40)} at {clock(w.time, event.incident.opened)} UTC" for w in acknowledged]
         lines.append(f"✋ Acknowledged by {', '.join(said[:MOST_NAMED])}")
+    lines += [rollbacks.line(one, event.incident.opened) for one in back[:MOST_BACK]]
     for word in words:
         if word.kind == "not this deployment":
             of = f" {code(word.service, 40)} of" if word.service else ""
@@ -41,9 +48,18 @@ def remarks(event: Event, silences: Sequence[Silence], words: Sequence[Word]) ->
     return tuple(lines[:MOST_LINES])
 
 
-def edited(event: Event, channel: str, key: str, lines: Sequence[str], pressable: bool) -> Message:
-    """The card with other remarks. key: of this edit. pressable: see messages.word."""
-    blocks = tuple(card(event, lines, pressable))
+def answered(wanted: Rollback, channel: str, tries: int, now: int) -> Message:
+    """What a pipeline answered, beneath the card. tries: how often it was asked for."""
+    text = rollbacks.line(wanted, now)
+    key = f"{wanted.incident}{SAID}{wanted.key}:{tries}"
+    return Message(key, channel, text, _section(text), reply_to=wanted.incident)
+
+
+def edited(
+    event: Event, channel: str, key: str, lines: Sequence[str], pressable: bool, offers: Sequence[Offer] = ()
+) -> Message:
+    """The card with other remarks. key: of this edit. pressable, offers: see messages.word."""
+    blocks = tuple(card(event, lines, pressable, offers))
     return Message(key, channel, plain_text(event), blocks, replaces=event.incident.id)
 
 
@@ -72,4 +88,4 @@ def _silenced(incident: Incident, silences: Sequence[Silence]) -> str:
 
 
 def _section(text: str) -> tuple[dict[str, object], ...]:
-    return ({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}},)
+    return ({"type": "section", "text": {"type": "mrkdwn", "text": unbroken(text), "verbatim": True}},)

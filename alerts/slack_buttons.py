@@ -22,20 +22,22 @@ WARNING = "It is closed, and as it is now is the usual from here on. What is wor
 LONGEST = 2000  # characters of anything that is read of a payload
 MOST_VALUE = 1900  # Slack takes 2000
 
-Action = Literal["acknowledge", "silence", "not a problem", "not this deployment"]
+Action = Literal["acknowledge", "silence", "not a problem", "not this deployment", "roll back", "why"]
 ACTIONS: dict[str, Action] = {
     "acknowledge": "acknowledge",
     "silence": "silence",
     "not_a_problem": "not a problem",
     "not_this_deployment": "not this deployment",
+    "roll_back": "roll back",
+    "why": "why",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Press:
     """who: as Slack names them. incident: its id, as it stood in the value. lasting: of a silence, a key of
-    LASTING. deployment, service: what it was not. time: epoch seconds, 0 where Slack does not say. answer_to: where
-    an answer may be posted."""
+    LASTING. deployment, service: what it was not, or what is to be put back. time: epoch seconds, 0 where Slack
+    does not say. answer_to: where an answer may be posted."""
 
     who: str
     action: Action
@@ -88,9 +90,9 @@ def buttons(incident: Incident) -> list[dict[str, Any]]:
         service = blamed[0].deployment.service if len(blamed) == 1 else ""
         value = json.dumps([incident.id, release, service])
         if len(value) <= MOST_VALUE:
-            name = f"Not {fit(service, 30)}" if service else "Not this deployment"
+            name = "Not this deployment" if service else "Not this release"
             made.append(_button(name, "not_this_deployment", value))
-    return made
+    return [*made, _button("Why?", "why", incident.id)]
 
 
 def press(payload: Mapping[str, Any]) -> Press | None:
@@ -99,7 +101,7 @@ def press(payload: Mapping[str, Any]) -> Press | None:
         return None
     done = payload.get("actions")
     first = done[0] if isinstance(done, list) and done and isinstance(done[0], Mapping) else {}
-    action = ACTIONS.get(_text(first, "action_id"))
+    action = ACTIONS.get(_text(first, "action_id").partition("-")[0])  # of several the number follows
     if action is None:
         return None
     user = payload.get("user")
@@ -110,7 +112,7 @@ def press(payload: Mapping[str, Any]) -> Press | None:
     if action == "silence":
         incident, _, lasting = value.partition(":")
         return _with(said, incident, lasting=lasting) if lasting in LASTING else None
-    if action == "not this deployment":
+    if action in ("not this deployment", "roll back"):
         parts = _parts(value)
         return None if parts is None else _with(said, parts[0], deployment=parts[1], service=parts[2])
     return said

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +30,14 @@ CREDENTIALS = (401, 403, 407)
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered to a request that was taken. fields: {} if it is no JSON object."""
+
+    status: int
+    fields: dict[str, Any]
+
+
 def call(
     place: str,
     url: str,
@@ -38,7 +47,20 @@ def call(
     secret: str = "",
     method: str = "POST",
 ) -> dict[str, Any]:
-    """Send `said` as JSON (bytes go out as they are); the fields of the answer, {} if it is no JSON object.
+    """The fields of the answer to `said`, see `ask`."""
+    return ask(place, url, said, headers, secret=secret, method=method).fields
+
+
+def ask(
+    place: str,
+    url: str,
+    said: object,
+    headers: Mapping[str, str] | None = None,
+    *,
+    secret: str = "",
+    method: str = "POST",
+) -> Answer:
+    """Send `said` as JSON (bytes go out as they are).
 
     place: what to call it in errors. secret: is not shown if the place quotes it in a refusal, nor is the address.
     Raises SendFailed. 429 and its like were not taken; after a 5xx or a cut connection nobody knows.
@@ -61,8 +83,8 @@ def call(
     try:
         fields = json.loads(text)
     except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        fields = {}
+    return Answer(answer.status_code, fields if isinstance(fields, dict) else {})
 
 
 def refusal(place: str, status: int, headers: Mapping[str, str], text: str) -> SendFailed:

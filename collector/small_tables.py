@@ -29,7 +29,7 @@ LABEL = (
     "start", "end", "service", "kind", "signal", "deployment", "deployment_service", "mitigated", "lost", "note",
 )  # fmt: skip
 DEPLOYMENT_KINDS = ("deploy", "rollback", "config", "flag")
-WORD_KINDS = ("acknowledge", "not a problem", "not this deployment")
+WORD_KINDS = ("acknowledge", "not a problem", "not this deployment", "roll back")
 LABEL_KINDS = ("error_spike", "data_loss", "no_data", "rollout")
 
 

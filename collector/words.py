@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-WordKind = Literal["acknowledge", "not a problem", "not this deployment"]
+WordKind = Literal["acknowledge", "not a problem", "not this deployment", "roll back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Word:
     judgement may know of it; 0 means from `time` on.
 
     deployment, service: of "not this deployment", the member of the release that it was not; without a service all
-    of its members.
+    of its members. Of "roll back", the member that somebody wants put back.
     """
 
     incident: str

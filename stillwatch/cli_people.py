@@ -157,14 +157,15 @@ def incidents(
 @token_option
 @json_option
 def show_incident(incident: str, url: str | None, config: Path | None, token_env: str, as_json: bool) -> int:
-    """The history of the incident ID: its events, what people said of it, its silences.
+    """The history of the incident ID: its events, what people said of it, its silences; and why it was told.
 
     \b
     Example: stillwatch incidents show 5f3c9a1b2d4e
     """
 
     def lines(told: Mapping[str, Any]) -> list[str]:
-        return [incident_line(told), *(f"  {happened_line(one)}" for one in told["history"])]
+        history = [f"  {happened_line(one)}" for one in told["history"]]
+        return [incident_line(told), *history, "why:", *(f"  {one}" for one in told["why"])]
 
     return _ask("GET", _path("/incidents", incident), url, config, token_env, as_json, lines)
 
@@ -227,6 +228,35 @@ def not_this_deployment(
     return _say_word(said, incident, who, url, config, token_env, as_json)
 
 
+@incidents.command("roll-back")
+@click.argument("incident", metavar="ID")
+@click.option("--service", default="", help="Which member of the release, where several are suspected.")
+@click.option("--deployment", default="", help="Which release.  [default: the likeliest]")
+@by_option
+@url_option
+@config_option
+@token_option
+@json_option
+def roll_back(
+    incident: str, service: str, deployment: str, who: str, url: str | None, config: Path | None,
+    token_env: str, as_json: bool,
+) -> int:  # fmt: skip
+    """Ask the pipeline of the suspect, once, to put it back (`rollback` in the settings): only where it is likely.
+
+    What the pipeline answers is told beneath the card and by `stillwatch incidents show ID`.
+
+    \b
+    Example: stillwatch incidents roll-back 5f3c9a1b2d4e --service event-parser
+    """
+
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        before = "" if told["new"] else f", asked by {told['by']} before: {told['answer']}"
+        return [f"{told['incident']}: {told['service']} {told['from']} back to {told['to']}{before}"]
+
+    said = {"word": "roll back", "deployment": deployment, "service": service}
+    return _say_word(said, incident, who, url, config, token_env, as_json, lines)
+
+
 @click.command()
 @url_option
 @config_option
@@ -252,16 +282,16 @@ def status(url: str | None, config: Path | None, token_env: str, as_json: bool) 
 
 def _say_word(
     said: Mapping[str, str], incident: str, who: str, url: str | None, config: Path | None, token_env: str,
-    as_json: bool,
+    as_json: bool, lines: Callable[[Mapping[str, Any]], Sequence[str]] | None = None,
 ) -> int:  # fmt: skip
-    def lines(told: Mapping[str, Any]) -> list[str]:
+    def usual(told: Mapping[str, Any]) -> list[str]:
         of = " of ".join(part for part in (told["service"], told["deployment"]) if part)
         before = "" if told["new"] else " (you had said so before)"
         return [f"{told['incident']}: {told['word']}{': ' if of else ''}{of}, {told['by']}{before}"]
 
     body: dict[str, object] = {**{name: text for name, text in said.items() if text}, "by": who or _me()}
     path = f"{_path('/incidents', incident)}/words"
-    return _ask("POST", path, url, config, token_env, as_json, lines, body=body)
+    return _ask("POST", path, url, config, token_env, as_json, lines or usual, body=body)
 
 
 # Asking the daemon.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerts.receivers import Receiver
+from alerts.rollbacks import Way
 from alerts.routes import Route, Step
 from alerts.silences import matcher
 from collector.errors import BadInput, shown
@@ -68,6 +69,7 @@ class Settings:
     """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
 
     holidays: days since the epoch (of the local calendar) -> name. depends_on: service -> those that it needs.
+    rollbacks: service -> how it is put back.
     fallback: the channel, or the address of the receiver, that hears of what another will not take.
     limits: how many series there may be. choice: which attributes make them.
     """
@@ -79,6 +81,7 @@ class Settings:
     budget: Budget = field(default_factory=Budget)
     signals: tuple[Signal, ...] = ()
     depends_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rollbacks: Mapping[str, Way] = field(default_factory=dict)
     slack: Slack = field(default_factory=Slack)
     receivers: tuple[Receiver, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -131,6 +134,11 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
         signals=_signals(written, _sparse(written, live)),
         depends_on={name: tuple(of.depends_on) for name, of in written.services.items() if of.depends_on},
+        rollbacks={
+            name: _way(name, of.rollback, secrets)
+            for name, of in written.services.items()
+            if of.rollback is not None
+        },
         slack=Slack(
             written.slack.channel,
             secrets.slack(written.slack),
@@ -266,7 +274,8 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
 
 def _is_secret(where: Sequence[str | int]) -> bool:
     """What stands there may be a secret that was put in place of its variable's name."""
-    in_address = bool(where) and where[0] in ("receivers", "sources") and where[-1] in ("url", "server")
+    told = bool(where) and where[0] in ("receivers", "sources")
+    in_address = (told or "rollback" in where) and where[-1] in ("url", "server")
     return in_address or any("token" in str(part) or str(part).endswith("_env") for part in where)
 
 
@@ -450,6 +459,12 @@ def _window(written: schema.Maintenance) -> Window:
         ends=0 if weekly is None else weekly.to,
         calendar=written.calendar or "",
     )
+
+
+def _way(service: str, written: schema.Rollback, secrets: _Secrets) -> Way:
+    at = ("services", service, "rollback")
+    url = written.url or secrets.variable(written.url_env, *at, "url_env")
+    return Way(url, secrets.variable(written.secret_env, *at, "secret_env"), written.link or "")
 
 
 def _receiver(name: str, written: schema.Receiver, secrets: _Secrets) -> Receiver | str:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from alerts.rollbacks import PLACES
 from alerts.silences import holds_for_all, matcher
 from collector import moments
 from collector.webhooks.receive import SENDERS
@@ -79,6 +80,16 @@ def _web_address(value: object) -> object:
     if not good or "@" in parts.netloc or not value.isprintable() or " " in value:
         raise ValueError("an address that begins with https:// or http://, without a password in it")
     return value
+
+
+def _template(value: object) -> object:
+    """An address with names in braces."""
+    if not isinstance(value, str):
+        return value
+    if not set(re.findall(r"\{(\w*)\}", value)) <= set(PLACES):
+        named = ", ".join(f"{{{name}}}" for name in PLACES)
+        raise ValueError(f"an address in which nothing else stands in braces than {named}")
+    return _web_address(value)
 
 
 def _mail_server(value: object) -> object:
@@ -161,6 +172,15 @@ class Strict(BaseModel):
         return value
 
 
+WebAddress = Annotated[str, BeforeValidator(_web_address)]
+
+
+def _one_of(given: Mapping[str, object], words: str) -> None:
+    """Exactly one of these is given. Raises an error that says so."""
+    if sum(value is not None for value in given.values()) != 1:
+        raise PydanticCustomError("one_of", words, {"given": [k for k, v in given.items() if v is not None]})
+
+
 class Metric(Strict):
     metric: Name
     service: Name | None = None
@@ -218,10 +238,28 @@ AnySignal = Annotated[ErrorRatio | Throughput | Flow | Rollout, Field(discrimina
 Attributes = Annotated[list[Name], BeforeValidator(_listed), Field(max_length=100)]
 
 
+class Rollback(Strict):
+    """How a service is put back: its pipeline's webhook, or the page on which people do it."""
+
+    url: WebAddress | None = None
+    url_env: Variable | None = None
+    secret_env: Variable | None = None
+    link: Annotated[str, BeforeValidator(_template)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = {"url": self.url, "url_env": self.url_env, "link": self.link}
+        _one_of(ways, "one of url, url_env and link")
+        if self.link is not None and self.secret_env is not None:
+            _one_of({"link": self.link, "secret_env": self.secret_env}, "secret_env with a url only")
+        return self
+
+
 class Service(Strict):
     owner: str = ""
     depends_on: Annotated[list[Name], BeforeValidator(_listed)] = []
     attributes: Attributes | None = None
+    rollback: Rollback | None = None
     signals: dict[Name, AnySignal] = {}
 
 
@@ -339,13 +377,6 @@ class Maintenance(Strict):
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
 Channel = Annotated[Name, BeforeValidator(_channel)]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
-WebAddress = Annotated[str, BeforeValidator(_web_address)]
-
-
-def _one_of(given: Mapping[str, object], words: str) -> None:
-    """Exactly one of these is given. Raises an error that says so."""
-    if sum(value is not None for value in given.values()) != 1:
-        raise PydanticCustomError("one_of", words, {"given": [k for k, v in given.items() if v is not None]})
 
 
 class Webhook(Strict):

@@ -43,6 +43,7 @@ from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.replaying import plan_of
+from stillwatch.rollbacks import Rollbacks
 from stillwatch.slack_desk import SlackDesk
 from stillwatch.sources import opened
 from stillwatch.store import Store
@@ -72,7 +73,8 @@ def run(settings: Settings) -> int:
             store = Store(Path(settings.database))
             stack.callback(store.close)
             hold = Telling(settings, store.told).hold
-            history = History(store, _pressable(settings), _planned(settings), hold)
+            back = Rollbacks(store, settings.rollbacks, clock.now)
+            history = History(store, _pressable(settings), _planned(settings), hold, back)
             told = judgement(settings, store, history)
             sources = opened(settings.sources, settings.interval)
             _fill_in(settings, store, told, sources, stopping)
@@ -91,6 +93,7 @@ def run(settings: Settings) -> int:
             return 1
         stack.enter_context(_signals(stopping))
         couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
+        threading.Thread(target=back.work, args=[stopping], name="roll back", daemon=True).start()
         askers = [Asker(source, live, clock.now, stopping) for source in sources]
         health = partial(_health, live, store, askers)
         desk = Desk(
@@ -98,6 +101,7 @@ def run(settings: Settings) -> int:
             clock.now,
             lambda word: live.word(word, clock.now()),
             lambda: health() | {"newest": live.newest()},
+            back,
         )
         in_slack = _in_slack(settings, desk)
         door = _door(settings, store, live, desk, in_slack, health)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,14 +17,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from alerts.incidents import Incident
 from alerts.packed import pack
+from alerts.rollbacks import answered
 from alerts.silences import LONGEST, Silence, check, matcher, until
 from alerts.suspects import release_of
+from alerts.why import why
 from alerts.wording import summary
 from collector import moments
 from collector.server import Asked, Busy
 from collector.words import Word, WordKind
 from stillwatch.config_schema import seconds
 from stillwatch.history import History, Kept
+from stillwatch.rollbacks import Rollbacks
 from stillwatch.tables import StoreTrouble
 
 LATELY = 30 * 86400  # seconds: how far back incidents are listed
@@ -34,7 +38,7 @@ Answer = tuple[int, object]
 
 class Desk:
     """Answers requests. now: gives epoch seconds. say: takes a word, False where it was said before. health: how
-    the watch is, see Live.health."""
+    the watch is, see Live.health. back: asks pipelines; without it nothing can be put back."""
 
     def __init__(
         self,
@@ -42,8 +46,10 @@ class Desk:
         now: Callable[[], int],
         say: Callable[[Word], bool],
         health: Callable[[], Mapping[str, object]],
+        back: Rollbacks | None = None,
     ) -> None:
         self._history = history
+        self._back = back
         self._now = now
         self._say = say
         self._health = health
@@ -99,7 +105,7 @@ class Desk:
         kept = self._history.incident(which)
         if kept is None:
             return _no_incident(which)
-        return 200, self._brief(kept, now) | {"history": self._told(kept, now)}
+        return 200, self._brief(kept, now) | {"why": why(kept.event), "history": self._told(kept, now)}
 
     def _word(self, asked: Asked) -> Answer:
         which, now = asked.named["id"], self._now()
@@ -109,10 +115,26 @@ class Desk:
             return _no_incident(which)
         if kept.event.incident.resolved:
             return 409, {"error": f"incident {which} is over since {_moment(kept.event.incident.resolved)}"}
+        if told.word == "roll back":
+            return self._roll_back(kept.event.incident, told)
         word = Word(which, told.word, _who(told.by), now, *_blamed(kept.event.incident, told))
         fresh = self._say(word)
         return 200, {"incident": which, "word": word.kind, "by": word.who, "deployment": word.deployment,
                      "service": word.service, "new": fresh}  # fmt: skip
+
+    def _roll_back(self, incident: Incident, told: _Said) -> Answer:
+        """Its pipeline is asked in a moment, once: who asks for the same later hears who did before."""
+        if self._back is None:
+            raise ValueError("word: found 'roll back', but no service has a `rollback` in the settings")
+        now, who = self._now(), _who(told.by)
+        wanted = self._back.choose(incident, told.deployment, told.service)
+        kept, new = self._back.find(wanted.key), False
+        if kept is None or kept.state == "failed":
+            self._say(Word(incident.id, "roll back", who, now, wanted.deployment, wanted.service))
+            kept, new = self._back.ask(replace(wanted, who=who, time=now))
+        return 200, {"incident": incident.id, "word": "roll back", "by": kept.who, "time": _moment(kept.time),
+                     "deployment": kept.deployment, "service": kept.service, "from": kept.version, "to": kept.to,
+                     "state": kept.state, "answer": answered(kept), "new": new}  # fmt: skip
 
     def _status(self, asked: Asked) -> Answer:
         del asked
@@ -140,7 +162,9 @@ class Desk:
             "reason": kept.event.reason if it.resolved else "",
             "headline": summary(it, kept.event.time, lambda name: name),
             "suspect": suspect if probability >= it.no_deployment else "",
-            "acknowledged_by": list(dict.fromkeys(w.who for w in words if w.kind == "acknowledge")),
+            "acknowledged_by": list(
+                dict.fromkeys(w.who for w in words if w.kind in ("acknowledge", "roll back"))
+            ),
             "silenced": bool(mutes),
             "silenced_until": _moment(end) if end else None,
         }
@@ -154,6 +178,9 @@ class Desk:
         for word in self._history.words(kept.id):
             of = " of ".join(part for part in (word.service, word.deployment) if part)
             told.append({"time": _moment(word.time), "what": word.kind, "who": word.who, "more": of})
+        for one in self._history.rollbacks(kept.event.incident):
+            more = f"{one.service} back to {one.to}, asked by {one.who}: {answered(one)}"
+            told.append({"time": _moment(one.time), "what": "rollback", "who": "", "more": more})
         for silence in self._history.silences_of(kept.event, now):
             end = "until it is over" if silence.ends == 0 else f"until {_moment(silence.ends)}"
             more = f"{' '.join(map(str, silence.matchers))} {end}{silence.comment and ': '}{silence.comment}"

@@ -22,10 +22,12 @@ from alerts.outbox import Muted
 from alerts.packed import pack, unpack
 from alerts.plain import until_now
 from alerts.remarks import edited, remarks, told_now
+from alerts.rollbacks import Offer, Rollback
 from alerts.silences import Silence, labels_of, mutes_labels, muting
 from alerts.timing import held
 from collector.words import Word
 from stillwatch import tables
+from stillwatch.rollbacks import Rollbacks
 from stillwatch.store import Store, post
 
 
@@ -48,7 +50,8 @@ class History:
     """The incidents and silences in a store. Every method may raise StoreTrouble.
 
     pressable: do cards have buttons, see messages.word. planned: the silences of maintenance that are active at a
-    moment (epoch seconds). hold: until when, and why, a channel is not to hear what is said of an event then.
+    moment (epoch seconds). hold: until when, and why, a channel is not to hear what is said of an event then. back:
+    what may be put back from cards, and was.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class History:
         pressable: bool = False,
         planned: Callable[[int], Sequence[Silence]] = lambda now: (),
         hold: Callable[[Event, str, int], tuple[int, Hold]] = lambda event, channel, now: (0, ""),
+        back: Rollbacks | None = None,
     ) -> None:
         self._store = store
+        self._back = back
         self.pressable = pressable
         self._planned = planned
         self._hold = hold
@@ -108,7 +113,16 @@ class History:
 
     def remarks(self, event: Event, now: int) -> tuple[str, ...]:
         """What the card of this event says of it beside what was judged."""
-        return remarks(event, self.muting(event, now), self.words(event.incident.id))
+        mutes, words = self.muting(event, now), self.words(event.incident.id)
+        return remarks(event, mutes, words, self.rollbacks(event.incident))
+
+    def rollbacks(self, incident: Incident) -> tuple[Rollback, ...]:
+        """What was asked to be put back because of it, oldest first."""
+        return self._back.of(incident) if self._back else ()
+
+    def offers(self, incident: Incident) -> tuple[Offer, ...]:
+        """What may be put back from its card."""
+        return self._back.offers(incident) if self._back else ()
 
     def words(self, incident: str) -> tuple[Word, ...]:
         """What was said of this incident, as it was said."""
@@ -119,7 +133,8 @@ class History:
 
     def acknowledged(self, incident: str) -> int:
         """Since when somebody is on it (epoch seconds), 0 = nobody."""
-        return min((word.time for word in self.words(incident) if word.kind == "acknowledge"), default=0)
+        on_it = (word.time for word in self.words(incident) if word.kind in ("acknowledge", "roll back"))
+        return min(on_it, default=0)
 
     def lines(self, incident: str) -> list[str]:
         """Its news: lines of alerts.jsonl."""
@@ -182,12 +197,13 @@ class History:
         silences = self.silences(now)
         for kept in self.incidents():
             mutes = muting(kept.event.incident, silences, now)
-            lines = remarks(kept.event, mutes, self.words(kept.id))
+            lines = remarks(kept.event, mutes, self.words(kept.id), self.rollbacks(kept.event.incident))
             if lines != kept.shown or bool(mutes) != kept.muted:
                 self._show(kept, lines, bool(mutes), now)
 
     def _show(self, kept: Kept, lines: tuple[str, ...], muted: bool, now: int) -> None:
         of, key = tables.incidents.c, f"{kept.id}{SAID}{kept.edits + 1}"
+        offers = self.offers(kept.event.incident)
         after = {"shown": json.dumps(lines), "muted": int(muted), "edits": kept.edits + 1}
         with self._store.writing() as c:
             # Where news came meanwhile the next look sees to it; where another looked as well, it has.
@@ -205,7 +221,7 @@ class History:
                     continue  # it was named in a digest, or nobody would take it
                 messages: list[Message] = []
                 if lines != kept.shown and not is_address(channel):
-                    messages.append(edited(kept.event, channel, f"{key}:card", lines, self.pressable))
+                    messages.append(edited(kept.event, channel, f"{key}:card", lines, self.pressable, offers))
                 if aloud:
                     until = self._hold(kept.event, channel, now) if stands else (0, "")
                     messages += [held(one, until) for one in _aloud(kept.event, channel, key, stands)]

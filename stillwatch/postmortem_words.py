@@ -204,6 +204,8 @@ def _end(event: Event, times: Times) -> list[Line]:
         ended_it = {"rollback": "; the rollback ended it", "recovered": ""}[event.reason]
         if event.reason == "recovered" and not back:
             ended_it = "; nobody put anything back that we know of"
+            if incident.wanted_back:
+                ended_it = "; a rollback had been asked for, and nobody told us of one"
         return [*lines, ours(f"All is as before{since}{ended_it}.")]
     by: tuple[Piece, ...] = ()
     if event.reason == "operator" and incident.closed_by:
@@ -307,4 +309,6 @@ def words_of(word: Word) -> Line:
     if word.kind == "not a problem":
         return (("Not a problem, says ", ""), code(word.who), (".", ""))
     of: tuple[Piece, ...] = (code(word.service), (" of ", "")) if word.service else ()
+    if word.kind == "roll back":
+        return (code(word.who), (" asked to put back ", ""), *of, code(word.deployment, 60), (".", ""))
     return (("Not ", ""), *of, code(word.deployment, 60), (", says ", ""), code(word.who), (".", ""))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from alerts.mrkdwn import escape
+from alerts.mrkdwn import code, escape, plain
 from alerts.silences import Matcher
 from alerts.slack_buttons import LASTING, Command, Press, command, press
 from collector.server import Asked, Busy
@@ -126,9 +126,22 @@ class SlackDesk:
         """Done; the answer where something is wrong (else the card shows what was done)."""
         if said.action == "silence":
             return self._silence(said)
+        if said.action == "why":
+            return self._why(said)
         body = {"word": said.action, "by": said.who, "deployment": said.deployment, "service": said.service}
         named = {"id": said.incident}
-        return self._problem(Asked("POST", "/incidents/{id}/words", named, json.dumps(body).encode()))
+        asked = Asked("POST", "/incidents/{id}/words", named, json.dumps(body).encode())
+        status, told = self._desk.answer(asked)
+        if status != 200:
+            return _wrong(told)
+        if said.action == "roll back" and isinstance(told, Mapping) and not told["new"]:
+            who, at = code(told["by"], 40), told["time"]
+            return f"{who} has asked for that already, at {at}: {plain(told['answer'], 240)}."
+        return ""
+
+    def _why(self, said: Press) -> str:
+        status, told = self._desk.answer(Asked("GET", "/incidents/{id}", {"id": said.incident}, b""))
+        return _block(told["why"]) if status == 200 and isinstance(told, Mapping) else _wrong(told)
 
     def _silence(self, said: Press) -> str:
         status, told = self._desk.answer(Asked("GET", "/incidents/{id}", {"id": said.incident}, b""))

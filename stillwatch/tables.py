@@ -144,6 +144,18 @@ words = Table(
     Column("whole", Text, nullable=False),  # alerts.packed
     UniqueConstraint("incident", "kind", "who", "deployment", "service"),
 )
+# What people asked to be put back, each once: it is asked for again only where it was surely not begun.
+rollbacks = Table(
+    "rollbacks",
+    meta,
+    Column("number", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("incident", Text, nullable=False, index=True),
+    Column("deployment", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("whole", Text, nullable=False),  # alerts.packed
+)
 silences = Table(
     "silences",
     meta,

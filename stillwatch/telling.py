@@ -102,7 +102,8 @@ class Telling:
         if channel in self._plain:
             return plain.word(event, channel, first)
         pressable = self._history is not None and self._history.pressable
-        said = messages.word(event, channel, remarks, pressable, first)
+        offers = self._history.offers(event.incident) if self._history is not None else ()
+        said = messages.word(event, channel, remarks, pressable, first, offers)
         if not is_address(self._settings.fallback):
             return said
         fields = plain.notice(event)  # for a fallback that reads no blocks

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from alerts.harm import Lasting, Severity
 from alerts.incidents import Event, Incident
+from alerts.rollbacks import Way
 from alerts.suspects import Suspect
 from collector.deployments import Deployment
 from detectors.findings import Finding, Trace
 from detectors.signals import Signal, Term
 
+WAYS = {
+    name: Way("https://ci.example/roll-back")
+    for name in ("contact-importer", "event-parser", "image-resizer")
+}
 MIDNIGHT = 1_649_808_000  # 13 April 2022, 00:00 UTC
 MIN = 60
 
@@ -425,7 +430,8 @@ def late_data() -> Event:
         late=12_000.0,
         trace=trace(at("07:20"), 3400, 3400, at("06:33"), seed=7),
     )
-    return Event(at("07:20"), "resolved", "late_data", incident((came,), resolved=at("07:20")), 2)
+    it = replace(incident((came,), resolved=at("07:20")), opened=at("06:38"))
+    return Event(at("07:20"), "resolved", "late_data", it, 2)
 
 
 def no_deployment() -> Event:

@@ -13,7 +13,8 @@ from slack_blocks import complaints, too_long
 
 from alerts.incidents import Event
 from alerts.messages import Message, word
-from alerts.remarks import edited, remarks, told_now
+from alerts.remarks import answered, edited, remarks, told_now
+from alerts.rollbacks import Rollback
 from alerts.silences import Silence, matcher
 from collector.words import Word
 
@@ -27,6 +28,14 @@ SAID = (
     Word(ID, "not a problem", "ben", AT + 240),
 )
 SILENCE = Silence("s1", (matcher("service=contact-importer"),), AT, AT + 7200, "anna", "known, see #31")
+ASKED = Rollback(
+    ID, "release-20220413-0631", "contact-importer", "3.45.0", "3.44.0", "anna", AT + 120, "production", 0.97
+)
+TAKEN = replace(
+    ASKED, state="taken", said="the pipeline answered 202", page="https://ci.example/contact-importer/runs/7"
+)
+REFUSED = replace(ASKED, state="failed", said="the pipeline answered 404: no such service")
+NOBODY_KNOWS = replace(ASKED, state="unknown", said="no answer from the pipeline (ReadTimeout)")
 
 
 def closed() -> Event:
@@ -36,6 +45,10 @@ def closed() -> Event:
 
 SPOKEN: dict[str, tuple[Message, ...]] = {
     "card": (edited(SPIKE, "#alerts", f"{ID}:said:1:card", remarks(SPIKE, [SILENCE], SAID), pressable=True),),
+    "put_back": (
+        edited(SPIKE, "#alerts", f"{ID}:said:1:card", remarks(SPIKE, [], (), [ASKED]), pressable=True),
+        *(answered(one, "#alerts", 1, AT + 130) for one in (TAKEN, REFUSED, NOBODY_KNOWS)),
+    ),
     "told_now": told_now(SPIKE, "#alerts", f"{ID}:said:2", stands=True),
     "told_first": told_now(SPIKE, "#alerts", f"{ID}:said:2", stands=False),
     "no_problem": word(closed(), "#alerts", remarks(closed(), [], SAID), pressable=True),

@@ -342,7 +342,8 @@ def test_the_history_of_an_incident_holds_all_that_happened_and_was_said(office:
     [
         ({"word": "acknowledge"}, 400, "by: missing"),
         ({"word": "acknowledge", "by": " "}, 400, "by: expected"),
-        ({"word": "ignore", "by": "anna"}, 400, "'acknowledge', 'not a problem' or 'not this deployment'"),
+        ({"word": "ignore", "by": "anna"}, 400, "'not this deployment' or 'roll back'"),
+        ({"word": "roll back", "by": "anna"}, 400, "no service has a `rollback` in the settings"),
         ({"word": "acknowledge", "by": "anna", "deployment": "r1"}, 400, "deployment: expected only with"),
         ({"word": "not this deployment", "by": "anna", "deployment": "r1"}, 400, "release-20220413-0631"),
         (
@@ -391,7 +392,9 @@ def test_incidents_on_the_command_line(office: Office, capfd: pytest.CaptureFixt
     assert office.run(capfd, "incidents", "not-a-problem", ID, "--by", "b")[0] == 0
     status, out, _ = office.run(capfd, "incidents", "show", ID)
     assert status == 0
-    assert out.count("\n") == 5
+    happened, _, why = out.partition("\nwhy:\n")
+    assert happened.count("\n") == 4
+    assert "    version 3.45.0 fails, the others do not\n" in why
     assert "2022-04-13T06:40:00Z  acknowledge by anna\n" in out
     status, out, err = office.run(capfd, "incidents", "ack", "abc")
     assert (status, out) == (2, "")

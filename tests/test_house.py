@@ -29,6 +29,7 @@ HOMES = {  # outside library: the files that may import it
         "stillwatch/mailbox.py",
         "stillwatch/history.py",
         "collector/sql.py",
+        "stillwatch/rollbacks.py",
     ),
     "tenacity": ("stillwatch/asking.py",),
     "boto3": ("collector/cloudwatch.py",),

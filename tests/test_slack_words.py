@@ -148,7 +148,7 @@ def linked(office: Office) -> Iterator[Office]:
 def test_slack_takes_a_card_with_buttons_and_each_names_the_incident(office: Office) -> None:
     elements = office.card.blocks[-1]["elements"]
     assert [one["action_id"] for one in elements] == [
-        "change-1", "acknowledge", "silence", "not_a_problem", "not_this_deployment",
+        "change-1", "acknowledge", "silence", "not_a_problem", "not_this_deployment", "why",
     ]  # fmt: skip
     assert [one["value"] for one in elements[2]["options"]] == [f"{ID}:1h", f"{ID}:4h", f"{ID}:over"]
     assert json.loads(elements[4]["value"]) == [ID, "release-20220413-0631", "contact-importer"]
@@ -167,11 +167,11 @@ def test_every_card_with_buttons_keeps_slacks_limits(name: str) -> None:
 
 def test_without_a_suspect_there_is_nothing_that_it_was_not() -> None:
     named = [one["action_id"] for one in buttons(examples.no_deployment().incident)]
-    assert named == ["acknowledge", "silence", "not_a_problem"]
+    assert named == ["acknowledge", "silence", "not_a_problem", "why"]
 
 
 def test_of_several_members_their_release_is_what_it_was_not() -> None:
-    last = buttons(examples.joined().incident)[-1]
+    *_, last, _ = buttons(examples.joined().incident)
     assert json.loads(last["value"]) == [ID, "release-20220413-0631", ""]
 
 
@@ -220,6 +220,17 @@ def test_the_other_buttons_say_their_words(linked: Office) -> None:
         "not this deployment", "release-20220413-0631", "contact-importer",
     )  # fmt: skip
     assert second.kind == "not a problem"
+
+
+def test_why_is_answered_to_the_one_who_asks_with_all_that_was_weighed(linked: Office) -> None:
+    assert linked.sockets.send("interactive", linked.sockets.pressed(linked.card, "why"))
+    said = linked.sockets.answer()
+    assert said.startswith("```Errors: 31 % of imports fail (contact-importer, since 06:33 UTC)")
+    assert "since then counted 55 of 178, expected 0.6" in said
+    assert "97 %  contact-importer 3.45.0, deploy at 06:31 UTC (release-20220413-0631)" in said
+    assert "version 3.45.0 fails, the others do not" in said
+    assert "3 %  no deployment that we know of" in said
+    assert linked.store.words() == ()
 
 
 def test_a_press_on_what_is_over_or_unknown_is_answered_to_the_one_who_pressed(linked: Office) -> None:

@@ -1,0 +1,207 @@
+"""What people asked to be put back: each is asked of its pipeline once, whoever presses how often.
+
+In: an incident, who asks. Out: what was asked for, in the database; the pipeline's answer beneath the card.
+Never: a tick that waits for a pipeline; a request repeated that was perhaps taken; a redirect followed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from alerts import rollbacks, web
+from alerts.incidents import Incident
+from alerts.mrkdwn import address
+from alerts.notices import is_address
+from alerts.outbox import SendFailed
+from alerts.packed import pack, unpack
+from alerts.remarks import answered
+from alerts.rollbacks import ONCE, Offer, Rollback, State, Way
+from alerts.suspects import release_of
+from alerts.webhook import signature
+from stillwatch import tables
+from stillwatch.store import Store, post
+from stillwatch.tables import StoreTrouble
+
+log = logging.getLogger(__name__)
+
+PULSE = 1.0  # seconds between looks for what is to be asked
+STALE = 120  # seconds: what could not be asked by then is not what its asker waits for any more
+PIPELINE = "the pipeline"  # what it is called in words
+
+
+class Rollbacks:
+    """ways: by service. now: gives epoch seconds. Methods may raise StoreTrouble."""
+
+    def __init__(self, store: Store, ways: Mapping[str, Way], now: Callable[[], int]) -> None:
+        self._store = store
+        self._ways = ways
+        self._now = now
+        with (
+            store.reading() as c
+        ):  # mostly there is nothing, and every open incident is asked about each second
+            self._any = c.execute(select(tables.rollbacks.c.key).limit(1)).first() is not None
+
+    # What there is.
+
+    def of(self, incident: Incident) -> tuple[Rollback, ...]:
+        """What was asked for because of this incident, or of another whose suspects it shares; oldest first."""
+        if not self._any:
+            return ()
+        of = tables.rollbacks.c
+        suspected = [one.deployment.id for one in incident.suspects]
+        asked = select(of.whole).where(or_(of.incident == incident.id, of.deployment.in_(suspected)))
+        with self._store.reading() as c:
+            return tuple(unpack(Rollback, whole) for whole in c.execute(asked.order_by(of.number)).scalars())
+
+    def offers(self, incident: Incident) -> tuple[Offer, ...]:
+        """What may be put back now: what is under way, or perhaps is, is offered to nobody else."""
+        found = rollbacks.offers(incident, self._ways)
+        if not found:
+            return ()
+        begun = {one.key for one in self.of(incident) if one.state in ONCE}
+        return tuple(
+            one for one in found if rollbacks.key_of(one.deployment.id, one.deployment.service) not in begun
+        )
+
+    def choose(self, incident: Incident, deployment: str, service: str) -> Rollback:
+        """What is wanted, by names that may be empty where only one member can be meant; by nobody yet. Raises
+        ValueError with what stands in the way."""
+        members = [
+            one.deployment
+            for one in incident.suspects
+            if deployment in ("", one.deployment.id) and service in ("", one.deployment.service)
+        ]
+        if not deployment and not service:
+            members = [one.deployment for one in rollbacks.offers(incident, self._ways)] or members[:1]
+        if not members:
+            asked = " of ".join(part for part in (service, deployment) if part) or "nothing"
+            raise ValueError(f"found {asked[:200]!r}, expected a deployment that is suspected")
+        if len({one.service for one in members}) > 1:
+            names = ", ".join(dict.fromkeys(one.service for one in members))
+            raise ValueError(f"service: found none, expected one of {names[:500]}")
+        member = members[0]
+        if why := rollbacks.why_not(incident, member):
+            raise ValueError(f"{why}; put it back in its pipeline if you know better")
+        way = self._ways.get(member.service, Way())
+        if way.link:
+            raise ValueError(f"{member.service} is put back at {rollbacks.filled(way, member, incident.id)}")
+        if not way.url:
+            raise ValueError(f"{member.service} has no `rollback` in the settings, expected a url there")
+        _, probability = release_of(incident.suspects)
+        return Rollback(
+            incident.id, member.id, member.service, member.version, member.previous_version, "", 0,
+            member.environment, probability,
+        )  # fmt: skip
+
+    def find(self, key: str) -> Rollback | None:
+        of = tables.rollbacks.c
+        with self._store.reading() as c:
+            whole = c.execute(select(of.whole).where(of.key == key)).scalar_one_or_none()
+        return None if whole is None else unpack(Rollback, whole)
+
+    # What is to be done.
+
+    def ask(self, wanted: Rollback) -> tuple[Rollback, bool]:
+        """Note it, to be asked in a moment. What is asked for now, and whether that is news: only what was surely
+        not begun is asked for again."""
+        of, whole = tables.rollbacks.c, pack(wanted)
+        row = {
+            "key": wanted.key, "incident": wanted.incident, "deployment": wanted.deployment, "state": "asked",
+            "tries": 1, "whole": whole,
+        }  # fmt: skip
+        again = {"state": "asked", "incident": wanted.incident, "tries": of.tries + 1, "whole": whole}
+        self._any = True
+        with self._store.writing() as c:
+            new = c.execute(upsert(tables.rollbacks).values(row).on_conflict_do_nothing()).rowcount > 0
+            failed = (of.key == wanted.key) & (of.state == "failed")
+            new = new or c.execute(update(tables.rollbacks).where(failed).values(again)).rowcount > 0
+            kept = c.execute(select(of.whole).where(of.key == wanted.key)).scalar_one()
+        return unpack(Rollback, kept), new
+
+    def work(self, stopping: threading.Event) -> None:
+        """Ask the pipelines until `stopping` is set. What was being asked when we were stopped is not repeated."""
+        trouble, begun = "", False
+        while not stopping.is_set():
+            try:
+                for one in () if begun else self._in("sending"):
+                    said = "Stillwatch was stopped before an answer came"
+                    self._settle(replace(one, state="unknown", said=said))
+                begun = True
+                for one in self._in("asked"):
+                    # Each in a thread of its own: one pipeline that hangs holds up no other.
+                    if self._claim(one):
+                        threading.Thread(target=self._call, args=[one, stopping], daemon=True).start()
+                trouble = ""
+            except StoreTrouble as problem:
+                if str(problem) != trouble:
+                    log.error("nothing is put back: %s", problem)
+                trouble = str(problem)
+            except Exception:  # what breaks one look must not be the last one
+                log.exception("what is to be put back could not be looked up")
+            stopping.wait(PULSE)
+
+    def _in(self, state: State) -> list[Rollback]:
+        of = tables.rollbacks.c
+        asked = select(of.whole).where(of.state == state).order_by(of.number)
+        with self._store.reading() as c:
+            return [unpack(Rollback, whole) for whole in c.execute(asked).scalars()]
+
+    def _claim(self, wanted: Rollback) -> bool:
+        """On disk before the request: if we die now, nobody knows whether it was taken."""
+        if self._now() - wanted.time > STALE:
+            self._settle(replace(wanted, state="failed", said="it could not be asked in time"))
+            return False
+        of, sending = tables.rollbacks.c, replace(wanted, state="sending")
+        mine = (of.key == wanted.key) & (of.state == "asked")
+        with self._store.writing() as c:
+            after = {"state": "sending", "whole": pack(sending)}
+            return c.execute(update(tables.rollbacks).where(mine).values(after)).rowcount > 0
+
+    def _call(self, wanted: Rollback, stopping: threading.Event) -> None:
+        done = self._asked(wanted)
+        level = logging.INFO if done.state == "taken" else logging.ERROR
+        log.log(level, "%s to be put back to %s, asked by %s: %s", done.service, done.to, done.who, done.said)
+        while True:
+            try:
+                return self._settle(done)
+            except StoreTrouble:  # an answer is not to be had twice
+                if stopping.wait(PULSE):
+                    return None
+
+    def _asked(self, wanted: Rollback) -> Rollback:
+        """With the pipeline's answer."""
+        way = self._ways.get(wanted.service, Way())
+        raw = json.dumps(rollbacks.body(wanted)).encode()
+        headers = {"Stillwatch-Key": wanted.key}
+        if way.secret:
+            headers["Stillwatch-Signature"] = signature(way.secret, self._now(), raw)
+        try:
+            got = web.ask(PIPELINE, way.url, raw, headers, secret=way.secret)
+        except SendFailed as failure:
+            state: State = "unknown" if failure.outcome == "unknown" else "failed"
+            return replace(wanted, state=state, said=str(failure))
+        except Exception:  # whatever it is, people wait for a word, and it may have been taken
+            log.exception("the pipeline of %s could not be asked", wanted.service)
+            return replace(wanted, state="unknown", said="it could not be asked; the log says why")
+        page = got.fields.get("url")
+        followed = address(page) if isinstance(page, str) else ""
+        return replace(wanted, state="taken", said=f"{PIPELINE} answered {got.status}", page=followed)
+
+    def _settle(self, done: Rollback) -> None:
+        """Keep how it went, and say so beneath every card that stands."""
+        of, card, now = tables.rollbacks.c, tables.outbox.c, self._now()
+        with self._store.writing() as c:
+            mine = of.key == done.key
+            tries = c.execute(select(of.tries).where(mine)).scalar_one()
+            c.execute(update(tables.rollbacks).where(mine).values(state=done.state, whole=pack(done)))
+            standing = select(card.channel).where(card.key == done.incident, card.receipt_id.is_not(None))
+            for channel in c.execute(standing).scalars().all():
+                if not is_address(channel):
+                    post(c, done.incident, [answered(done, channel, tries, now)], now)
