@@ -147,7 +147,12 @@ def test_where_no_blips_are_known_a_quarter_of_an_hour_is_enough() -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [{"young": True}, {"lost": 20.0}, {"phase": "cleared", "cleared": "recovered", "recovered": NOW + HOUR}],
+    [
+        {"young": True},
+        {"lost": 20.0},
+        {"out_of": 1e5},
+        {"phase": "cleared", "cleared": "recovered", "recovered": NOW + HOUR},
+    ],
 )
 def test_what_is_young_too_little_or_over_does_not_become_graver_for_lasting(parts: dict[str, Any]) -> None:
     assert gravity(fails(60, **parts)) == (severity_of(fails(60, **parts)), None)
@@ -155,6 +160,7 @@ def test_what_is_young_too_little_or_over_does_not_become_graver_for_lasting(par
 
 def test_a_share_of_few_is_worth_it_as_well() -> None:
     assert gravity(fails(16, lost=6.0, out_of=300.0))[0] == "critical"
+    assert gravity(fails(16, lost=1000.0, out_of=1e7))[0] == "critical"
 
 
 def test_whoever_was_told_just_now_has_time_to_look() -> None:
