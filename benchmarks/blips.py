@@ -1,8 +1,8 @@
 """Blips at deployments, and what comes and goes: how many are told as pages, and how soon a real fault is one.
 
 Run: script/bench blips, or with the name of one part: deployments, returning. Worlds from seeds of one service of
-200 requests a minute that usually fails 0.4 %. Delay: minutes from the first failing minute to the end of the interval
-that tells of it, the median and in brackets the longest. By numbers alone: as if no blip were remembered.
+200 requests a minute that usually fails 0.4 %. Delay: minutes from the first failing minute to the end of the
+interval that tells of it, the median and in brackets the longest. By numbers alone: as if no blip were remembered.
 """
 
 from __future__ import annotations
