@@ -29,13 +29,16 @@ from alerts.blips import (
 from alerts.harm import RANKS, Lasting, severity_of, weighed
 from alerts.incidents import Event
 from alerts.messages import changes, word
+from alerts.routes import Route
 from alerts.wording import lasting_words
 from collector.bins import Bins
 from collector.deployments import Deployment
 from detectors.findings import Finding
 from detectors.signals import Signal, Term
+from stillwatch.config import Settings, Slack
 from stillwatch.engine import LOOK_BACK, State, advance
 from stillwatch.snapshot import dump, load
+from stillwatch.telling import Telling
 
 NOW = 1_649_831_400
 MIN, HOUR, DAYS = 60, 3600, 86400
@@ -342,6 +345,18 @@ def test_a_real_fault_at_a_deployment_waits_no_longer_than_its_blips_last_and_an
     assert critical.time - onset <= 3 * page.incident.lasting.within + 10 * MIN
     assert load(dump(state)).past == state.past
     assert state.past.blips.of["api"]
+
+
+def test_a_digest_takes_the_blips_and_hears_at_once_what_is_more(
+    weeks: tuple[Weeks, State, list[Event]],
+) -> None:
+    made, _, events = weeks
+    settings = Settings(slack=Slack("#rest"), routes=(Route("#api", digest=8 * 60),))
+    telling = Telling(settings, lambda incident: ())
+    holds = [(e, {m.hold for m in telling.news(e).messages}) for e in events]
+    assert {hold for e, held in holds if e.incident.severity == "info" for hold in held} == {"for the digest"}
+    assert {hold for e, held in holds if e.incident.severity != "info" for hold in held} == {""}
+    assert any(e.rose and e.time > START + MIN * made.last for e, _ in holds)
 
 
 def test_stops_and_blocks_change_nothing_of_it(weeks: tuple[Weeks, State, list[Event]]) -> None:
