@@ -195,4 +195,4 @@ def _of(blip: Blip) -> tuple[str, str]:
 
 
 def _follows(onset: int, deployed: int, width: int) -> bool:
-    return -width <= onset - deployed <= SOON
+    return -2 * width <= onset - deployed <= SOON  # an onset is an estimate

@@ -24,8 +24,10 @@ CRITICAL_SHARE, CRITICAL_LEAST = (
 )  # a share, and events: a handful wakes nobody before it has lasted
 CRITICAL_LOSS = 1000.0  # events that are gone
 CRITICAL_FAILED = 10_000.0  # events that failed: some are tried again
-# Of what is small and lasts: the share, or the events, that are worth to wake somebody for.
-WORTH_SHARE, WORTH_EVENTS = 0.01, 50.0
+# What is small and lasts is worth to wake somebody for from such a share on, or from so many events; or from so few
+# where they are all of what an objective of 99.9 % leaves to fail.
+WORTH_SHARE, WORTH_EVENTS = 0.01, 1000.0
+SPENT_SHARE, SPENT_EVENTS = 0.001, 50.0
 TIMES = 3  # as long as the service's blips last, it is none
 LEAST_LASTING = 600  # seconds, however short its blips are
 UNKNOWN_LASTING = 900  # seconds, where too few are known
@@ -97,4 +99,6 @@ def _lasting(
 
 
 def _is_worth_it(finding: Finding) -> bool:
-    return share_of(finding) >= WORTH_SHARE or finding.lost >= WORTH_EVENTS
+    share, lost = share_of(finding), finding.lost
+    spent = share >= SPENT_SHARE and lost >= SPENT_EVENTS
+    return spent or share >= WORTH_SHARE or lost >= WORTH_EVENTS

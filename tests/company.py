@@ -36,6 +36,7 @@ class Kind:
     a_day: deployments of them all. harmful: share of them that does harm. unexplained: share of the faults that no
     deployment did. trains, rolling, late: shares of deployments. slow: share of harm that is felt hours or days
     later. upstream: share of it that others feel. told: share of who calls whom that settings or flows tell.
+    blipping: share of the services that fail for some minutes at most of their deployments, harmful or not.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Kind:
     slow: Range = (0.05, 0.25)
     upstream: Range = (0.05, 0.25)
     told: Range = (0.3, 0.9)
+    blipping: Range = (0.0, 0.0)
     weeks: int = 12
     reflex: float = 0.35  # share of innocent deployments of the last two hours that are put back
 
@@ -65,6 +67,14 @@ KINDS = (
     Kind("hardly ever a deployment", unexplained=(0.85, 0.97), weeks=6),
     Kind("nearly always a deployment", unexplained=(0.05, 0.15)),
     Kind("careless", harmful=(0.1, 0.25), weeks=5, reflex=0.6),
+    Kind(
+        "blips at deployments",
+        services=(3, 12),
+        a_day=(1, 4),
+        harmful=(0.03, 0.15),
+        blipping=(0.3, 0.8),
+        weeks=30,
+    ),
 )
 
 
@@ -115,6 +125,7 @@ class _Fault:
 
     onset: dict[str, float]
     cause: dict[str, Deployment | None]
+    blip: tuple[float, float] | None = None  # of a blip: the share that fails, and for how many seconds
 
 
 def company(kind: Kind, seed: int) -> Company:
@@ -216,6 +227,7 @@ def _faults(made: Company, weeks: int) -> list[_Fault]:
     }
     slow, upstream = random.uniform(*kind.slow), random.uniform(*kind.upstream)
     found, trains = list[_Fault](), dict[str, list[Deployment]]()
+    harmless: list[Deployment] = []
     for d in made.deployments:
         trains.setdefault(d.id, []).append(d)
     for members in trains.values():
@@ -224,6 +236,7 @@ def _faults(made: Company, weeks: int) -> list[_Fault]:
         guilty = [d for d, c in zip(members, chances, strict=True) if made.chance(c * len(members) ** -0.3)]
         if guilty and len(members) > 1 and made.chance(0.25):
             guilty += [d for d in members if d not in guilty][: int(random.integers(1, 3))]
+        harmless += [d for d in members if d not in guilty]
         together: dict[str, float] = {}
         causes: dict[str, Deployment | None] = {}
         for d in guilty:
@@ -247,6 +260,22 @@ def _faults(made: Company, weeks: int) -> list[_Fault]:
         elif made.chance(0.15):
             failing = _felt_by(made, first, float(moment), 1.0)
         found.append(_Fault(failing, dict.fromkeys(failing)))
+    return found + (_blips(made, harmless) if kind.blipping[1] > 0 else [])
+
+
+def _blips(made: Company, harmless: Sequence[Deployment]) -> list[_Fault]:
+    """What is seen at deployments that do no harm, of services that are not ready when they begin to serve."""
+    random = made.random
+    share = random.uniform(*made.kind.blipping)
+    unready = {
+        s: (made.between(0.003, 0.3), made.between(60, 400)) for s in made.services if made.chance(share)
+    }
+    found = []
+    for d in harmless:
+        if d.kind in ("deploy", "rollback") and d.service in unready and made.chance(0.85):
+            usual, lasts = unready[d.service]
+            like = min(0.9, usual * random.lognormal(0, 0.25)), lasts * random.uniform(0.6, 1.4)
+            found.append(_Fault({d.service: d.time + random.exponential(20)}, {d.service: d}, like))
     return found
 
 
@@ -287,11 +316,17 @@ def _felt_by(made: Company, service: str, onset: float, upstream: float) -> dict
 def _case(made: Company, fault: _Fault) -> Case:
     random, width = made.random, made.width
     seen = {s: _Seen.of(made, s, t, fault.cause[s]) for s, t in fault.onset.items()}
+    if fault.blip is not None:
+        seen = {s: one.as_blip(made, s, fault.blip[0]) for s, one in seen.items()}
     first = min(s.found for s in seen.values())
     rollbacks: dict[str, Deployment] = {}
     over: dict[str, float] = {}
     for service, onset in fault.onset.items():
-        over[service] = _ended(made, service, onset, first, fault.cause[service], rollbacks)
+        over[service] = (
+            onset + fault.blip[1]
+            if fault.blip is not None
+            else _ended(made, service, onset, first, fault.cause[service], rollbacks)
+        )
     ends = {s: int(math.ceil(t / width) * width) for s, t in over.items()}
     told = tuple(
         seen[s].finding(made, s, first, 0.0, over[s]) for s in seen if seen[s].found <= first + 2 * width
@@ -391,11 +426,19 @@ class _Seen:
             own and made.chance(0.92), made.chance(0.03),
         )  # fmt: skip
 
+    def as_blip(self, made: Company, service: str, share: float) -> _Seen:
+        """Errors, found soon."""
+        found = int((self.onset // made.width + 1 + made.random.integers(0, 2)) * made.width)
+        signal, guess = _signal(made, service, "error_spike"), int(self.onset // made.width * made.width)
+        return replace(
+            self, signal=signal, kind="error_spike", share=share, found=found, guess=guess, doubt=1.0
+        )
+
     def finding(self, made: Company, service: str, now: int, over: float, end: float) -> Finding:
         """At `now`; over: when it ended, 0 = not yet."""
         width = made.width
-        n = self.rate / 60 * max(now - self.guess, width)
         lasted = (over or now) - self.guess
+        n = self.rate / 60 * max(lasted, width)
         lost = self.share * self.rate / 60 * max(lasted, width)
         reach = math.ceil(1.96 * self.doubt) * width if self.doubt > 1 else width
         errors = self.kind == "error_spike"
@@ -404,7 +447,7 @@ class _Seen:
             self.guess + (reach if self.doubt > 1 else 0),
             observed=self.usual * n + lost if errors else max(n - lost, 0.0),
             expected=self.usual * n if errors else n,
-            lost=lost, lost_low=0.8 * lost, lost_high=1.2 * lost, out_of=n, strength=30.0,
+            lost=lost, lost_low=0.8 * lost, lost_high=1.2 * lost, out_of=n, strength=30.0, seen=int(over or now),
             versions=self._versions(made, service, now, over or now) if service in made.versioned else (),
         )  # fmt: skip
 

@@ -7,12 +7,14 @@ Never: the truth handed to what is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from company import Case, Company
 
-from alerts.suspects import FIRST, Past, Suspect, learned, rank
+from alerts.blips import with_deployments
+from alerts.incidents import Event, Incident, Reason, remember
+from alerts.suspects import FIRST, Past, Suspect, rank
 from collector.deployments import Deployment
 from detectors.findings import Finding
 
@@ -54,8 +56,17 @@ def asked(of: Company, past: Past = FIRST) -> list[Answer]:
             ranked = rank(findings, known, case.width, past)
             answers.append(_answer(of.kind.name, bool(over), case, findings, known, ranked))
             if over:
-                past = learned(past, findings, known, case.width)
+                past = replace(past, blips=with_deployments(past.blips, of.deployments[:first]))
+                past = remember(past, [_end(now, findings, known)], known, case.width)
     return answers
+
+
+def _end(now: int, findings: Sequence[Finding], known: Sequence[Deployment]) -> Event:
+    """What is told of a fault that is over."""
+    onset, failing = min(f.onset for f in findings), {f.signal.service for f in findings}
+    back = [d for d in known if d.kind == "rollback" and d.time > onset and d.service in failing]
+    reason: Reason = "rollback" if back else "recovered"
+    return Event(now, "resolved", reason, Incident("fault", now, "warning", tuple(findings), (), 1.0))
 
 
 def _answer(

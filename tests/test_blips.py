@@ -29,13 +29,16 @@ from alerts.blips import (
 from alerts.harm import RANKS, Lasting, severity_of, weighed
 from alerts.incidents import Event
 from alerts.messages import changes, word
+from alerts.routes import Route
 from alerts.wording import lasting_words
 from collector.bins import Bins
 from collector.deployments import Deployment
 from detectors.findings import Finding
 from detectors.signals import Signal, Term
+from stillwatch.config import Settings, Slack
 from stillwatch.engine import LOOK_BACK, State, advance
 from stillwatch.snapshot import dump, load
+from stillwatch.telling import Telling
 
 NOW = 1_649_831_400
 MIN, HOUR, DAYS = 60, 3600, 86400
@@ -147,7 +150,12 @@ def test_where_no_blips_are_known_a_quarter_of_an_hour_is_enough() -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [{"young": True}, {"lost": 20.0}, {"phase": "cleared", "cleared": "recovered", "recovered": NOW + HOUR}],
+    [
+        {"young": True},
+        {"lost": 20.0},
+        {"out_of": 1e5},
+        {"phase": "cleared", "cleared": "recovered", "recovered": NOW + HOUR},
+    ],
 )
 def test_what_is_young_too_little_or_over_does_not_become_graver_for_lasting(parts: dict[str, Any]) -> None:
     assert gravity(fails(60, **parts)) == (severity_of(fails(60, **parts)), None)
@@ -155,6 +163,7 @@ def test_what_is_young_too_little_or_over_does_not_become_graver_for_lasting(par
 
 def test_a_share_of_few_is_worth_it_as_well() -> None:
     assert gravity(fails(16, lost=6.0, out_of=300.0))[0] == "critical"
+    assert gravity(fails(16, lost=1000.0, out_of=1e7))[0] == "critical"
 
 
 def test_whoever_was_told_just_now_has_time_to_look() -> None:
@@ -336,6 +345,18 @@ def test_a_real_fault_at_a_deployment_waits_no_longer_than_its_blips_last_and_an
     assert critical.time - onset <= 3 * page.incident.lasting.within + 10 * MIN
     assert load(dump(state)).past == state.past
     assert state.past.blips.of["api"]
+
+
+def test_a_digest_takes_the_blips_and_hears_at_once_what_is_more(
+    weeks: tuple[Weeks, State, list[Event]],
+) -> None:
+    made, _, events = weeks
+    settings = Settings(slack=Slack("#rest"), routes=(Route("#api", digest=8 * 60),))
+    telling = Telling(settings, lambda incident: ())
+    holds = [(e, {m.hold for m in telling.news(e).messages}) for e in events]
+    assert {hold for e, held in holds if e.incident.severity == "info" for hold in held} == {"for the digest"}
+    assert {hold for e, held in holds if e.incident.severity != "info" for hold in held} == {""}
+    assert any(e.rose and e.time > START + MIN * made.last for e, _ in holds)
 
 
 def test_stops_and_blocks_change_nothing_of_it(weeks: tuple[Weeks, State, list[Event]]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts import clues
+from alerts.blips import Blip, Blips
 from alerts.incidents import Event, Incident, remember
 from alerts.suspects import FIRST, Past, Suspect, learned, rank, release_of
 from collector.deployments import Deployment
@@ -232,6 +233,47 @@ def test_a_fault_that_is_over_teaches_by_its_probabilities() -> None:
     assert past.unexplained < 0.02
     assert past.late < 0.1
     assert learned(past, [errors("billing")], [deployed(3000, "sender")], MIN).unexplained > 0.9
+
+
+def blipping(minutes: int = 3, at: int = 9) -> tuple[Past, list[Deployment]]:
+    """Deployed once a day, the last time 40 s ago; `at` of nine times before, `minutes` of errors followed."""
+    daily = [deployed(1440 * day + 2 / 3) for day in range(9, -1, -1)]
+    of = [
+        Blip("failing", "error_spike", NOW - DAY * day, MIN * (minutes - day % 2), 0.1)
+        for day in range(at, 0, -1)
+    ]
+    return Past(blips=Blips({"parser": tuple(of)})), daily
+
+
+def test_a_blip_as_at_each_deployment_is_laid_to_this_one_and_said_to_be_no_more() -> None:
+    past, daily = blipping()
+    fault = [errors(seen=NOW + 3 * MIN)]
+    (first, *_), none = rank(fault, daily, MIN, past)
+    usual = rank(fault, daily, MIN)[0][0]
+    assert first.deployment == daily[-1]
+    assert first.probability > usual.probability
+    assert none < 0.001
+    blips = "blips at every deployment: the last 9 ended within 3 minutes"
+    assert first.evidence == ("deployed 40 s before it began", blips)
+    past, daily = blipping(at=6)
+    said = rank(fault, daily, MIN, past)[0][0].evidence[1]
+    assert said == "blips at 6 of the last 9 deployments: the last 6 ended within 3 minutes"
+
+
+@pytest.mark.parametrize("more", [{"seen": NOW + 5 * MIN}, {"lost": 300.0}, {"kind": "data_loss"}])
+def test_what_is_more_than_its_blips_is_weighed_as_ever(more: dict[str, Any]) -> None:
+    past, daily = blipping()
+    fault = [errors(**{"seen": NOW + 3 * MIN, **more})]
+    assert rank(fault, daily, MIN, past) == rank(fault, daily, MIN)
+
+
+def test_what_a_service_shows_at_each_deployment_does_not_teach_how_often_faults_come() -> None:
+    past, daily = blipping()
+    for minutes, faults in ((3, 0), (30, 1)):
+        incident = Incident("i", NOW, "info", (over(minutes),), (), 1.0)
+        after = remember(past, [Event(NOW, "resolved", "recovered", incident)], daily, MIN)
+        assert after.faults == faults
+        assert len(after.blips.of["parser"]) == 10
 
 
 @pytest.mark.parametrize(
