@@ -27,9 +27,15 @@ Plain = list[tuple[SeriesKey, int, int, float]]
 
 
 def body(
-    resources: int, points: int, at: int, kind: str = "sum", new: str = "", odd: bool = False
+    resources: int,
+    points: int,
+    at: int,
+    kind: str = "sum",
+    new: str = "",
+    odd: bool = False,
+    delta: bool = False,
 ) -> ExportMetricsServiceRequest:
-    """A request of five cumulative metrics, three attributes each, taken `at` seconds after noon.
+    """A request of five metrics, cumulative or `delta`, three attributes each, taken `at` seconds after noon.
 
     new: makes all series other ones. odd: with flags and an exemplar, as no fast way knows it.
     """
@@ -42,12 +48,12 @@ def body(
         for m in range(5):
             metric = of_scope.metrics.add(name=f"events_{m}")
             data = getattr(metric, kind)
-            data.aggregation_temporality = 2
+            data.aggregation_temporality = 1 if delta else 2
             if kind == "sum":
                 data.is_monotonic = True
             for p in range(points):
                 point = data.data_points.add(
-                    start_time_unix_nano=NOON * 10**9, time_unix_nano=(NOON + at) * 10**9
+                    start_time_unix_nano=(NOON + (at - 5) * delta) * 10**9, time_unix_nano=(NOON + at) * 10**9
                 )
                 if kind == "sum":
                     point.as_int = at * p + 1
@@ -137,6 +143,8 @@ def ways(total: int) -> Iterator[tuple[str, str, float]]:
         yield name, "JSON", count / seconds(lambda one, d=decoder: d.decode(one, "json"), text)
         yield name, "protobuf, into open intervals", count / through(raw, "protobuf")
         yield name, "JSON, into open intervals", count / through(text, "json")
+    deltas = [body(1, total // 5, at, delta=True).SerializeToString() for at in several]
+    yield "sums, deltas", "protobuf, into open intervals", total // 5 * 5 / through(deltas, "protobuf")
     fresh = [body(1, total // 5, at, new=f"{at}/").SerializeToString() for at in several]
     of_json = [
         json_format.MessageToJson(body(1, total // 5, at, new=f"{at}/"), indent=None).encode()

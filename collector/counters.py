@@ -263,25 +263,30 @@ class Counters:
         now: float,
     ) -> Columns:
         """The counts of the deltas at the places `at`; one that came before is left out."""
-        keep: list[int] = []
-        since: list[int] = []
-        for i in at.tolist():
-            stream, start, time = int(readings.stream[i]), int(readings.start[i]), int(readings.time[i])
+        keep, since = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for export in _by_export(readings, at):
+            stream, start, time = (
+                int(column[export[0]]) for column in (readings.stream, readings.start, readings.time)
+            )
             instance = readings.streams[stream].instance
-            export = (int(numbers[stream]), start, time)
-            told = self._seen.setdefault(export, (int(now * NANOS), set()))[1]
-            row = int(rows[i])
-            if row in told:
-                continue
-            told.add(row)
-            self._deltas.setdefault(instance, set()).add(row)
+            of = (int(numbers[stream]), start, time)
+            told = self._seen.setdefault(of, (int(now * NANOS), set()))[1]
+            its = rows[export].tolist()
+            fresh = set(its) - told
+            if len(fresh) < len(its):
+                first = dict(zip(reversed(its), reversed(export.tolist()), strict=True))
+                export = np.array(sorted(first[row] for row in fresh), dtype=np.int64)
+            told |= fresh
+            self._deltas.setdefault(instance, set()).update(fresh)
             heard = self._heard.get(instance)
             if start == 0 and heard is not None:
                 start = heard.before(time)
-            keep.append(i)
-            since.append(start if 0 < start < time else time)
-        kept = np.array(keep, dtype=np.int64)
-        return rows[kept], np.array(since, dtype=np.int64), readings.time[kept], readings.value[kept], kept
+            keep.append(export)
+            since.append(np.full(len(export), start if 0 < start < time else time, dtype=np.int64))
+        kept = np.concatenate(keep)
+        order = np.argsort(kept)
+        kept = kept[order]
+        return rows[kept], np.concatenate(since)[order], readings.time[kept], readings.value[kept], kept
 
     def _silent(self, rows: NDArray[np.int64], readings: Readings, taken: NDArray[np.bool_]) -> Columns:
         """A count of 0 for each delta that a heard process left out of this export (rule 7)."""
@@ -376,6 +381,17 @@ class Counters:
         self._deltas = {who: set(rows) for who, rows in rest["deltas"]}
         self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
         return self
+
+
+def _by_export(readings: Readings, at: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The places `at`, those of one stream, start and time together."""
+    if not len(at):
+        return []
+    columns = np.stack([readings.time[at], readings.start[at], readings.stream[at]])
+    order = np.lexsort(columns)
+    sorted_ = columns[:, order]
+    edges = np.flatnonzero((sorted_[:, 1:] != sorted_[:, :-1]).any(axis=0)) + 1
+    return np.split(at[order], edges)
 
 
 def _by_instance(readings: Readings, taken: NDArray[np.bool_]) -> list[tuple[str, NDArray[np.int64]]]:

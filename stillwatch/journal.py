@@ -18,15 +18,16 @@ from collector.points import Readings, Stream
 def pack_readings(readings: Readings) -> bytes:
     """All of a request that counts (what was refused or skipped was answered, and is not kept)."""
     # A request repeats services, metrics and attributes much more than it has distinct ones.
-    texts: dict[tuple[str, ...], int] = {}
-    names = [
-        (texts.setdefault(_whose(key), len(texts)), texts.setdefault(_flat(key.attributes), len(texts)))
-        for key in readings.keys
-    ]
+    whose: dict[tuple[str, ...], int] = {}
+    attributes: dict[tuple[tuple[str, str], ...], int] = {}
+    counted = [whose.setdefault(key[:3], len(whose)) for key in readings.keys]
+    described = [attributes.setdefault(key.attributes, len(attributes)) for key in readings.keys]
+    texts = [*whose, *(_flat(pairs) for pairs in attributes)]
+    names = np.stack([np.array(counted, dtype="<i8"), np.array(described, dtype="<i8") + len(whose)], axis=1)
     said = () if readings.entered is None else (readings.entered.astype("<i8"),)
-    head = json.dumps({"texts": list(texts), "streams": readings.streams, "entered": len(said)}).encode()
+    head = json.dumps({"texts": texts, "streams": readings.streams, "entered": len(said)}).encode()
     columns = (
-        np.array(names, dtype="<i8").reshape(len(names), 2),
+        names,
         readings.stream.astype("<i8"),
         readings.start.astype("<i8"),
         readings.time.astype("<i8"),
@@ -66,10 +67,6 @@ def unpack_readings(packed: bytes) -> Readings:
         cumulative=cumulative.astype(np.bool_),
         entered=entered[0].astype(np.int64) if said else None,
     )
-
-
-def _whose(key: SeriesKey) -> tuple[str, ...]:
-    return key.service, key.metric, key.version
 
 
 def _flat(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
