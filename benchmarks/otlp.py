@@ -1,25 +1,41 @@
 """Data points per second and core, by what exporters send, beside the plain use of OTLP's own schema.
 
 In: nothing, or --points N. Out: one line per way, on stdout: from the body of a request to columns, to open
-intervals, and through the gRPC door. Processor time of this process, the fastest of some runs.
+intervals, through the doors (HTTP, gRPC) to open intervals, and kept on disk as the daemon does before it answers.
+Processor time of this process, the fastest of some runs; of the doors, where another process sends, of all runs.
 Never: a number without the check that what is read is what the plain way reads.
 """
 
 from __future__ import annotations
 
 import argparse
+import socket
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import uvicorn
 from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from collector.binner import Binner
 from collector.bins import SeriesKey
 from collector.counters import Counters
+from collector.grpc_door import listen
 from collector.otlp import Decoder, Encoding
-from collector.points import Limits
+from collector.points import Limits, Readings
+from collector.server import Door, app
+from detectors.plan import lay
+from detectors.signals import Budget
+from stillwatch.live import Judgement, Live
+from stillwatch.store import News, Store
 
 NOON = 1_649_851_200
 TRIES = 7
@@ -161,10 +177,103 @@ def ways(total: int) -> Iterator[tuple[str, str, float]]:
     yield "all series new", "protobuf, into open intervals", count / through(fresh, "protobuf")
 
 
+NOBODY_JUDGES = Judgement(
+    plan=lambda table: lay((), table, 60, Budget()),
+    news=lambda event: News(event.incident.id, event.number, event.time, "", ()),
+    sight=lambda since, sees: (),
+)
+SEND = {
+    "gRPC": """
+import sys, grpc
+from pathlib import Path
+with grpc.insecure_channel(sys.argv[1], [("grpc.max_send_message_length", -1)]) as channel:
+    call = channel.unary_unary("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")
+    for name in sys.argv[2:]:
+        call(Path(name).read_bytes())
+""",
+    "HTTP": """
+import sys, http.client
+from pathlib import Path
+wire = http.client.HTTPConnection(sys.argv[1])
+for name in sys.argv[2:]:
+    kind = "application/json" if name.endswith("json") else "application/x-protobuf"
+    wire.request("POST", "/v1/metrics", Path(name).read_bytes(), {"Content-Type": kind})
+    assert wire.getresponse().read() in (b"", b"{}")
+""",
+}
+
+
+def through_door(door: str, bodies: Sequence[bytes], ending: str) -> float:
+    """Processor seconds per request, from another process through a door to open intervals."""
+    counters, binner, turn = Counters(NOON), Binner(5, 10, NOON), threading.Lock()
+    moments = iter(range(5, 5 * len(bodies) + 1, 5))
+
+    def take(readings: Readings) -> Mapping[str, int]:
+        with turn:
+            now = NOON + float(next(moments))
+            return binner.add(counters.count(readings, binner.table, now), now)
+
+    behind = Door(take, lambda told: None, time.time, dict)
+    with ExitStack() as stack:
+        if door == "gRPC":
+            grpc_server, port = listen(behind, "127.0.0.1", 0)
+            stack.callback(grpc_server.stop, 1)
+        else:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = listener.getsockname()[1]
+            server = uvicorn.Server(uvicorn.Config(app(behind), log_level="error", lifespan="off"))
+            thread = threading.Thread(target=server.run, args=([listener],))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(setattr, server, "should_exit", True)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        files = [folder / f"{i}.{ending}" for i in range(len(bodies))]
+        for file, one in zip(files, bodies, strict=True):
+            file.write_bytes(one)
+
+        def send(some: Sequence[Path]) -> None:
+            subprocess.run([sys.executable, "-c", SEND[door], f"127.0.0.1:{port}", *some], check=True)
+
+        send(files[:1])
+        begin = time.process_time()
+        send(files[1:])
+        taken = (time.process_time() - begin) / (len(bodies) - 1)
+        assert len(binner.table) > 0
+    return taken
+
+
+def kept(raw: Sequence[bytes]) -> float:
+    """Processor seconds per request, from bytes to what the daemon answers once a crash cannot lose it."""
+    decoder = Decoder()
+    moments = iter(range(5, 5 * len(raw) + 1, 5))
+    with TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "stillwatch.db")
+        live = Live(store, NOBODY_JUDGES, 60, 15, NOON)
+
+        def take(one: bytes) -> None:
+            live.readings(decoder.decode(one, "protobuf"), NOON + next(moments))
+
+        take(raw[0])
+        taken = seconds(take, raw[1:])
+        store.close()
+    return taken
+
+
+def doors(total: int) -> Iterator[tuple[str, str, float]]:
+    requests = [body(1, total // 5, at) for at in range(5, 5 * 31, 5)]
+    raw, count = [one.SerializeToString() for one in requests], total // 5 * 5
+    text = [json_format.MessageToJson(one, indent=None).encode() for one in requests]
+    yield "sums, one service", "protobuf, through HTTP", count / through_door("HTTP", raw, "pb")
+    yield "sums, one service", "JSON, through HTTP", count / through_door("HTTP", text, "json")
+    yield "sums, one service", "protobuf, through gRPC", count / through_door("gRPC", raw, "pb")
+    yield "sums, one service", "protobuf, kept on disk", count / kept(raw)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--points", type=int, default=10_000)
-    for sent, way, speed in ways(options.parse_args().points):
+    points = options.parse_args().points
+    for sent, way, speed in chain(ways(points), doors(points)):
         print(f"{sent:30} {way:30} {speed:12,.0f} points/s", flush=True)
 
 

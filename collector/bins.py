@@ -62,6 +62,10 @@ class SeriesTable:
     def __contains__(self, key: SeriesKey) -> bool:
         return key in self._rows
 
+    def find(self, key: SeriesKey) -> int:
+        """The row of `key`, -1 if it has none."""
+        return self._rows.get(key, -1)
+
     def row(self, key: SeriesKey) -> int:
         """The row of `key`; a key never seen before gets the next one."""
         row = self._rows.get(key)

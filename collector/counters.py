@@ -149,13 +149,14 @@ class Counters:
         no_room: Counter[str] = Counter()
         for i in np.flatnonzero((why == 0) & (rows < 0)).tolist():
             key = readings.keys[i]
-            full = "" if key in table else self._full(key.service, table)
+            row = table.find(key)
+            full = self._full(key.service, table) if row < 0 else ""
             if full:
                 no_room[full] += 1
                 named = key.service in self.crowded or len(self.crowded) < NAMED
                 self.crowded[key.service if named else "other services"] += 1
                 continue
-            rows[i] = table.row(key)
+            rows[i] = row if row >= 0 else table.row(key)
             if places is not None and readings.counter is not None:
                 places.row[readings.counter[i]] = rows[i]
         return rows, no_room

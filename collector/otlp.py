@@ -127,7 +127,7 @@ class _Memory:
         with self._turn:
             number = group.known.get(written)
             if number is None:
-                number = group.name(pairs, self.choice, self.catalogue)
+                number = group.name(pairs, size, self.choice, self.catalogue)
                 group.known[written] = number
                 self.bytes += size + 100
                 self.entered = self.entered or (number >= 0 and self.catalogue.entered[number] > 0)
@@ -487,11 +487,13 @@ def _read_json(
         else:
             rows.refused["no value"] += 1
             continue
-        for said, column in ((point.start_time_unix_nano, rows.start), (point.time_unix_nano, rows.time)):
-            when = whens.get(said)
-            if when is None:
-                when = whens[said] = otlp_json.unsigned(said)
-            column.append(when)
+        start, time = whens.get(point.start_time_unix_nano), whens.get(point.time_unix_nano)
+        if start is None:
+            start = whens[point.start_time_unix_nano] = otlp_json.unsigned(point.start_time_unix_nano)
+        if time is None:
+            time = whens[point.time_unix_nano] = otlp_json.unsigned(point.time_unix_nano)
+        rows.start.append(start)
+        rows.time.append(time)
         written = bytes(point.attributes)
         counter = get(written)
         if counter is None:

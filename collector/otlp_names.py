@@ -95,8 +95,11 @@ class Group:
         room = LONGEST_NAME - len(resource.service) - len(resource.version) - len(metric)
         return Group(resource, scope, metric, stream, room, {})
 
-    def name(self, pairs: Iterable[tuple[str, str]], choice: Choice, catalogue: Catalogue) -> int:
-        """The number of the counter with these attributes; below 0 where it cannot be one (see REFUSALS)."""
+    def name(self, pairs: Iterable[tuple[str, str]], size: int, choice: Choice, catalogue: Catalogue) -> int:
+        """The number of the counter with these attributes; below 0 where it cannot be one (see REFUSALS).
+
+        size: bytes of the attributes as they came; what is short then is not measured again.
+        """
         attributes, stream, entered = dict(pairs), self.stream, 0
         said = attributes.pop(ENTERED, "")
         if said:
@@ -114,7 +117,8 @@ class Group:
         if self.resource.environment:
             attributes.setdefault(ENVIRONMENT, self.resource.environment)
         named = tuple(sorted(attributes.items()))
-        if sum([len(name) + len(value) for name, value in named]) > self.room:
+        whole = wanted is None and size + len(ENVIRONMENT) + len(self.resource.environment) <= self.room
+        if not whole and sum([len(name) + len(value) for name, value in named]) > self.room:
             return -3
         key = SeriesKey(self.resource.service, self.metric, self.resource.version, named)
         return catalogue.add(key, stream, entered)

@@ -34,7 +34,9 @@ from collector.binner import Binner
 from collector.bins import SeriesKey
 from collector.counters import Counters
 from collector.deployments import Deployment
-from collector.points import Readings
+from collector.otlp import Decoder
+from collector.otlp_names import Choice
+from collector.points import Limits, Readings
 from collector.server import Busy, Door, app
 
 ROOT = Path(__file__).parent.parent
@@ -433,6 +435,54 @@ def test_more_requests_than_there_is_room_for_are_sent_away_and_the_rest_is_kept
         for thread in threads:
             thread.join(10)
     assert sorted(answers) == [200, 200, 503, 503, 503, 503]
+
+
+@pytest.mark.parametrize("wanted", [None, ["region"]])
+def test_a_flood_is_sent_away_in_part_but_nothing_that_was_taken_is_missing(
+    door: Door, behind: Behind, wanted: list[str] | None
+) -> None:
+    """Many senders, each with series of its own in bodies of a megabyte, and room for two of them."""
+    behind.counters = Counters(time.time() - 60, Limits(per_service=20_000))
+    decoder = Decoder(Choice(wanted), most=5_000)
+    taken, sent_away, rejected = [], [], []
+
+    def send(sender: int) -> None:
+        with httpx2.Client(timeout=60) as client:
+            for turn in range(6):
+                request = ExportMetricsServiceRequest()
+                for i in range(1000):
+                    one = request.resource_metrics.add()
+                    one.MergeFromString(body_of_resource(f"{sender}", f"{sender} {turn} {i}" + "x" * 900))
+                answer = client.post(
+                    f"{at}/v1/metrics", content=request.SerializeToString(), headers=PROTOBUF
+                )
+                if answer.status_code == 200:
+                    told = ExportMetricsServiceResponse.FromString(answer.content).partial_success
+                    rejected.append(told.rejected_data_points)
+                    taken.append(1000)
+                else:
+                    sent_away.append((answer.status_code, answer.headers["retry-after"]))
+
+    with serving(replace(door, decode=decoder.decode, at_once=2)) as at:
+        threads = [threading.Thread(target=send, args=[sender]) for sender in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert len(taken) + len(sent_away) == 36
+    assert set(sent_away) <= {(503, "1")}
+    assert sum(behind.counted().values()) == sum(taken) - sum(rejected)
+    assert taken
+
+
+def body_of_resource(service: str, user: str) -> bytes:
+    """Metrics of one resource with one delta of 1."""
+    request = ExportMetricsServiceRequest.FromString(body(service, 1))
+    pair = (
+        request.resource_metrics[0].scope_metrics[0].metrics[0].sum.data_points[0].attributes.add(key="user")
+    )
+    pair.value.string_value = user
+    return request.resource_metrics[0].SerializeToString()
 
 
 def raw(at: str, sent: bytes, close: bool = False) -> bytes:
