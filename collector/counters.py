@@ -21,6 +21,8 @@ from collector.points import NANOS, Catalogue, Limits, Points, Readings, Stream,
 FORGET = 86400  # s of silence after which a process and its totals are forgotten
 SETTLE = 75  # s for which a process must be known before a new counter of it is believed to be new
 REPEAT = 180  # s for which a delta is remembered, so that one sent again counts once
+MOST_TOLD = 4_000_000  # deltas that are remembered, however many come in REPEAT seconds
+PRESSED = 900  # s of silence after which a process is forgotten when there is hardly room for more
 NAMED = 1000  # services of which it is said how many points were refused; those of the others are added up
 
 Life = tuple[int, int, int]  # series row, stream number, start (ns)
@@ -101,6 +103,7 @@ class Counters:
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
         self.crowded: Counter[str] = Counter()
+        self._told = 0  # rows in all of `_seen`
         self._sizes: Counter[str] = Counter()  # service -> its rows
         self._sized = 0  # rows of the table that are in `_sizes`
         self._places: WeakKeyDictionary[Catalogue, _Places] = WeakKeyDictionary()
@@ -278,8 +281,10 @@ class Counters:
                 first = dict(zip(reversed(its), reversed(export.tolist()), strict=True))
                 export = np.array(sorted(first[row] for row in fresh), dtype=np.int64)
             told |= fresh
-            self._deltas.setdefault(instance, set()).update(fresh)
+            self._told += len(fresh)
             heard = self._heard.get(instance)
+            if heard is not None or self._room:
+                self._deltas.setdefault(instance, set()).update(fresh)
             if start == 0 and heard is not None:
                 start = heard.before(time)
             keep.append(export)
@@ -315,23 +320,48 @@ class Counters:
         for instance, place in _by_instance(readings, taken):
             for time in np.unique(readings.time[place]).tolist():
                 heard = self._heard.get(instance)
+                if heard is None and not self._room:
+                    continue
                 self._heard[instance] = Heard(time, time, time) if heard is None else heard.and_at(time)
 
+    @property
+    def _room(self) -> bool:
+        """Is there room for one more process? Deltas are counted without."""
+        return len(self._heard) < self._limits.counters
+
     def _sweep(self, now: float) -> None:
-        """Forget what has been silent for so long that it would never be asked for again."""
+        """Forget what was silent for so long that it would never be asked for again; sooner when it is much."""
         while self._seen:
-            export, (arrived, _) = next(iter(self._seen.items()))
-            if arrived >= (now - REPEAT) * NANOS:
+            export, (arrived, told) = next(iter(self._seen.items()))
+            if arrived >= (now - REPEAT) * NANOS and self._told <= MOST_TOLD:
                 break
+            self._told -= len(told)
             del self._seen[export]
-        if now - self._swept < FORGET / 24:
-            return
+        most = self._limits.counters
+        much = (
+            len(self._lives) > most * 9 // 10 or len(self._heard) > most // 4 or len(self._streams) > 2 * most
+        )
+        if now - self._swept >= FORGET / 24:
+            self._forget(now, FORGET + self._limits.age)
+        elif much and now - self._swept >= PRESSED / 15:
+            self._forget(now, PRESSED)
+
+    def _forget(self, now: float, silence: float) -> None:
+        """Forget processes that were silent for so many seconds, and with them all that they counted.
+
+        As a whole: a total of a process that is known would be taken for one that began since its last export.
+        """
         self._swept = now
         self._places.clear()
-        oldest = int((now - FORGET - self._limits.age) * NANOS)
+        oldest, ancient = (int((now - age) * NANOS) for age in (silence, FORGET + self._limits.age))
         self._heard = {who: heard for who, heard in self._heard.items() if heard.last >= oldest}
         self._deltas = {who: rows for who, rows in self._deltas.items() if who in self._heard}
-        stays = {life: slot for life, slot in self._lives.items() if self._time[slot] >= oldest}
+        known = {number for stream, number in self._streams.items() if stream.instance in self._heard}
+        stays = {
+            life: slot
+            for life, slot in self._lives.items()
+            if self._time[slot] >= ancient and life[1] in known
+        }
         slots = np.array(list(stays.values()), dtype=np.int64)
         self._total = np.concatenate([self._total[slots], np.zeros(64)])
         self._time = np.concatenate([self._time[slots], np.zeros(64, dtype=np.int64)])
@@ -381,6 +411,7 @@ class Counters:
         self._heard = {who: Heard(*heard) for who, heard in rest["heard"]}
         self._deltas = {who: set(rows) for who, rows in rest["deltas"]}
         self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
+        self._told = sum(len(rows) for _, rows in self._seen.values())
         return self
 
 

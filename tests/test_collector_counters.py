@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector import counters as counters_module
 from collector.binner import Binner
 from collector.bins import SeriesKey, SeriesTable
 from collector.counters import SETTLE, Counters
@@ -355,6 +357,28 @@ def test_running_totals_have_a_limit_and_those_that_are_followed_go_on() -> None
         assert points.refused == ({} if i < 5 else {"too many counters": 1})
     assert ear.hear(readings([(20, 4, 1, IMPORTS, "pod 0", True)])) == [(10, 20, 1)]
     assert ear.counters.crowded == {"contact-importer": 3}
+
+
+def test_processes_that_are_gone_make_room_and_are_strangers_when_they_come_back() -> None:
+    ear = Ear(Limits(counters=10))
+    for minute in range(40):
+        at = 60.0 * minute
+        ear.hear(readings([(at + 1, 5 + minute, -9, IMPORTS, "stays", True)]))
+        ear.hear(readings([(at + 2, 3, at + 1, IMPORTS, f"pod {minute}", True)]))
+    assert ear.hear(readings([(2402, 45, -9, IMPORTS, "stays", True)])) == [(2341, 2402, 1)]
+    assert ear.hear(readings([(2403, 9, 2400, IMPORTS, "new", True)])) == [(2400, 2403, 9)]
+    assert ear.hear(readings([(2404, 1000, -9, IMPORTS, "pod 0", True)])) == []
+    assert len(ear.counters.state()["lives"]) <= 10
+
+
+def test_what_is_remembered_of_deltas_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters_module, "MOST_TOLD", 20)
+    ear = Ear(Limits(counters=5))
+    said = [(10.0 + i, 1.0, 9.0 + i, IMPORTS, f"pod {i}", False) for i in range(100)]
+    assert sum(count for one in said for *_, count in ear.hear(readings([one]))) == 100
+    assert len(json.loads(str(ear.counters.state()["rest"]))["seen"]) <= 21
+    assert len(json.loads(str(ear.counters.state()["rest"]))["heard"]) <= 5
+    assert ear.hear(readings([said[-1]])) == []
 
 
 def test_ages_of_what_had_entered_are_one_series_for_the_limit() -> None:
