@@ -36,7 +36,7 @@ from collector.webhooks.told import Call, Passed
 
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
-DOORS = "POST /v1/metrics (OTLP), GET or POST /deployments, POST /webhooks/{sender}, GET /gate, GET /healthz"
+DOORS = "POST /v1/metrics (OTLP), POST /deployments, POST /webhooks/{sender}, GET /gate, GET /healthz"
 # What is handed to the desk, and with which methods.
 DESK = {
     "/silences": ("GET", "POST"),
@@ -45,6 +45,7 @@ DESK = {
     "/incidents/{id}": ("GET",),
     "/incidents/{id}/words": ("POST",),
     "/status": ("GET",),
+    "/deployments": ("GET",),
 }
 _RPC_CODES = {400: 3, 401: 16, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 

@@ -32,7 +32,7 @@ from stillwatch.cli_options import (
     token_option,
     url_option,
 )
-from stillwatch.cli_people import incidents, silence, status
+from stillwatch.cli_people import deployments, incidents, silence, status
 from stillwatch.cli_report import report
 
 if TYPE_CHECKING:
@@ -463,6 +463,7 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
 cli.add_command(silence)
 cli.add_command(incidents)
 cli.add_command(status)
+cli.add_command(deployments)
 cli.add_command(report)
 
 

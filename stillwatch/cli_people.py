@@ -26,7 +26,7 @@ from stillwatch.cli_options import (
     token_option,
     url_option,
 )
-from stillwatch.said import happened_line, incident_line, silence_line, status_lines
+from stillwatch.said import deployment_line, happened_line, incident_line, silence_line, status_lines
 
 PATIENCE = 10.0  # seconds
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
@@ -278,6 +278,29 @@ def status(url: str | None, config: Path | None, token_env: str, as_json: bool) 
 
     ended = _ask("GET", "/status", url, config, token_env, as_json, lines)
     return TROUBLE if ended == 0 and not all(seen) else ended
+
+
+@click.command()
+@click.option("--service", default="", help="Only of this service.")
+@click.option("--all", "every", is_flag=True, help="Of the last 30 days, not only of the last 14.")
+@url_option
+@config_option
+@token_option
+@json_option
+def deployments(
+    service: str, every: bool, url: str | None, config: Path | None, token_env: str, as_json: bool
+) -> int:
+    """What was deployed, newest first: as it was told, or seen in the counts, and how much its version serves.
+
+    \b
+    Example: stillwatch deployments --service contact-importer
+    """
+
+    def lines(told: Mapping[str, Any]) -> list[str]:
+        return [deployment_line(one) for one in told["deployments"]] or ["nothing was deployed"]
+
+    asked = {"service": service} | ({"all": "true"} if every else {})
+    return _ask("GET", "/deployments", url, config, token_env, as_json, lines, params=asked)
 
 
 def _say_word(

@@ -102,6 +102,7 @@ def run(settings: Settings) -> int:
             lambda word: live.word(word, clock.now()),
             lambda: health() | {"newest": live.newest()},
             back,
+            live.deployed,
         )
         in_slack = _in_slack(settings, desk)
         door = _door(settings, store, live, desk, in_slack, health)

@@ -26,6 +26,7 @@ from collector import moments
 from collector.server import Asked, Busy
 from collector.words import Word, WordKind
 from stillwatch.config_schema import seconds
+from stillwatch.engine import LOOK_BACK
 from stillwatch.history import History, Kept
 from stillwatch.rollbacks import Rollbacks
 from stillwatch.tables import StoreTrouble
@@ -38,7 +39,8 @@ Answer = tuple[int, object]
 
 class Desk:
     """Answers requests. now: gives epoch seconds. say: takes a word, False where it was said before. health: how
-    the watch is, see Live.health. back: asks pipelines; without it nothing can be put back."""
+    the watch is, see Live.health. back: asks pipelines; without it nothing can be put back. deployed: what was
+    deployed since a moment, see Live.deployed."""
 
     def __init__(
         self,
@@ -47,12 +49,14 @@ class Desk:
         say: Callable[[Word], bool],
         health: Callable[[], Mapping[str, object]],
         back: Rollbacks | None = None,
+        deployed: Callable[[int], Sequence[Mapping[str, Any]]] = lambda since: (),
     ) -> None:
         self._history = history
         self._back = back
         self._now = now
         self._say = say
         self._health = health
+        self._deployed = deployed
         self._ways: dict[tuple[str, str], Callable[[Asked], Answer]] = {
             ("GET", "/silences"): self._silences,
             ("POST", "/silences"): self._silence,
@@ -62,6 +66,7 @@ class Desk:
             ("GET", "/incidents/{id}"): self._incident,
             ("POST", "/incidents/{id}/words"): self._word,
             ("GET", "/status"): self._status,
+            ("GET", "/deployments"): self._deployments,
         }
 
     def answer(self, asked: Asked) -> Answer:
@@ -146,6 +151,11 @@ class Desk:
             "open": [self._brief(kept, now) for kept in self._history.incidents()],
             "silences": [shown(one, now) for one in self._history.silences(now)],
         }
+
+    def _deployments(self, asked: Asked) -> Answer:
+        service = asked.named.get("service", "")
+        since = self._now() - (LATELY if _flag(asked, "all") else LOOK_BACK)
+        return 200, {"deployments": [d for d in self._deployed(since) if service in ("", d["service"])]}
 
     def _brief(self, kept: Kept, now: int) -> dict[str, Any]:
         """An incident in a line."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from collector.server import Busy
 from collector.words import Word
 from detectors.plan import Plan
 from stillwatch import engine, kept, snapshot
+from stillwatch.deployed_lately import deployed_lately
 from stillwatch.engine import State
 from stillwatch.journal import pack_readings
 from stillwatch.progress import Progress
@@ -401,6 +402,11 @@ class Live:
             self._step.release()
 
     # What is known of ourselves.
+
+    def deployed(self, since: int) -> list[dict[str, Any]]:
+        """What was deployed since (epoch seconds), told or seen; see deployed_lately. Raises StoreTrouble."""
+        told = self._store.deployments(after=since - 1)  # what happened since was known since
+        return deployed_lately(told, self._state, self._binner.width, since)
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:

@@ -87,3 +87,15 @@ def silence_line(told: Mapping[str, Any]) -> str:
     return (
         f"{told['id']}  {told['state']}  {' '.join(told['matchers'])}  {when}, {told['author']}{why}{ended}"
     )
+
+
+def deployment_line(told: Mapping[str, Any]) -> str:
+    """One of the answer of GET /deployments."""
+    before = f" after {told['previous_version']}" if told["previous_version"] else ""
+    where = f" in {told['environment']}" if told["environment"] else ""
+    said = [told["kind"], "seen in the counts, nobody told" if told["known"] == "seen" else "told"]
+    if told["share"] is not None:
+        serves = f"serves {told['share']:.0%}"
+        said.append(f"{serves}, had taken over at {told['full']}" if told["full"] else serves)
+    said += [f"by {told['author']}"] if told["author"] else []
+    return f"{told['time']}  {told['service']} {told['version']}{before}{where}  {', '.join(said)}"
