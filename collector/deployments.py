@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 DeploymentKind = Literal["deploy", "rollback", "config", "flag"]
@@ -13,7 +13,8 @@ class Deployment:
     """One member of one release: rows that share an `id` are the services that it shipped.
 
     time: when it began to serve, epoch seconds. reported: when we learned of it; 0 means at `time`. seen: nobody
-    told of it, its version was seen to serve.
+    told of it, its version was seen to serve. finished: when it had taken over, if its sender says so; for people
+    to read, no judgement knows of it.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Deployment:
     description: str = ""
     reported: int = 0
     seen: bool = False
+    finished: int = field(default=0, compare=False)
 
     @property
     def known(self) -> int:

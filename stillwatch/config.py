@@ -65,6 +65,17 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """A cluster that is watched. kubeconfig: None = of the cluster that we run in, else the user's own. namespaces:
+    empty = all. services: by `NAMESPACE/NAME` of a workload."""
+
+    kubeconfig: str | None = None
+    namespaces: tuple[str, ...] = ()
+    services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
 
@@ -92,6 +103,7 @@ class Settings:
     choice: Choice = field(default_factory=Choice)
     webhooks: Mapping[str, Hook] = field(default_factory=dict)
     sources: tuple[Asked, ...] = ()
+    kubernetes: Kubernetes | None = None
     database: str = "stillwatch.db"
 
     @property
@@ -160,6 +172,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             written.limits.attributes,
             {name: of.attributes for name, of in written.services.items() if of.attributes is not None},
         ),
+        kubernetes=None if written.kubernetes is None else _kubernetes(written.kubernetes),
         webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
         sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
         database=written.database,
@@ -424,6 +437,15 @@ class _Secrets:
         path, _ = _place(where, self.document)
         line, column = self.document.marks[path]
         return BadInput(self.file, line, column, found, expected, ".".join(map(str, where)))
+
+
+def _kubernetes(written: schema.Kubernetes) -> Kubernetes:
+    return Kubernetes(
+        written.kubeconfig,
+        tuple(written.namespaces),
+        {workload: tuple(services) for workload, services in written.services.items()},
+        written.environment,
+    )
 
 
 def _hook(sender: str, written: schema.WebhookIn, secrets: _Secrets) -> Hook:

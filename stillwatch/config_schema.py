@@ -649,6 +649,15 @@ class CloudWatch(Strict):
 AnySource = Annotated[PromQL | Sql | Files | CloudWatch, Field(discriminator="kind")]
 
 
+class Kubernetes(Strict):
+    """A cluster whose workloads are watched."""
+
+    kubeconfig: Name | None = None
+    namespaces: Annotated[list[Name], BeforeValidator(_listed)] = []
+    services: dict[Name, Annotated[list[Name], BeforeValidator(_listed)]] = {}
+    environment: Annotated[str, Field(max_length=500)] = ""
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -668,4 +677,5 @@ class File(Strict):
     limits: Limits = Limits()
     webhooks: dict[Literal[*SENDERS], WebhookIn] = {}  # type: ignore[valid-type]  # one list of their names
     sources: dict[Label, AnySource] = {}
+    kubernetes: Kubernetes | None = None
     database: Name = "stillwatch.db"

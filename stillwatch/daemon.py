@@ -32,8 +32,9 @@ from collector.asked import Source
 from collector.bins import Bins, SeriesTable
 from collector.otlp import Decoder
 from collector.server import Busy, Door, app
+from collector.workloads import Workloads
 from detectors.compiled import is_cached
-from stillwatch import aside, clock, engine, gate, maintenance, selfwatch
+from stillwatch import aside, clock, engine, gate, kubernetes_watch, maintenance, selfwatch
 from stillwatch.asking import Asker
 from stillwatch.backfill import backfill
 from stillwatch.calendars import Calendars
@@ -108,6 +109,7 @@ def run(settings: Settings) -> int:
         door = _door(settings, store, live, desk, in_slack, health)
         with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
             _listen_to_slack(settings, in_slack, stopping)
+            _watch_kubernetes(settings, live, stopping)
             log.info(
                 "watching (%s), listening on %s:%s%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
@@ -322,6 +324,26 @@ def _listen_to_slack(settings: Settings, in_slack: SlackDesk, stopping: threadin
 
         link = Socket(slack.app_token, slack.base_url, in_slack.take)
         threading.Thread(target=link.run, args=[stopping], name="socket", daemon=True).start()
+
+
+def _watch_kubernetes(settings: Settings, live: Live, stopping: threading.Event) -> None:
+    """In threads of its own: neither the tick nor the door waits for a cluster."""
+    of = settings.kubernetes
+    if of is None:
+        return
+    try:
+        api = kubernetes_watch.client(of.kubeconfig)
+    except kubernetes_watch.NoClient as reason:
+        log.error("kubernetes is not watched: %s", reason)
+        return
+    kubernetes_watch.KubernetesWatch(
+        api,
+        Workloads(of.services, of.environment),
+        lambda told: live.deployments(told, clock.now()),
+        clock.now,
+        stopping,
+        of.namespaces,
+    ).start()
 
 
 def _door(

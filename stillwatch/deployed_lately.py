@@ -52,11 +52,12 @@ def _rollout(serving: Serving, d: Deployment, width: int) -> Rollout | None:
 
 
 def _plain(d: Deployment, how: Rollout | None) -> dict[str, Any]:
+    full = d.finished or (how.full if how is not None else 0)
     return {
         "id": d.id,
         "time": moments.rfc3339(d.time),
         **{name: getattr(d, name) for name in WORDS},
         "known": "seen" if d.seen else "told",
         "share": None if how is None else round(how.share, 3),
-        "full": moments.rfc3339(how.full) if how is not None and how.full else None,
+        "full": moments.rfc3339(full) if full else None,
     }

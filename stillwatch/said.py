@@ -94,8 +94,7 @@ def deployment_line(told: Mapping[str, Any]) -> str:
     before = f" after {told['previous_version']}" if told["previous_version"] else ""
     where = f" in {told['environment']}" if told["environment"] else ""
     said = [told["kind"], "seen in the counts, nobody told" if told["known"] == "seen" else "told"]
-    if told["share"] is not None:
-        serves = f"serves {told['share']:.0%}"
-        said.append(f"{serves}, had taken over at {told['full']}" if told["full"] else serves)
+    said += [f"serves {told['share']:.0%}"] if told["share"] is not None else []
+    said += [f"had taken over at {told['full']}"] if told["full"] else []
     said += [f"by {told['author']}"] if told["author"] else []
     return f"{told['time']}  {told['service']} {told['version']}{before}{where}  {', '.join(said)}"

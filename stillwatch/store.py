@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -297,13 +297,23 @@ class Store:
     # Deployments.
 
     def add_deployments(self, told: Sequence[Deployment]) -> list[Deployment]:
-        """Keep those that are not known by (id, service) yet; returns these."""
+        """Keep those that are not known by (id, service) yet; returns these. Of others, when they were finished is
+        kept if that was not known."""
         with self.writing() as c:
-            return [one for one in told if self._add_deployment(c, one)]
+            return [one for one in told if self._add_deployment(c, one) or self._finish(c, one)]
 
     def _add_deployment(self, c: Connection, one: Deployment) -> bool:
         row = {"id": one.id, "service": one.service, "known": one.known, "whole": pack(one)}
         return c.execute(upsert(tables.deployments).values(row).on_conflict_do_nothing()).rowcount > 0
+
+    def _finish(self, c: Connection, one: Deployment) -> bool:
+        if one.finished:
+            of = tables.deployments
+            this = (of.c.id == one.id) & (of.c.service == one.service)
+            kept = unpack(Deployment, c.execute(select(of.c.whole).where(this)).scalar_one())
+            if not kept.finished:
+                c.execute(of.update().where(this).values(whole=pack(replace(kept, finished=one.finished))))
+        return False
 
     def deployments(self, after: int | None = None, upto: int | None = None) -> tuple[Deployment, ...]:
         """Those that became known after `after` and not after `upto` (epoch seconds), oldest first."""

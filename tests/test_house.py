@@ -34,6 +34,7 @@ HOMES = {  # outside library: the files that may import it
     "tenacity": ("stillwatch/asking.py",),
     "boto3": ("collector/cloudwatch.py",),
     "pyarrow": ("collector/",),
+    "kubernetes": ("stillwatch/kubernetes_watch.py",),
     "icalendar": ("stillwatch/calendars.py",),
     "recurring_ical_events": ("stillwatch/calendars.py",),
 }
