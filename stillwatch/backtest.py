@@ -20,6 +20,7 @@ from collector.dataset import Dataset
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.blindspots import Blindspot
+from detectors.same_deployment import one_of_each
 from stillwatch.blind import visible
 from stillwatch.config import TERMINAL, Settings
 from stillwatch.evidence import NONE, Evidence
@@ -96,7 +97,8 @@ def write(
         _write_message(folder, number, message)
     (out / "summary.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     start, end = dataset.bins.start, dataset.bins.end
-    shipped = [d for d in dataset.deployments if start <= d.time < end]
+    every = one_of_each([*dataset.deployments, *done.seen], dataset.bins.width)
+    shipped = [d for d in every if start <= d.time < end]
     page = report.page(title, done.events, told, shipped, start, end, spots, evidence)
     (out / "report.html").write_text(page, encoding="utf-8")
 

@@ -68,6 +68,7 @@ def advance(
     told_of = _merge(state.deployments, deployments)
     serving, began = follow(state.serving, bins, plan.versions)
     known = _merge(told_of, [_seen(one, bins, told_of) for one in began])
+    each = _Each(known, bins.width)
     incidents, past, taught, events = state.incidents, state.past, list(state.taught), list[Event]()
     heeded = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
     at = 0
@@ -85,14 +86,14 @@ def advance(
             while (turn := min(_first_due(incidents, block), index)) < index or findings:
                 new, findings = (findings, []) if turn == index else ([], findings)
                 now = int(block.closed[turn])
-                told = one_of_each([d for d in known if d.known <= now], bins.width)
+                told = each.by(now)
                 incidents, news = fold(incidents, new, told, now, bins.width, past)
                 past = remember(past, news, told, bins.width)
                 events += news
         said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
         if said:
             now = int(block.closed[-1])
-            told = one_of_each([d for d in known if d.known <= now], bins.width)
+            told = each.by(now)
             incidents, news, harmless = heed(incidents, said, told, now, bins.width, past)
             events += news
             number = block.end // bins.width - 1
@@ -104,6 +105,20 @@ def advance(
         gone = [d for d in known if d.time <= bins.end - LOOK_BACK and d.known <= bins.closed[-1]]
         past = replace(past, blips=with_deployments(past.blips, one_of_each(gone, bins.width)))
     return State(memory, incidents, recent, past, tuple(taught), serving), events
+
+
+class _Each:
+    """Each deployment once, as far as it was known by a moment; moments come in order."""
+
+    def __init__(self, known: Sequence[Deployment], width: int) -> None:
+        self._known, self._width = known, width
+        self._count, self._found = 0, list[Deployment]()
+
+    def by(self, now: int) -> list[Deployment]:
+        told = [d for d in self._known if d.known <= now]
+        if len(told) != self._count:  # what was known once stays so
+            self._count, self._found = len(told), one_of_each(told, self._width)
+        return self._found
 
 
 def _seen(began: Began, bins: Bins, told: Sequence[Deployment]) -> Deployment:

@@ -33,6 +33,7 @@ MOST_KEPT = 64  # states
 class Replay:
     """events: in the order in which they would have been sent. plan: as it was in the end. seconds: of work.
     kept: (interval, the state before it), to judge again what went before something that was told or labelled.
+    seen: deployments of which nobody told.
 
     unmeasured: the signals of which nothing was ever measured, and which metrics they miss.
     """
@@ -43,6 +44,7 @@ class Replay:
     state: State
     unmeasured: tuple[str, ...] = ()
     kept: tuple[tuple[int, State], ...] = ()
+    seen: tuple[Deployment, ...] = ()
 
 
 def plan_of(settings: Settings, table: SeriesTable) -> Plan:
@@ -63,7 +65,7 @@ def replay(
     # What is compiled on first use is compiled now: it says nothing about the speed of judging.
     advance(state, replace(bins.cut(0, 1), values=np.zeros((1, 0))), (), plan)
     starts = {(label.start - bins.start) // bins.width for label in dataset.labels}
-    kept, before = {0: state}, (0, state)
+    kept, before, seen = {0: state}, (0, state), dict[Deployment, None]()
     began = perf_counter()
     for first, last in _blocks(known, max(1, DAY // bins.width)):
         series = int(known[first])
@@ -78,10 +80,17 @@ def replay(
         if (raised or any(first <= start < last for start in starts)) and len(kept) < MOST_KEPT:
             kept |= dict([before, (first, state)])
         before, state = (first, state), after
+        seen |= {d: None for d in state.deployments if d.seen}
         progress(last - first)
     taken = perf_counter() - began
     return Replay(
-        tuple(events), plan, taken, state, _unmeasured(state, plan, dataset.table), tuple(kept.items())
+        tuple(events),
+        plan,
+        taken,
+        state,
+        _unmeasured(state, plan, dataset.table),
+        tuple(kept.items()),
+        tuple(seen),
     )
 
 
