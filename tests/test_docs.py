@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from stillwatch import cli, config, config_schema
+from stillwatch.sources import opened
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,6 +38,18 @@ def test_settings_in_the_documents_load(document: Path) -> None:
     for block in blocks(document, "yaml"):
         loaded = config.parse(block, document.name, None)
         assert loaded.signals or loaded.webhooks or loaded.kubernetes
+
+
+SOURCES = [d for d in DOCUMENTS if d.name.startswith("connect-")]
+
+
+@pytest.mark.parametrize("document", SOURCES, ids=lambda d: d.name)
+def test_sources_in_the_documents_can_be_opened(document: Path) -> None:
+    for block in blocks(document, "yaml"):
+        secrets = dict.fromkeys(re.findall(r"_env: (\w+)", block), "postgresql://u:p@127.0.0.1/x")
+        settings = config.parse(block, document.name, secrets)
+        for source in opened(settings.sources, settings.interval):
+            source.close()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
