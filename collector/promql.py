@@ -109,6 +109,11 @@ class PromQL:
         if access.token:
             headers["Authorization"] = f"Bearer {access.token}"
         self._seen: set[Life] = set()  # counters in the last answer
+        self._last: dict[Stream, float] = {}  # the newest sample of each that is known to be kept
+        self._answered: tuple[int, dict[Stream, float]] = (
+            0,
+            {},
+        )  # the last answer: until, the newest samples
         self._url = access.url.rstrip("/")
         self._client = httpx2.Client(timeout=access.timeout, headers=headers, auth=auth)
 
@@ -118,7 +123,10 @@ class PromQL:
     def ask(self, since: int, now: int, memo: str) -> Answer:
         """See Source. What was scraped before `since` and came later is in the answer too: a total counts once."""
         del memo
+        if since == self._answered[0]:
+            self._last = self._answered[1]  # the last answer was kept: its samples need not be told again
         rows = Rows(cumulative=True)
+        newest: dict[Stream, float] = {}
         found = [self._samples(one.select, since, now) for one in self._selections]
         scrapes = self._scrapes(
             {s["metric"].get("job", "") for samples in found for s in samples}, since, now
@@ -128,7 +136,7 @@ class PromQL:
         for selection, samples in zip(self._selections, found, strict=True):
             old: set[str] | None = None
             for series in samples:
-                for born in self._take(rows, selection, series, scrapes):
+                for born in self._take(rows, selection, series, scrapes, newest):
                     life = (selection.select, born.stream.scope, born.start)
                     seen.add(life)
                     if life in self._seen:
@@ -138,7 +146,7 @@ class PromQL:
                         if born.stream.scope in old:
                             continue
                     rows.add(born.key, born.stream, born.start, round(born.before * NANOS), 0.0)
-        self._seen = seen
+        self._seen, self._answered = seen, (now, newest)
         return Answer(rows.readings(), now)
 
     def check(self, now: int) -> str:
@@ -151,7 +159,12 @@ class PromQL:
         return "; ".join(said)
 
     def _take(
-        self, rows: Rows, selection: Selection, series: Mapping[str, Any], scrapes: Scrapes
+        self,
+        rows: Rows,
+        selection: Selection,
+        series: Mapping[str, Any],
+        scrapes: Scrapes,
+        newest: dict[Stream, float],
     ) -> Iterator[Birth]:
         """Take the samples of a series; births are where it was not there when its process was scraped before."""
         labels: dict[str, str] = series["metric"]
@@ -164,7 +177,7 @@ class PromQL:
         target = target_of(labels)
         # Within one selection: of a selection that is new to us no counter is new because we had not asked for it.
         stream = Stream(json.dumps([self.name, selection.select, *target]), _name(labels))
-        life = -1
+        life, told = -1, self._last.get(stream, -1.0)
         for moment, text in series["values"]:
             value = float(text)
             if not math.isfinite(value):
@@ -175,7 +188,9 @@ class PromQL:
                 if before is not None:
                     yield Birth(key, stream, start, before)
             life = start
-            rows.add(key, stream, start, round(moment * NANOS), value)
+            if moment > told:
+                rows.add(key, stream, start, round(moment * NANOS), value)
+            newest[stream] = moment
 
     def _scrapes(self, jobs: Iterable[str], since: int, now: int) -> Scrapes:
         """Of all targets of these jobs. What is of one scrape has one moment."""

@@ -97,7 +97,9 @@ class Asker:
         answer = patiently(self._source, since, upto, memo, self._stopping)
         if answer is None:
             return False
-        self._live.asked(self.name, answer, now)
+        self._live.asked(
+            self.name, answer, self._now()
+        )  # when it came, which may be a while after the question
         self._until = answer.until
         self._counts += float(answer.readings.value[~answer.readings.cumulative].sum())
         return upto < now and answer.until > since and not self._stopping.is_set()

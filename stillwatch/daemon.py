@@ -273,6 +273,8 @@ def _fill_in(
     stopping: threading.Event,
 ) -> None:
     """The history of our sources, before the first start. A stop meanwhile ends it, and the next start goes on."""
+    if any(source.history for source in sources):
+        _warm_up(settings)
     with _signals(stopping):
         try:
             backfill(store, told, sources, settings.interval, settings.grace, clock.now, stopping)

@@ -28,7 +28,13 @@ class Asked:
 
 def opened(asked: Sequence[Asked], interval: int) -> list[Source]:
     """interval: seconds. Nothing is asked yet. Raises ValueError with what is missing."""
-    return [OPENERS[one.written.kind](one, interval) for one in asked]
+    sources = []
+    for one in asked:
+        try:
+            sources.append(OPENERS[one.written.kind](one, interval))
+        except ValueError as error:
+            raise ValueError(f"source {one.name}: {error}") from None
+    return sources
 
 
 def _promql(one: Asked, interval: int) -> Source:

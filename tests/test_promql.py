@@ -308,6 +308,16 @@ def test_a_token_and_a_tenant_are_sent_and_shown_nowhere() -> None:
     assert server.requests[0].headers["x-scope-orgid"] == "team"
 
 
+def test_samples_are_told_again_until_it_is_known_that_they_are_kept() -> None:
+    values = [[float(at), str(at)] for at in (10, 20, 30)]
+    with WebServer(lambda _: Reply(200, matrix(values))) as server:
+        one = source(server.url)
+        assert len(one.ask(0, 30, "").readings) == 3
+        assert len(one.ask(0, 35, "").readings) == 3  # it was not
+        values.append([40.0, "41"])
+        assert one.ask(35, 40, "").readings.value.tolist() == [41.0]
+
+
 def test_one_query_for_each_selection_and_one_for_the_starts() -> None:
     with WebServer(lambda _: Reply(200, matrix([[30, "1"], [45, "NaN"], [60, "4"]]))) as server:
         answer = source(server.url, CALLS, Selection("others_total")).ask(0, 60, "")
