@@ -16,6 +16,7 @@ import numpy as np
 from collector.bins import SeriesKey
 from collector.points import NANOS, Readings, Stream
 
+LONGEST = 500  # characters of a name or value
 FORGET = 86400  # seconds without a count after which a series of a source is no longer taken for 0
 
 
@@ -185,6 +186,11 @@ def stretch(begin: int, now: int, width: int) -> tuple[int, int]:
     return start, (begin + width) * NANOS
 
 
+def plain(text: str) -> str:
+    """A text from outside as a name of a series may hold it: of bounded length, and such as can be written down."""
+    return text[:LONGEST].encode("utf-8", "replace").decode()
+
+
 def nothing() -> Readings:
     """No readings at all."""
     return Rows(cumulative=False).readings()
@@ -192,4 +198,4 @@ def nothing() -> Readings:
 
 def named(labels: Mapping[str, str], names: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """The (name, value) pairs of `labels` that are in `names`, sorted; an empty value is none."""
-    return tuple((name, labels[name]) for name in sorted(set(names)) if labels.get(name))
+    return tuple((plain(name), plain(labels[name])) for name in sorted(set(names)) if labels.get(name))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from collector import moments
-from collector.asked import FORGET, Answer, Counted, Rows, SourceFailed, Told, of, stretch
+from collector.asked import FORGET, Answer, Counted, Rows, SourceFailed, Told, named, of, plain, stretch
 from collector.bins import SeriesKey
 from collector.followed import Followed, Line, Mark, header_of
 
@@ -196,8 +196,7 @@ class Files:
         fields, moment = READERS[self._form](line.text, self._time)
         for rule in self._rules:
             if rule.counts(fields):
-                by = tuple((name, fields[name]) for name in sorted(set(rule.by)) if fields.get(name))
-                yield SeriesKey(self._service, rule.metric, "", by), moment, 1.0
+                yield SeriesKey(self._service, rule.metric, "", named(fields, rule.by)), moment, 1.0
 
     def _row(self, line: Line) -> Iterator[tuple[SeriesKey, float, float]]:
         header = self._headers.get(line.path) or next(csv.reader([header_of(line.path)]), [])
@@ -214,8 +213,9 @@ class Files:
         moment, value = moments.seconds(row["time"]), float(row["value"])
         if not row["service"] or not row["metric"] or not math.isfinite(value) or value < 0:
             raise ValueError("expected a service, a metric and a value from 0 on")
-        rest = sorted((name, text) for name, text in row.items() if name not in OURS and text)
-        yield SeriesKey(row["service"], row["metric"], row.get("version", ""), tuple(rest)), moment, value
+        rest = named(row, row.keys() - set(OURS))
+        key = SeriesKey(plain(row["service"]), plain(row["metric"]), plain(row.get("version", "")), rest)
+        yield key, moment, value
 
 
 def _combined(text: str, time: str) -> tuple[Fields, float]:

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from collector.asked import Answer, Rows, SourceFailed, named
+from collector.asked import Answer, Rows, SourceFailed, named, plain
 from collector.bins import SeriesKey
+from collector.moments import LATEST
 from collector.points import NANOS, Stream
 from collector.scrapes import STARTED, UP, Scrapes, target_of
 
@@ -52,7 +53,8 @@ class Selection:
         metric = self.metric or labels.get("__name__", "")
         if not service or not metric:
             return None
-        return SeriesKey(service, metric, labels.get(self.version_label, ""), named(labels, self.attributes))
+        version = plain(labels.get(self.version_label, ""))
+        return SeriesKey(plain(service), plain(metric), version, named(labels, self.attributes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class PromQL:
         said = []
         for one in self._selections:
             answer = self._query("query", {"query": f"count({one.select})", "time": str(now)})
-            count = int(float(answer[0]["value"][1])) if answer else 0
+            value = float(answer[0]["value"][1]) if answer and "value" in answer[0] else 0.0
+            count = int(value) if math.isfinite(value) else 0
             said.append(f"{one.select}: {count or 'no'} series")
         return "; ".join(said)
 
@@ -178,7 +181,7 @@ class PromQL:
         # Within one selection: of a selection that is new to us no counter is new because we had not asked for it.
         stream = Stream(json.dumps([self.name, selection.select, *target]), _name(labels))
         life, told = -1, self._last.get(stream, -1.0)
-        for moment, text in series["values"]:
+        for moment, text in series.get("values", ()):
             value = float(text)
             if not math.isfinite(value):
                 continue
@@ -257,18 +260,30 @@ class PromQL:
             why = str(told.get("error", ""))[:MOST_SHOWN]
             raise SourceFailed(f"{query[:MOST_SHOWN]}: {why}", passing=status >= 500 or status == 429)
         try:
-            result: list[dict[str, Any]] = told["data"]["result"]
+            result = told["data"]["result"]
+            if not isinstance(result, list):
+                raise TypeError
             for series in result:
-                labels, values = series["metric"], series.get("values", [])
-                if not isinstance(labels, dict) or not all(float(text) is not None for _, text in values):
-                    raise ValueError
-                if not all(isinstance(moment, (int, float)) for moment, _ in values):
-                    raise ValueError
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise SourceFailed(
-                f"{self._url} answers something else than a matrix to {query[:MOST_SHOWN]}"
-            ) from None
+                _check(series)
+        except (KeyError, TypeError, ValueError):
+            said = f"{self._url} answers something else than series to {query[:MOST_SHOWN]}"
+            raise SourceFailed(said) from None
         return result
+
+
+def _check(series: Any) -> None:
+    """Labels, and samples of a moment and a number as text. Raises KeyError, TypeError or ValueError."""
+    labels, samples = series["metric"], series.get("values", [series["value"]] if "value" in series else [])
+    if not isinstance(labels, dict) or not isinstance(samples, list):
+        raise TypeError
+    for text in (*labels, *labels.values()):
+        if not isinstance(text, str):
+            raise TypeError
+        text.encode()  # half of a character cannot be written down, or asked for
+    for moment, text in samples:
+        if type(moment) not in (int, float) or not isinstance(text, str) or not 0 <= moment < LATEST:
+            raise TypeError
+        float(text)
 
 
 def _name(labels: Mapping[str, str]) -> str:

@@ -31,7 +31,7 @@ class Scrapes:
         self._starts: dict[Target, list[tuple[float, int]]] = {}
         for one in series:
             target, name = target_of(one["metric"]), one["metric"].get("__name__")
-            for moment, text in one["values"]:
+            for moment, text in one.get("values", ()):
                 value = float(text)
                 if name == UP and value > 0:
                     self._scraped.setdefault(target, []).append(moment)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.pool import NullPool
 
 from collector import moments
-from collector.asked import Answer, Counted, SourceFailed, Told, grown, nothing
+from collector.asked import Answer, Counted, SourceFailed, Told, grown, named, nothing, plain
 from collector.bins import SeriesKey
 from collector.errors import shown
 
@@ -181,8 +181,8 @@ class Sql:
         if not service or not metric:
             what = "service" if not service else "metric"
             raise SourceFailed(f"found a row without {what}: set `{what}`, or give a column {what}")
-        rest = sorted((name, value) for name, value in names.items() if name not in OURS and value)
-        key = SeriesKey(service, metric, names.get("version", ""), tuple(rest))
+        rest = named(names, names.keys() - set(OURS))
+        key = SeriesKey(plain(service), plain(metric), plain(names.get("version", "")), rest)
         return key, int(moment // self._width) * self._width, float(count)
 
 

@@ -160,6 +160,15 @@ def test_json_lines_are_counted_by_fields_however_deep(tmp_path: Path) -> None:
     assert it.of("not_ok") == {0: 1}
 
 
+def test_what_a_line_says_cannot_spoil_the_name_of_a_series(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    write(log, f'{{"time": {T0}, "who": "\\ud800", "long": "{"x" * 9999}"}}\n')
+    it = Followed(log, form="json", rules=[Rule("all", (), ("who", "long"))])
+    it.ask(30)
+    ((key, _),) = it.told
+    assert dict(key.attributes) == {"who": "?", "long": "x" * 500}
+
+
 @pytest.mark.parametrize(
     "line", ["{", "[1]", "[" * 100_000, '{"time": "soon"}', "{}", '{"time": [1]}', "null", "\x00\xff"]
 )

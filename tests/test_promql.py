@@ -18,6 +18,8 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from promql_service import Service
 from web_server import Reply, WebServer
 
@@ -324,3 +326,57 @@ def test_one_query_for_each_selection_and_one_for_the_starts() -> None:
     assert len(server.requests) == 3
     assert len(answer.readings) == 4  # NaN is no count
     assert len(set(answer.readings.streams)) == 2
+
+
+def _nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _nodes(inner, (*path, key))
+
+
+def _with(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copied = dict(value) if isinstance(value, dict) else list(value)
+    copied[path[0]] = _with(value[path[0]], path[1:], new)
+    return copied
+
+
+GOOD = json.loads(matrix([[10, "1"], [20.5, "4"]], instance="a:1", code="200"))
+JUNK = st.sampled_from(
+    [
+        None,
+        True,
+        -1,
+        1e308,
+        10**400,
+        "",
+        "x",
+        "NaN",
+        "-Inf",
+        "1e400",
+        [],
+        {},
+        [[]],
+        [1, 2, 3],
+        {"a": [1]},
+        "\ud800",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(list(_nodes(GOOD))), junk=JUNK)
+def test_whatever_stands_in_an_answer_it_is_readings_or_one_line(path: tuple[Any, ...], junk: Any) -> None:
+    body = json.dumps(_with(GOOD, path, junk)).encode()
+    one = source("http://127.0.0.1:9")
+    one._query = lambda what, form: one._result(200, body, form["query"])  # type: ignore[method-assign]
+    try:
+        answer = one.ask(0, 60, "")
+        Counters(0).count(answer.readings, Binner(W, 0, 0).table, 60)
+        assert all(text.encode() is not None for key in answer.readings.keys for text in key[:3])
+    except SourceFailed as failed:
+        assert "\n" not in str(failed)
+    finally:
+        OPEN.pop().close()
