@@ -5,8 +5,9 @@ Never: a version of which a trickle comes, such as one man's test, taken for a d
 
 A version begins to serve when a share of SHARE of its service's counts, over the last WINDOW intervals in which the
 service counted anything, is its own, and it came in two of them. It has gone when so much was counted without it
-that, at its usual share, chance alone would leave it out once in e^GONE. What served before and begins again, in
-place of a version that came later, is a rollback; so is what goes on when the newest version has gone.
+that, at its usual share, chance alone would leave it out once in e^GONE, or when its share is less than TRICKLE.
+What served before and begins again, in place of a version that came later, is a rollback; so is what goes on when
+the newest version has gone.
 
 Whoever gives each start of a process a version of its own would have a deployment each time: of versions never seen
 before, one an hour and three at once are told, and none while more than ALIVE serve side by side.
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from collector.bins import Bins, SeriesKey
 from detectors.compiled import compiled
 
-SHARE = 0.05
+SHARE, TRICKLE = 0.05, 0.01
 WINDOW = 5  # intervals
 TAKEN = 0.95  # share from which a version has taken over
 GONE, LEAST_AWAY, AT_ONCE = (
@@ -34,7 +35,7 @@ GONE, LEAST_AWAY, AT_ONCE = (
     50.0,
 )  # nats; intervals; counts of one interval that are no surer than so many
 CLIPPED = 0.99  # no share is so sure that a single count without it says it has gone
-USUAL = 200.0  # counts over which a share is averaged
+USUAL = 1000.0  # counts over which a share is averaged
 SETTLED = 10  # intervals of a service after which a version that comes is new, and not only seen late
 ALIVE = 4
 TOKENS, REFILL = 3.0, 3600  # new versions at once; seconds for one more
@@ -259,15 +260,15 @@ def _of_service(
     for g in range(len(now)):
         one = known[g]
         one[slot] = now[g]
-        one[AWAY] += min(total, AT_ONCE)
+        alive += one[SERVES] > 0.0
         if now[g] > 0.0:
+            # While it is away, its share stays what it was: that is what says whether it has gone.
+            among = one[AWAY] + total
+            keep = math.exp(-among / USUAL)
+            one[COUNTED], one[OF] = one[COUNTED] * keep + now[g], one[OF] * keep + among
             one[LAST], one[HEARD], one[AWAY] = number, service[S_HEARD], 0.0
-        keep = math.exp(-total / USUAL)
-        if one[SERVES] > 0.0:
-            alive += 1
-            if now[g] > 0.0 or service[S_HEARD] - one[HEARD] < LEAST_AWAY:
-                one[COUNTED] = one[COUNTED] * keep + now[g]
-                one[OF] = one[OF] * keep + total
+        else:
+            one[AWAY] += min(total, AT_ONCE)
     for g in range(len(now)):
         one = known[g]
         counted, times, since = 0.0, 0, number
@@ -282,7 +283,8 @@ def _of_service(
                 one[FULL] = number
             share = min(one[COUNTED] / one[OF], CLIPPED) if one[OF] > 0.0 else CLIPPED
             away = service[S_HEARD] - one[HEARD]
-            if away >= LEAST_AWAY and -one[AWAY] * math.log1p(-share) > GONE:
+            gone = away >= LEAST_AWAY and -one[AWAY] * math.log1p(-share) > GONE
+            if gone or share < TRICKLE:
                 one[SERVES] = 0.0
                 heir = _newest(known, g)
                 if one[TOLD] > 0.0 and heir >= 0 and known[heir, SINCE] < one[SINCE]:

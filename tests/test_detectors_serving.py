@@ -110,6 +110,14 @@ def test_a_canary_that_is_taken_back_is_a_rollback_to_what_goes_on() -> None:
     assert brief(seen({"a": 1 - b, "b": b})) == [(100, "b", "a", False), (150, "a", "b", True)]
 
 
+def test_what_left_little_by_little_comes_back_as_a_rollback() -> None:
+    b = np.zeros(500)
+    b[100:160] = 1 - 0.9 ** np.arange(1, 61)
+    b[160:300] = 0.9999
+    shares = {"a": 1 - b, "b": b}
+    assert brief(seen(shares, 1e5)) == [(100, "b", "a", False), (300, "a", "b", True)]
+
+
 def test_a_fix_that_overtakes_a_canary_is_no_rollback() -> None:
     a, b, c = np.ones(400), np.zeros(400), np.zeros(400)
     a[100:], b[100:] = 0.8, 0.2
