@@ -91,6 +91,12 @@ class Rollback:
         return key_of(self.deployment, self.service)
 
 
+def asks_for(wanted: Rollback, member: Deployment) -> bool:
+    """Was this member asked for? A version that was seen to serve gets its release's name when that is told."""
+    same = (wanted.service, wanted.version) == (member.service, member.version) and member.time <= wanted.time
+    return same or wanted.key == key_of(member.id, member.service)
+
+
 def key_of(deployment: str, service: str) -> str:
     return hashlib.sha256(f"{deployment}\0{service}".encode()).hexdigest()[:16]
 

@@ -132,9 +132,9 @@ class Desk:
         if self._back is None:
             raise ValueError("word: found 'roll back', but no service has a `rollback` in the settings")
         now, who = self._now(), _who(told.by)
-        wanted = self._back.choose(incident, told.deployment, told.service)
-        kept, new = self._back.find(wanted.key), False
-        if kept is None or kept.state == "failed":
+        wanted, kept = self._back.choose(incident, told.deployment, told.service)
+        new = False
+        if kept is None:
             self._say(Word(incident.id, "roll back", who, now, wanted.deployment, wanted.service))
             kept, new = self._back.ask(replace(wanted, who=who, time=now))
         return 200, {"incident": incident.id, "word": "roll back", "by": kept.who, "time": _moment(kept.time),

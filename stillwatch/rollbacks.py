@@ -55,24 +55,31 @@ class Rollbacks:
         if not self._any:
             return ()
         of = tables.rollbacks.c
-        suspected = [one.deployment.id for one in incident.suspects]
-        asked = select(of.whole).where(or_(of.incident == incident.id, of.deployment.in_(suspected)))
+        suspected = [one.deployment for one in incident.suspects]
+        asked = select(of.whole).where(
+            or_(of.incident == incident.id, of.service.in_({one.service for one in suspected}))
+        )
         with self._store.reading() as c:
-            return tuple(unpack(Rollback, whole) for whole in c.execute(asked.order_by(of.number)).scalars())
+            found = [unpack(Rollback, whole) for whole in c.execute(asked.order_by(of.number)).scalars()]
+        return tuple(
+            one
+            for one in found
+            if one.incident == incident.id or any(rollbacks.asks_for(one, member) for member in suspected)
+        )
 
     def offers(self, incident: Incident) -> tuple[Offer, ...]:
         """What may be put back now: what is under way, or perhaps is, is offered to nobody else."""
         found = rollbacks.offers(incident, self._ways)
         if not found:
             return ()
-        begun = {one.key for one in self.of(incident) if one.state in ONCE}
+        begun = [one for one in self.of(incident) if one.state in ONCE]
         return tuple(
-            one for one in found if rollbacks.key_of(one.deployment.id, one.deployment.service) not in begun
+            offer for offer in found if not any(rollbacks.asks_for(one, offer.deployment) for one in begun)
         )
 
-    def choose(self, incident: Incident, deployment: str, service: str) -> Rollback:
-        """What is wanted, by names that may be empty where only one member can be meant; by nobody yet. Raises
-        ValueError with what stands in the way."""
+    def choose(self, incident: Incident, deployment: str, service: str) -> tuple[Rollback, Rollback | None]:
+        """What is wanted, by nobody yet, and what was asked for before, unless it was surely not begun. Names may
+        be empty where only one member can be meant. Raises ValueError with what stands in the way."""
         members = [
             one.deployment
             for one in incident.suspects
@@ -95,16 +102,12 @@ class Rollbacks:
         if not way.url:
             raise ValueError(f"{member.service} has no `rollback` in the settings, expected a url there")
         _, probability = release_of(incident.suspects)
-        return Rollback(
+        before = [one for one in self.of(incident) if one.state in ONCE and rollbacks.asks_for(one, member)]
+        wanted = Rollback(
             incident.id, member.id, member.service, member.version, member.previous_version, "", 0,
             member.environment, probability,
         )  # fmt: skip
-
-    def find(self, key: str) -> Rollback | None:
-        of = tables.rollbacks.c
-        with self._store.reading() as c:
-            whole = c.execute(select(of.whole).where(of.key == key)).scalar_one_or_none()
-        return None if whole is None else unpack(Rollback, whole)
+        return wanted, next(iter(before), None)
 
     # What is to be done.
 
@@ -113,7 +116,7 @@ class Rollbacks:
         not begun is asked for again."""
         of, whole = tables.rollbacks.c, pack(wanted)
         row = {
-            "key": wanted.key, "incident": wanted.incident, "deployment": wanted.deployment, "state": "asked",
+            "key": wanted.key, "incident": wanted.incident, "service": wanted.service, "state": "asked",
             "tries": 1, "whole": whole,
         }  # fmt: skip
         again = {"state": "asked", "incident": wanted.incident, "tries": of.tries + 1, "whole": whole}

@@ -151,7 +151,7 @@ rollbacks = Table(
     Column("number", Integer, primary_key=True),
     Column("key", Text, nullable=False, unique=True),
     Column("incident", Text, nullable=False, index=True),
-    Column("deployment", Text, nullable=False, index=True),
+    Column("service", Text, nullable=False, index=True),
     Column("state", Text, nullable=False, index=True),
     Column("tries", Integer, nullable=False),
     Column("whole", Text, nullable=False),  # alerts.packed

@@ -9,12 +9,13 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import examples
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from test_alerts_messages import texts
 from test_collector_server import serving
 from test_words import FAULT, FOUR, LASTS, START, failing, made, opened
 from web_server import Reply, Request, WebServer
+from world import World, asks, between
 
 from alerts import jsonl, messages, rollbacks
 from alerts.deliver import Place, deliver
@@ -313,7 +315,7 @@ def test_pressed_by_two_people_and_three_times_it_is_one_call_and_who_comes_seco
 
 
 def test_many_who_ask_at_the_same_moment_are_one_call(office: Office) -> None:
-    wanted = office.back.choose(SPIKE.incident, "", "")
+    wanted, _ = office.back.choose(SPIKE.incident, "", "")
     new = list[bool]()
     line = threading.Barrier(8)
 
@@ -337,6 +339,19 @@ def test_the_same_member_suspected_of_another_incident_is_put_back_once(office: 
     office.comes_to("taken")
     assert office.history.offers(other.incident) == ()
     assert "`anna` asked for" in office.history.remarks(other, other.time)[0]
+
+
+def test_a_version_that_was_seen_and_is_told_of_later_is_put_back_once_and_deployed_again_once_more(
+    office: Office,
+) -> None:
+    office.press()
+    office.comes_to("taken")
+    told = replace(examples.IMPORTER, id="pipeline-17")
+    assert office.history.offers(suspected(told, 0.9)) == ()
+    assert office.back.choose(suspected(told, 0.9), "", "")[1] is not None
+    again = replace(told, id="pipeline-18", time=int(time.time()) + 60)
+    assert [one.deployment for one in office.history.offers(suspected(again, 0.9))] == [again]
+    assert office.back.choose(suspected(again, 0.9), "", "")[1] is None
 
 
 @pytest.mark.parametrize(
@@ -396,7 +411,7 @@ def test_one_pipeline_that_hangs_holds_up_neither_another_nor_a_press(office: Of
 
     with WebServer(slow) as server:
         office.back._ways = {name: Way(server.url) for name in (SERVICE, "event-parser")}
-        wanted = office.back.choose(SPIKE.incident, "", "")
+        wanted, _ = office.back.choose(SPIKE.incident, "", "")
         office.back.ask(replace(wanted, who="a", time=int(time.time())))
         office.comes_to("sending")
         assert "no answer from its pipeline yet" in office.history.remarks(SPIKE, SPIKE.time)[0]
@@ -413,7 +428,7 @@ def test_after_a_stop_what_was_being_asked_is_not_asked_again_and_what_waited_lo
     store = Store(tmp_path / "s.db")
     way = Way(pipeline.url)
     back = Rollbacks(store, {SERVICE: way, "event-parser": way}, lambda: SPIKE.time + 600)
-    wanted = replace(back.choose(SPIKE.incident, "", ""), who="anna", time=SPIKE.time + 590)
+    wanted = replace(back.choose(SPIKE.incident, "", "")[0], who="anna", time=SPIKE.time + 590)
     back.ask(wanted)
     assert back._claim(wanted), "then the lights go out"
     back.ask(replace(wanted, service="event-parser", time=SPIKE.time))
@@ -504,13 +519,28 @@ def test_the_documentation_shows_what_a_pipeline_gets() -> None:
 # What follows.
 
 
-def test_the_thread_follows_the_recovery_once_the_pipeline_tells_of_the_rollback(office: Office) -> None:
-    world = made(failing)
+def by_version(world: World) -> None:
+    """Version 3 serves, version 4 from the fault on, and then 3 again; the counts say so."""
+    bad = between(world, FAULT, LASTS)
+    for version, serves in (("3", ~bad), ("4", bad)):
+        total = np.where(serves, world.random.poisson(100, world.length), 0)
+        fails = world.random.binomial(total, 0.2 if version == "4" else 0.002)
+        for metric, counts in (("requests", total), ("errors", fails)):
+            world.add("importer", metric, counts, version)
+            world.series[next(reversed(world.series))][~serves] = np.nan
+    asks(world, "importer", failing=("errors", "requests"))
+
+
+@pytest.mark.parametrize("case", [failing, by_version])
+def test_the_thread_follows_the_recovery_once_the_rollback_is_told_or_seen_in_the_counts(
+    office: Office, case: Callable[[World], None]
+) -> None:
+    world = made(case)
     plan, bins = world.plan(), world.bins()
-    [first, *_] = opened(engine.advance(engine.State.empty(), bins, [FOUR], plan, words=())[1])
-    assert first.incident.suspects[0].probability >= LIKELY
+    told = [FOUR] if case is failing else []
+    [first, *_] = opened(engine.advance(engine.State.empty(), bins, told, plan, words=())[1])
     middle = (first.time - START) // 60 + 10
-    state, before = engine.advance(engine.State.empty(), bins.cut(0, middle), [FOUR], plan, words=())
+    state, before = engine.advance(engine.State.empty(), bins.cut(0, middle), told, plan, words=())
     office.back._ways = {"importer": Way(office.pipeline.url)}
     office.slack.channel("C0ALERTS").posted.clear()
     for event in before:
@@ -519,14 +549,16 @@ def test_the_thread_follows_the_recovery_once_the_pipeline_tells_of_the_rollback
     assert "roll_back-1" in office.actions
     office.press()
     eventually(lambda: len(office.thread) >= 1)
-    assert len(office.pipeline.requests) == 1
-    # The pipeline does as it was asked, and tells of it as of every deployment.
-    told = json.loads(office.pipeline.requests[0].body)
+    [request] = office.pipeline.requests
+    asked = json.loads(request.body)
+    assert (asked["service"], asked["from"], asked["to"]) == ("importer", "4", "3")
+    # The pipeline does as it was asked, and may tell of it as of every deployment.
     at = START + 60 * (FAULT + LASTS)
-    gone = Deployment("back", at, told["service"], told["to"], told["from"], kind="rollback")
+    gone = Deployment("back", at, asked["service"], asked["to"], asked["from"], kind="rollback")
     [said] = office.store.words()
     said = replace(said, time=first.time + 60, reported=int(bins.closed[middle]))
-    _, after = engine.advance(state, bins.cut(middle, len(bins)), [gone], plan, words=[said])
+    later = [gone] if case is failing else []
+    _, after = engine.advance(state, bins.cut(middle, len(bins)), later, plan, words=[said])
     for event in after:
         office.news(event)
     assert after[-1].reason == "rollback"
