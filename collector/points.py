@@ -28,6 +28,15 @@ class Stream(NamedTuple):
     scope: str
 
 
+class Sign(NamedTuple):
+    """A sign of life of a process: it was reached at `time`, and runs since `start`; epoch nanoseconds, start 0 =
+    not said."""
+
+    instance: str
+    time: int
+    start: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """What a request says, one row per data point, columns of equal length n.
@@ -37,6 +46,8 @@ class Readings:
     cumulative: bool[n], value is a running total since `start`, else the count between start and time.
     refused: data points at fault, by reason; skipped: data points that are no counts (gauges), by reason.
     entered: int64[n] epoch nanoseconds, when the events had entered, 0 = not said; None where nobody says.
+    signs: what the sender says of processes beside what they counted. tellers: of each stream, which of several
+    equal senders tells of it, "" = there is but one; empty where nobody says.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -49,6 +60,8 @@ class Readings:
     refused: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     entered: NDArray[np.int64] | None = None
+    signs: tuple[Sign, ...] = ()
+    tellers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -286,6 +286,7 @@ def _listen_to_slack(settings: Settings, in_slack: SlackDesk, stopping: threadin
 def _door(settings: Settings, store: Store, live: Live, desk: Desk, in_slack: SlackDesk) -> Door:
     return Door(
         metrics=lambda readings: live.readings(readings, clock.now()),
+        processes=live.processes,
         deployments=lambda told: live.deployments(told, clock.now()),
         clock=clock.now,
         health=partial(_health, live, store),

@@ -132,7 +132,7 @@ class Live:
         with self._door:
             self._alive_at(now)
             refused = self._binner.add(self._counters.count(readings, self._table, now), now)
-            if len(readings):
+            if len(readings) or readings.signs:
                 self._noted = self._or_busy(lambda: self._store.note(body, now))
         return refused
 
@@ -332,6 +332,11 @@ class Live:
             self._step.release()
 
     # What is known of ourselves.
+
+    def processes(self) -> tuple[str, ...]:
+        """Who counted and is not forgotten, by the names that readings give them."""
+        with self._door:
+            return self._counters.processes
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
