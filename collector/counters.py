@@ -21,7 +21,7 @@ SETTLE = 75  # s for which a process must be known before a new counter of it is
 REPEAT = 180  # s for which a delta is remembered, so that one sent again counts once
 YOUNG = 900  # s: what a process counted before we first heard of it counts if it began no longer ago
 SAME_START = (
-    2  # s by which two words of one start may differ: Linux works it out anew, from a clock that is corrected
+    2  # s by which what is said of a start may be wrong: Linux knows it from a clock of whole seconds
 )
 STARTS = 4  # of a process that are remembered
 SPEAKS = (
@@ -35,7 +35,7 @@ Columns = tuple[
 ]
 
 
-_NEVER = [(0, 0)]
+_NEVER = [(0, 0)]  # as in Counters._starts
 
 
 class Heard(NamedTuple):
@@ -95,7 +95,8 @@ class Counters:
         self._time_before = np.zeros(64, dtype=np.int64)
         self._anew = np.zeros(64, dtype=np.bool_)
         self._unsaid: dict[str, list[tuple[int, int]]] = {}  # process -> row and slot of such lives
-        self._starts: dict[str, list[tuple[int, int]]] = {}  # process -> starts (ns) as said, as understood
+        # process -> its starts (ns), each as said, and the first scrape that said it; in the order of scrapes
+        self._starts: dict[str, list[tuple[int, int]]] = {}
         self._speaks: dict[str, tuple[str, int]] = {}  # process -> who tells of it, and when last (ns)
         self._heard: dict[str, Heard] = {}
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
@@ -159,8 +160,8 @@ class Counters:
                 slot = self._birth(lives[i], instance, int(time[i]), float(value[i]))
             slots[i] = slot
         slot_of = np.array(slots, dtype=np.int64)
-        began = self._began(readings, at)
-        between = self._between(slot_of, row, time, value, began, at)
+        start, said = self._began(readings, at)
+        between = self._between(slot_of, row, time, value, said, at)
         later = np.flatnonzero(time > self._time[slot_of])
         order = later[np.lexsort((time[later], slot_of[later]))]
         slot_of, row, time, value, of = slot_of[order], row[order], time[order], value[order], at[order]
@@ -171,30 +172,48 @@ class Counters:
         last_time = np.where(follows, np.roll(time, 1), self._time[slot_of])
         fresh = time > last_time  # false for the same moment told twice in one request
         slot_of, row, time, value, of = slot_of[fresh], row[fresh], time[fresh], value[fresh], of[fresh]
-        last_total, last_time, began = last_total[fresh], last_time[fresh], began[order][fresh]
-        started = began > last_time
-        anew = started | (value < last_total)
+        last_total, last_time, start, said = (
+            column[fresh] for column in (last_total, last_time, start[order], said[order])
+        )
+        # Which scrape was the first of another process is certain; when that began is by another clock.
+        other = said > last_time
+        anew = (value < last_total) | (other & (start > last_time - SAME_START * NANOS))
         self._total[slot_of] = value  # sorted by time, and the last assignment to a slot stays
         self._time[slot_of] = time
         self._total_before[slot_of] = last_total
         self._time_before[slot_of] = last_time
         self._anew[slot_of] = anew
         count = np.where(anew, value, value - last_total)
-        since = np.where(started, began, last_time)
+        since = np.where(anew & other, np.clip(start, last_time, time - 1), last_time)
+        for i in np.flatnonzero(anew).tolist():
+            # A process exports all that it has: what was not there the last time began after that.
+            instance = readings.streams[readings.stream[of[i]]].instance
+            since[i] = max(since[i], self._before(instance, int(time[i])))
         return _joined((row, since, time, count, of), between)
 
-    def _began(self, readings: Readings, at: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of the readings at `at` that say no start: the last start of their process that is known, else 0."""
-        latest = np.array([self._starts.get(one.instance, _NEVER)[-1][1] for one in readings.streams] or [0])
+    def _began(
+        self, readings: Readings, at: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of the readings at `at` that say no start: the start of their process, as far as it is known, and the
+        first scrape that said so; else 0."""
+        latest = np.array(
+            [self._starts.get(one.instance, _NEVER)[-1] for one in readings.streams] or _NEVER, dtype=np.int64
+        )
         time = readings.time[at]
-        began = np.where(readings.start[at] == 0, latest[readings.stream[at]], 0)
-        for i in np.flatnonzero(began > time).tolist():
-            began[i] = self._start_before(readings.streams[readings.stream[at[i]]].instance, int(time[i]))
-        return began
+        known = np.where((readings.start[at] == 0)[:, None], latest[readings.stream[at]], 0)
+        for i in np.flatnonzero(known[:, 1] > time).tolist():
+            known[i] = self._start_at(readings.streams[readings.stream[at[i]]].instance, int(time[i]))
+        return known[:, 0], known[:, 1]
 
-    def _start_before(self, instance: str, time: int) -> int:
-        """The last known start (ns) of a process up to `time`, 0 if there is none."""
-        return max((start for _, start in self._starts.get(instance, ()) if start <= time), default=0)
+    def _start_at(self, instance: str, time: int) -> tuple[int, int]:
+        """The start of the process that a scrape at `time` reached, and the first scrape that said so, or zeros."""
+        known = [one for one in self._starts.get(instance, ()) if one[1] <= time]
+        return known[-1] if known else (0, 0)
+
+    def _before(self, instance: str, time: int) -> int:
+        """When (ns) a process was last heard of before `time`, 0 if never."""
+        heard = self._heard.get(instance)
+        return 0 if heard is None else heard.before(time)
 
     def _between(
         self,
@@ -202,13 +221,13 @@ class Counters:
         row: NDArray[np.int64],
         time: NDArray[np.int64],
         value: NDArray[np.float64],
-        began: NDArray[np.int64],
+        said: NDArray[np.int64],
         at: NDArray[np.int64],
     ) -> Columns:
         """What came after its successor, and still adds something: the last word of a process before it began
         anew, and what was there before a first total that did not count."""
         before = self._time_before[slot_of]
-        of_old = self._anew[slot_of] & (before >= 0) & (time > before) & (began <= before)
+        of_old = self._anew[slot_of] & (before >= 0) & (time > before) & (said <= before)
         of_old &= value >= self._total_before[slot_of]
         of_first = (before < 0) & (time < -before) & (value <= self._total_before[slot_of])
         found: list[tuple[int, int, int, float, int]] = []
@@ -228,40 +247,37 @@ class Counters:
         """Learn when processes started, and count what their last readings turn out to have meant (rule 7)."""
         found: list[tuple[int, int, int, float, int]] = []
         for sign in signs:
-            known = self._starts.get(sign.instance, [])
             if not sign.start or not self._timely(sign.time, now):
                 continue
-            if any(abs(sign.start - said) <= SAME_START * NANOS for said, _ in known):
+            known = self._starts.get(sign.instance, [])
+            same = [one for one in known if abs(sign.start - one[0]) <= SAME_START * NANOS]
+            if same and same[0][1] <= sign.time:
                 continue
-            # A process can't have been reached before it started: its clock may be ahead of the sender's.
-            start = min(sign.start, sign.time - 1)
-            self._starts[sign.instance] = sorted([*known, (sign.start, start)], key=lambda one: one[1])[
-                -STARTS:
-            ]
+            others = [one for one in known if one not in same]
+            start = (same[0][0] if same else sign.start, sign.time)
+            self._starts[sign.instance] = sorted([*others, start], key=lambda one: one[1])[-STARTS:]
             for row, slot in self._unsaid.get(sign.instance, ()):
-                found += self._restarted(
-                    row, slot, start, self._start_before(sign.instance, int(self._time[slot]))
-                )
+                found += self._restarted(row, slot, sign)
         return _columns(found)
 
-    def _restarted(
-        self, row: int, slot: int, start: int, latest: int
-    ) -> list[tuple[int, int, int, float, int]]:
-        """What was not counted in the last step of a life, now that its process is known to have started then."""
-        time, before, total = (
-            int(self._time[slot]),
-            int(self._time_before[slot]),
-            float(self._total_before[slot]),
-        )
+    def _restarted(self, row: int, slot: int, sign: Sign) -> list[tuple[int, int, int, float, int]]:
+        """What was not counted in the last step of a life, now that it is known which process its end was of."""
+        time, before = int(self._time[slot]), int(self._time_before[slot])
+        total = float(self._total_before[slot])
         if before < 0:
-            if start != latest or not max(self._listening, -before - YOUNG * NANOS) <= start < -before:
+            first = -before
+            start = min(sign.start, first - 1)
+            if start < max(self._listening, first - YOUNG * NANOS):
+                return []
+            if self._start_at(sign.instance, first)[1] != sign.time:
                 return []
             self._time_before[slot], self._total_before[slot] = start, 0.0
-            return [(row, start, -before, total, -1)]
-        if not before < start < time or self._anew[slot]:
+            return [(row, max(start, self._before(sign.instance, first)), first, total, -1)]
+        if not before < sign.time <= time or self._anew[slot] or sign.start <= before - SAME_START * NANOS:
             return []
         self._anew[slot] = True
-        return [(row, start, time, total, -1)]
+        start = min(max(sign.start, before), time - 1)
+        return [(row, max(start, self._before(sign.instance, time)), time, total, -1)]
 
     def _timely(self, time: int, now: float) -> bool:
         return (now - self._limits.age) * NANOS <= time <= (now + self._limits.ahead) * NANOS
@@ -273,14 +289,15 @@ class Counters:
             self._widen(np.arange(slot), slot)
         if not life[2]:
             self._unsaid.setdefault(instance, []).append((life[0], slot))
-        start = life[2] or self._start_before(instance, time)
+        start = life[2] or min(self._start_at(instance, time)[0], time - 1)
         heard = self._heard.get(instance)
         earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
         self._anew[slot] = False
         if heard is not None and time - heard.first >= SETTLE * NANOS and heard.before(time):
             since = max(start, heard.before(time))
         elif start >= earliest:
-            since = start
+            # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
+            since = start if life[2] else max(start, self._before(instance, time))
         else:
             self._total[slot], self._time[slot] = total, time
             self._total_before[slot], self._time_before[slot] = total, -time

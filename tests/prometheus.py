@@ -100,6 +100,7 @@ class Target:
 
     labels: dict[str, str]
     began: float = 0.0
+    wrong: float = 0.0  # s by which it is wrong about when it began
     totals: dict[tuple[tuple[str, str], ...], float] = field(default_factory=dict)
 
     def start(self, at: float) -> None:
@@ -116,5 +117,5 @@ class Target:
         found = [
             series({**base, **dict(pairs)}, [(total, ms)]) for pairs, total in sorted(self.totals.items())
         ]
-        about = [("process_start_time_seconds", self.began), ("up", 1.0)]
+        about = [("process_start_time_seconds", self.began + self.wrong), ("up", 1.0)]
         return found + [series({**base, "__name__": name}, [(value, ms)]) for name, value in about]
