@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from collector.bins import SeriesKey
 from collector.otlp import BadRequest
 from collector.points import Readings, Sign, Stream
-from collector.scraped import BETWEEN, NAME, NOTHING, Lore, Meaning, Place, Role, meaning, where
+from collector.scraped import BETWEEN, NAME, NOTHING, Lore, Meaning, Place, Role, Type, meaning, where
 
 Protocol = Literal["1.0", "2.0"]
 
@@ -96,6 +96,7 @@ class _Known:
     streams: dict[tuple[Stream, str], int] = field(default_factory=dict)  # with who tells of each -> number
     stream_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
     hinges: dict[str | Place, list[object]] = field(default_factory=dict)
+    pairs: dict[bytes, tuple[str, str] | str] = field(default_factory=dict)  # labels as they came, or why not
     size: int = 0
 
     def add(self, at: object, labels: _Labels, lore: Lore) -> None:
@@ -114,12 +115,21 @@ class _Known:
             self.hinges.setdefault(where(labels.named), []).append(at)
         elif labels.named[NAME].endswith("_count"):
             self.hinges.setdefault(labels.named[NAME].removesuffix("_count"), []).append(at)
-        self.size += sum(len(name) + len(value) for name, value in labels.named.items())
+        self.size += sum(map(len, labels.named.values()))
         self.number[at] = number
+
+    def pair(self, raw: bytes) -> tuple[str, str] | str:
+        """Name and value of a label, or why not. The same stand in many series."""
+        found = self.pairs.get(raw)
+        if found is None:
+            self.size += len(raw)
+            found = self.pairs[raw] = _pair(raw)
+        return found
 
     @property
     def full(self) -> bool:
-        return max(len(self.number), len(self.meanings)) > MOST_SERIES or self.size > MOST_BYTES
+        most = max(len(self.number), len(self.meanings), len(self.pairs))
+        return most > MOST_SERIES or self.size > MOST_BYTES
 
 
 class _Labels(NamedTuple):
@@ -142,37 +152,34 @@ class _Samples:
     skipped: Counter[str] = field(default_factory=Counter)
     histograms: int = 0
 
-    def sample(self, number: int, value: float, time: int, start: int = 0) -> None:
-        self.numbers.append(number)
-        self.values.append(value)
-        self.times.append(_bounded(time))
-        self.starts.append(_bounded(start))
+    def add(self, number: int, samples: Sequence[Any], starts: Sequence[int]) -> None:
+        """Samples of one series."""
+        self.numbers += [number] * len(samples)
+        self.values += [sample.value for sample in samples]
+        self.times += [sample.timestamp for sample in samples]
+        self.starts += starts
 
-    def histogram(self, number: int, one: Any, start: int = 0) -> None:
-        """How many values a native histogram holds. Its sum says whether it is stale."""
-        self.histograms += 1
-        which = one.WhichOneof("count")
-        count = float(getattr(one, which)) if which else 0.0
-        self.sample(
-            number, one.sum if np.isnan(one.sum) and _is_stale(one.sum) else count, one.timestamp, start
-        )
-
-
-def _bounded(time: int) -> int:
-    return min(max(time, 0), _LATEST)
+    def add_histograms(self, number: int, histograms: Sequence[Any], starts: Sequence[int]) -> None:
+        """How many values native histograms hold. The sum of one says whether it is stale."""
+        self.histograms += len(histograms)
+        self.numbers += [number] * len(histograms)
+        self.values += [
+            one.sum if _is_stale(one.sum) else one.count_int or one.count_float for one in histograms
+        ]
+        self.times += [one.timestamp for one in histograms]
+        self.starts += starts
 
 
 def _is_stale(value: float) -> bool:
-    return bool(np.float64(value).view(np.int64) == STALE)
+    return value != value and bool(np.float64(value).view(np.int64) == STALE)
 
 
 @dataclass(slots=True)
 class _Unread:
-    """What is to be looked up: labels never seen before, and samples in their order."""
+    """What is to be looked up: labels never seen before, and series: labels, whole, the starts of its samples."""
 
     labels: dict[object, _Labels] = field(default_factory=dict)
-    samples: list[tuple[object, Any, int]] = field(default_factory=list)  # labels, sample, start
-    histograms: list[tuple[object, Any, int]] = field(default_factory=list)
+    series: list[tuple[object, Any, Sequence[int]]] = field(default_factory=list)
 
 
 class Reader:
@@ -199,10 +206,8 @@ class Reader:
             raise BadRequest(f"not a {name} in protobuf: broken or cut") from None
         if protocol == "1.0":
             self._types(request.metadata)
-        known, samples = (
-            self._known,
-            _Samples(),
-        )  # another thread may put another _Known in its place meanwhile
+        samples = _Samples()
+        known = self._known  # another thread may put another one in its place meanwhile
         if protocol == "2.0":
             self._apart(_of_second(request, known, samples), known, samples)
             return _written(known, samples, *_NONE)
@@ -227,17 +232,18 @@ class Reader:
         if unread.labels:
             self._learn(unread.labels, known)
         number = known.number
-        for at, sample, start in unread.samples:
-            into.sample(number[at], sample.value, sample.timestamp, start)
-        for at, histogram, start in unread.histograms:
-            into.histogram(number[at], histogram, start)
+        for at, whole, starts in unread.series:
+            if whole.histograms:  # never both in one series
+                into.add_histograms(number[at], whole.histograms, starts)
+            else:
+                into.add(number[at], whole.samples, starts)
 
     def _learn(self, unread: Mapping[object, _Labels], known: _Known) -> None:
         with self._learning:
             # The sight of a sum tells what a count is, that of `up` whose it is: look at all before judging any.
             news = {self._lore.look(labels.named) for labels in unread.values()} - {""}
             again = [at for hinge in news for at in known.hinges.pop(hinge, ())]
-            for at, labels in (*((at, _read(at)) for at in again), *unread.items()):
+            for at, labels in (*((at, _read(at, known)) for at in again), *unread.items()):
                 if not isinstance(labels, str):
                     known.add(at, labels, self._lore)
             if known.full:
@@ -296,19 +302,17 @@ def _of_first(series: Iterable[bytes], known: _Known, into: _Samples) -> _Unread
         except DecodeError:
             into.refused["broken series"] += 1
             continue
-        joined = _joined(whole.labels)
-        native = bool(whole.histograms)
-        gauge = 4 if native and whole.histograms[0].reset_hint == _GAUGE_HISTOGRAM else 0
-        at: object = (gauge, native, joined) if native else joined
+        raw = list(whole.labels)
+        at: object = _joined(raw)
+        if whole.histograms:
+            at = (_hinted(whole, 0), True, at)
         if at not in known.number and at not in unread.labels:
-            labels = _read(at)
-            if isinstance(labels, str):
-                into.refused[labels] += max(len(whole.samples) + len(whole.histograms), 1)
+            said, native = (at[0], at[1]) if isinstance(at, tuple) else (0, False)
+            labels = _labels([known.pair(label) for label in raw], said, native)
+            if not _taken(labels, whole, into):
                 continue
             unread.labels[at] = labels
-        # Never both in one series.
-        unread.samples += [(at, sample, 0) for sample in whole.samples if not native]
-        unread.histograms += [(at, histogram, 0) for histogram in whole.histograms]
+        unread.series.append((at, whole, [0] * (len(whole.histograms) or len(whole.samples))))
     return unread
 
 
@@ -317,29 +321,35 @@ def _of_second(request: Any, known: _Known, into: _Samples) -> _Unread:
     unread = _Unread()
     symbols = list(request.symbols)
     for whole in request.timeseries:
-        native = bool(whole.histograms)
-        refs = whole.labels_refs
         try:
-            texts = tuple([symbols[i] for i in refs])
+            texts = tuple([symbols[i] for i in whole.labels_refs])
         except IndexError:
-            into.refused["broken labels"] += max(len(whole.samples) + len(whole.histograms), 1)
-            continue
-        type_ = whole.metadata.type
-        if native and whole.histograms[0].reset_hint == _GAUGE_HISTOGRAM:
-            type_ = 4
-        at = (type_, native, texts)
+            texts = (b"",)
+        at = (_hinted(whole, whole.metadata.type), bool(whole.histograms), texts)
         if at not in known.number and at not in unread.labels:
-            labels = _read(at)
-            if isinstance(labels, str):
-                into.refused[labels] += max(len(whole.samples) + len(whole.histograms), 1)
+            labels = _read(at, known)
+            if not _taken(labels, whole, into):
                 continue
             unread.labels[at] = labels
         created = whole.created_timestamp
-        unread.samples += [
-            (at, sample, sample.start_timestamp or created) for sample in whole.samples if not native
-        ]
-        unread.histograms += [(at, one, one.start_timestamp or created) for one in whole.histograms]
+        starts = [one.start_timestamp or created for one in whole.histograms or whole.samples]
+        unread.series.append((at, whole, starts))
     return unread
+
+
+def _hinted(whole: Any, said: int) -> int:
+    """The type that is said of a series, or what its histograms say themselves."""
+    if whole.histograms and whole.histograms[0].reset_hint == _GAUGE_HISTOGRAM:
+        return Type.GAUGE_HISTOGRAM
+    return said
+
+
+def _taken(labels: _Labels | str, whole: Any, into: _Samples) -> TypeGuard[_Labels]:
+    """Could the labels be read; else their samples are refused."""
+    if isinstance(labels, str):
+        into.refused[labels] += max(len(whole.samples) + len(whole.histograms), 1)
+        return False
+    return True
 
 
 def _joined(labels: Iterable[bytes]) -> bytes:
@@ -351,30 +361,47 @@ def _varint(n: int) -> bytes:
     return bytes([n]) if n < 0x80 else bytes([n & 0x7F | 0x80]) + _varint(n >> 7)
 
 
-def _read(at: object) -> _Labels | str:
+def _read(at: object, known: _Known) -> _Labels | str:
     """The labels that stand in _Known.number, or why not."""
     said, native, raw = at if isinstance(at, tuple) else (0, False, at)
-    texts = raw
     if isinstance(raw, bytes):
-        try:
-            texts = [text for label in _LABELS.FromString(raw).labels for text in (label.name, label.value)]
-        except DecodeError:
-            return "broken labels"
-    if len(texts) % 2:
+        return _labels([known.pair(label) for label in _LABELS.FromString(raw).labels], said, native)
+    if len(raw) % 2:
         return "broken labels"
-    if len(texts) > 2 * MOST_LABELS or any(len(text) > MOST_LABEL for text in texts):
+    return _labels([_decoded(raw[i], raw[i + 1]) for i in range(0, len(raw), 2)], said, native)
+
+
+def _labels(pairs: Sequence[tuple[str, str] | str], said: int, native: bool) -> _Labels | str:
+    named: dict[str, str] = {}
+    for pair in pairs:
+        if isinstance(pair, str):
+            return pair
+        named[pair[0]] = pair[1]
+    if len(named) > MOST_LABELS:
         return "too long labels"
-    if BETWEEN.encode() in b"".join(texts):
-        return "broken labels"
-    try:
-        named = {texts[i].decode(): texts[i + 1].decode() for i in range(0, len(texts), 2)}
-    except UnicodeDecodeError:
-        return "broken labels"
     if not named.get(NAME):
         return "no metric name"
-    if len(named) * 2 != len(texts) or "" in named:
+    return _Labels(named, said, native) if len(named) == len(pairs) else "broken labels"
+
+
+def _pair(raw: bytes) -> tuple[str, str] | str:
+    """A label of 1.0, or why not."""
+    try:
+        label = _LABEL.FromString(raw)
+    except DecodeError:
         return "broken labels"
-    return _Labels(named, said, native)
+    return _decoded(label.name, label.value)
+
+
+def _decoded(name: bytes, value: bytes) -> tuple[str, str] | str:
+    """A label, or why not."""
+    if max(len(name), len(value)) > MOST_LABEL:
+        return "too long labels"
+    try:
+        pair = name.decode(), value.decode()
+    except UnicodeDecodeError:
+        return "broken labels"
+    return pair if name and BETWEEN not in pair[0] and BETWEEN not in pair[1] else "broken labels"
 
 
 def _written(
@@ -387,10 +414,9 @@ def _written(
     """What the samples say, those read at once and those read apart."""
     number = np.concatenate([number, np.array(apart.numbers, dtype=np.int64)])
     value = np.concatenate([value, np.array(apart.values, dtype=np.float64)])
-    time = np.concatenate([time, np.array(apart.times, dtype=np.int64)])
-    start = np.concatenate([np.zeros(len(number) - len(apart.starts)), np.array(apart.starts)]).astype(
-        np.int64
-    )
+    time = np.concatenate([time, np.array(apart.times, dtype=np.int64)]).clip(0, _LATEST)
+    start = np.zeros(len(number), dtype=np.int64)
+    start[len(number) - len(apart.starts) :] = np.array(apart.starts, dtype=np.int64).clip(0, _LATEST)
     role = known.roles[number]
     missing = np.isnan(value)
     stale = missing & (value.view(np.int64) == STALE)
@@ -448,11 +474,11 @@ def _schema() -> dict[str, Any]:
     }
     messages = {
         "Label": ["name bytes 1", "value bytes 2"],
-        "Labels": ["labels Label* 1"],
+        "Labels": ["labels bytes* 1"],
         "Sample": ["value double 1", "timestamp int64 2", "start_timestamp int64 3"],
         "Histogram": [
-            "count_int uint64 1 count",
-            "count_float double 2 count",
+            "count_int uint64 1",
+            "count_float double 2",
             "sum double 3",
             "reset_hint int32 14",
             "timestamp int64 15",
@@ -476,17 +502,13 @@ def _schema() -> dict[str, Any]:
     for name, fields in messages.items():
         message = file.message_type.add(name=name)
         for one in fields:
-            called, kind, number, *oneof = one.split()
+            called, kind, number = one.split()
             declared = message.field.add(name=called, number=int(number))
             declared.label = many if kind.endswith("*") else single
             kind = kind.removesuffix("*")
             declared.type = plain.get(kind, types.TYPE_MESSAGE)
             if kind not in plain:
                 declared.type_name = f".{package}.{kind}"
-            if oneof:
-                if not message.oneof_decl:
-                    message.oneof_decl.add(name=oneof[0])
-                declared.oneof_index = 0
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
@@ -497,4 +519,4 @@ def _schema() -> dict[str, Any]:
 
 _MESSAGES = _schema()
 _FIRST, _SECOND = _MESSAGES["First"], _MESSAGES["Second"]
-_SERIES, _LABELS = _MESSAGES["Series"], _MESSAGES["Labels"]
+_SERIES, _LABELS, _LABEL = (_MESSAGES[name] for name in ("Series", "Labels", "Label"))

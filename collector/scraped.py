@@ -84,14 +84,15 @@ class Lore:
     """What is known of metric names and targets beyond the labels at hand.
 
     types: of families, as metadata says. summed: families of which a sum or a bucket was seen, so that their
-    `_count` is a count. targets: (job, instance) -> the labels of its `up`, one set for each such target: every
-    series scraped there has them all. exporters: (job, instance) that serve what other processes counted.
+    `_count` is a count. targets: (job, instance) -> the labels of its `up`, one set for each such target, and the
+    name of its process: every series scraped there has them all. exporters: (job, instance) that serve what other
+    processes counted.
     """
 
     def __init__(self) -> None:
         self.types: dict[str, Type] = {}
         self.summed: dict[str, bool] = {}
-        self.targets: dict[Place, list[dict[str, str]]] = {}
+        self.targets: dict[Place, list[tuple[dict[str, str], str]]] = {}
         self.exporters: dict[Place, bool] = {}
 
     def type(self, family: str, said: int) -> bool:
@@ -113,9 +114,10 @@ class Lore:
     def _target(self, labels: dict[str, str]) -> bool:
         """Remember the labels of a target; True where they are news."""
         known = self.targets.setdefault(where(labels), [])
-        if labels in known:
+        process = _text(sorted(labels.items()))
+        if any(process == name for _, name in known):
             return False
-        known.append(labels)
+        known.append((labels, process))
         del known[:-4]  # of as many Prometheus servers, each with external labels of its own
         _bound(self.targets)
         return True
@@ -147,9 +149,9 @@ class Lore:
         """
         place = where(labels)
         if place not in self.exporters:
-            for target in self.targets.get(place, ()):
+            for target, process in self.targets.get(place, ()):
                 if target.items() <= labels.items():
-                    return _text(sorted(target.items()))
+                    return process
         return _text(sorted([pair for pair in labels.items() if pair[0] not in TELLER]))
 
     def counts(self, name: str, said: int = 0) -> bool:
