@@ -16,13 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import SeriesTable
-from collector.points import NANOS, Catalogue, Limits, Points, Readings, Stream, tally, why_not
+from collector.points import NANOS, Catalogue, Limits, Points, Readings, Sign, Stream, tally, why_not
 
 FORGET = 86400  # s of silence after which a process and its totals are forgotten
 SETTLE = 75  # s for which a process must be known before a new counter of it is believed to be new
 REPEAT = 180  # s for which a delta is remembered, so that one sent again counts once
 MOST_TOLD = 4_000_000  # deltas that are remembered, however many come in REPEAT seconds
 PRESSED = 900  # s of silence after which a process is forgotten when there is hardly room for more
+YOUNG = 900  # s: what a process counted before we first heard of it counts if it began no longer ago
+SAME_START = (
+    2  # s by which what is said of a start may be wrong: Linux knows it from a clock of whole seconds
+)
+STARTS = 4  # of a process that are remembered
+SPEAKS = (
+    30  # s: who was silent for so long does not tell of a process any more; another sender of the same may
+)
 NAMED = 1000  # services of which it is said how many points were refused; those of the others are added up
 
 Life = tuple[int, int, int]  # series row, stream number, start (ns)
@@ -30,6 +38,9 @@ Life = tuple[int, int, int]  # series row, stream number, start (ns)
 Columns = tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]
 ]
+
+
+_NEVER = [(0, 0)]  # as in Counters._starts
 
 
 class Heard(NamedTuple):
@@ -82,7 +93,12 @@ class Counters:
        a process exports all that it has, so this began since its last export; all of it counts.
     6. Any other first, as when we begin to listen to a process that has run for days: nothing counts,
        it is where we go on from. After FORGET seconds of silence a process is a stranger again.
-    7. A delta counts as it is, once. One that a heard process leaves out of an export is measured 0:
+    7. Who does not say in the readings when it started may say it beside them (`Sign`), before or after: then
+       a restart is seen though the total did not fall, and rule 4 holds if it started less than YOUNG seconds
+       before it was first heard.
+    8. Of several equal senders one is heard of each process, until it has been silent for SPEAKS seconds: their
+       clocks differ, and a total that seems to fall by that would count whole.
+    9. A delta counts as it is, once. One that a heard process leaves out of an export is measured 0:
        exporters leave out deltas in which nothing happened.
 
     crowded: points refused for want of room, by service, since we began.
@@ -96,9 +112,18 @@ class Counters:
         self._listening = int(now * NANOS)
         self._swept = now
         self._streams: dict[Stream, int] = {}
-        self._lives: dict[Life, int] = {}  # -> slot in the two columns below
+        self._lives: dict[Life, int] = {}  # -> slot in the columns below
         self._total = np.zeros(64)
         self._time = np.zeros(64, dtype=np.int64)
+        # The step that led there: what it went on from (time < 0: a first total that did not count), and whether
+        # the counter began anew in it.
+        self._total_before = np.zeros(64)
+        self._time_before = np.zeros(64, dtype=np.int64)
+        self._anew = np.zeros(64, dtype=np.bool_)
+        self._unsaid: dict[str, list[tuple[int, int]]] = {}  # process -> row and slot of such lives
+        # process -> its starts (ns), each as said, and the first scrape that said it; in the order of scrapes
+        self._starts: dict[str, list[tuple[int, int]]] = {}
+        self._speaks: dict[str, tuple[str, int]] = {}  # process -> who tells of it, and when last (ns)
         self._heard: dict[str, Heard] = {}
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
@@ -118,17 +143,19 @@ class Counters:
         why = why_not(readings.time, readings.value, now, self._limits, readings.entered)
         places = self._known(readings)
         rows, no_room = self._rows(readings, table, why, places)
-        taken = rows >= 0
+        taken = self._of_one_sender(readings, rows >= 0, now)
         running = taken & readings.cumulative
         passing = taken & ~readings.cumulative
         numbers = np.array([self._number(stream) for stream in readings.streams], dtype=np.int64)
+        begun = self._begun(readings.signs, now)
         totals, crowd = self._running(rows, numbers, readings, np.flatnonzero(running), places)
         parts = [
+            begun,
             totals,
             self._passing(rows, numbers, readings, np.flatnonzero(passing), now),
             self._silent(rows, readings, taken),
         ]
-        self._hear(readings, taken)
+        self._hear(readings, taken, now)
         refused = _add(readings.refused, tally(why), no_room, {"too many counters": crowd})
         row, start, end, count, of = (np.concatenate(column) for column in zip(*parts, strict=True))
         entered = None if readings.entered is None else np.append(readings.entered, 0)[of]
@@ -189,6 +216,8 @@ class Counters:
         crowd = int(np.count_nonzero(slot_of < 0))
         at, slot_of = at[slot_of >= 0], slot_of[slot_of >= 0]
         row, time, value = rows[at], readings.time[at], readings.value[at]
+        start, said = self._began(readings, at)
+        between = self._between(slot_of, row, time, value, said, at)
         later = np.flatnonzero(time > self._time[slot_of])
         order = later[np.lexsort((time[later], slot_of[later]))]
         slot_of, row, time, value, of = slot_of[order], row[order], time[order], value[order], at[order]
@@ -197,11 +226,26 @@ class Counters:
         follows[1:] = slot_of[1:] == slot_of[:-1]
         last_total = np.where(follows, np.roll(value, 1), self._total[slot_of])
         last_time = np.where(follows, np.roll(time, 1), self._time[slot_of])
+        fresh = time > last_time  # false for the same moment told twice in one request
+        slot_of, row, time, value, of = slot_of[fresh], row[fresh], time[fresh], value[fresh], of[fresh]
+        last_total, last_time, start, said = (
+            column[fresh] for column in (last_total, last_time, start[order], said[order])
+        )
+        # Which scrape was the first of another process is certain; when that began is by another clock.
+        other = said > last_time
+        anew = (value < last_total) | (other & (start > last_time - SAME_START * NANOS))
         self._total[slot_of] = value  # sorted by time, and the last assignment to a slot stays
         self._time[slot_of] = time
-        fresh = time > last_time  # false for the same moment told twice in one request
-        count = np.where(value >= last_total, value - last_total, value)
-        return (row[fresh], last_time[fresh], time[fresh], count[fresh], of[fresh]), crowd
+        self._total_before[slot_of] = last_total
+        self._time_before[slot_of] = last_time
+        self._anew[slot_of] = anew
+        count = np.where(anew, value, value - last_total)
+        since = np.where(anew & other, np.clip(start, last_time, time - 1), last_time)
+        for i in np.flatnonzero(anew).tolist():
+            # A process exports all that it has: what was not there the last time began after that.
+            instance = readings.streams[readings.stream[of[i]]].instance
+            since[i] = max(since[i], self._before(instance, int(time[i])))
+        return _joined((row, since, time, count, of), between), crowd
 
     def _slots(
         self,
@@ -239,24 +283,146 @@ class Counters:
             places.slot[counter[rest]], places.start[counter[rest]] = slots[rest], start[rest]
         return slots
 
+    def _began(
+        self, readings: Readings, at: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of the readings at `at` that say no start: the start of their process, as far as it is known, and the
+        first scrape that said so; else 0."""
+        latest = np.array(
+            [self._starts.get(one.instance, _NEVER)[-1] for one in readings.streams] or _NEVER, dtype=np.int64
+        )
+        time = readings.time[at]
+        known = np.where((readings.start[at] == 0)[:, None], latest[readings.stream[at]], 0)
+        for i in np.flatnonzero(known[:, 1] > time).tolist():
+            known[i] = self._start_at(readings.streams[readings.stream[at[i]]].instance, int(time[i]))
+        return known[:, 0], known[:, 1]
+
+    def _start_at(self, instance: str, time: int) -> tuple[int, int]:
+        """The start of the process that a scrape at `time` reached, and the first scrape that said so, or zeros."""
+        known = [one for one in self._starts.get(instance, ()) if one[1] <= time]
+        return known[-1] if known else (0, 0)
+
+    def _before(self, instance: str, time: int) -> int:
+        """When (ns) a process was last heard of before `time`, 0 if never."""
+        heard = self._heard.get(instance)
+        return 0 if heard is None else heard.before(time)
+
+    def _between(
+        self,
+        slot_of: NDArray[np.int64],
+        row: NDArray[np.int64],
+        time: NDArray[np.int64],
+        value: NDArray[np.float64],
+        said: NDArray[np.int64],
+        at: NDArray[np.int64],
+    ) -> Columns:
+        """What came after its successor, and still adds something: the last word of a process before it began
+        anew, and what was there before a first total that did not count."""
+        before = self._time_before[slot_of]
+        of_old = self._anew[slot_of] & (before >= 0) & (time > before) & (said <= before)
+        of_old &= value >= self._total_before[slot_of]
+        of_first = (before < 0) & (time < -before) & (value <= self._total_before[slot_of])
+        found: list[tuple[int, int, int, float, int]] = []
+        places = np.flatnonzero((time < self._time[slot_of]) & (of_old | of_first))
+        for i in places[np.argsort(time[places], kind="stable")].tolist():
+            slot, moment, total = slot_of[i], int(time[i]), float(value[i])
+            last, last_total = int(self._time_before[slot]), float(self._total_before[slot])
+            if 0 <= last < moment and total >= last_total:
+                found.append((int(row[i]), last, moment, total - last_total, int(at[i])))
+                self._time_before[slot], self._total_before[slot] = moment, total
+            elif moment < -last and total <= last_total:
+                found.append((int(row[i]), moment, -last, last_total - total, int(at[i])))
+                self._time_before[slot], self._total_before[slot] = -moment, total
+        return _columns(found)
+
+    def _begun(self, signs: Iterable[Sign], now: float) -> Columns:
+        """Learn when processes started, and count what their last readings turn out to have meant (rule 7)."""
+        found: list[tuple[int, int, int, float, int]] = []
+        for sign in signs:
+            if not sign.start or not self._timely(sign.time, now) or not self._is_welcome(sign.instance):
+                continue
+            known = self._starts.get(sign.instance, [])
+            same = [one for one in known if abs(sign.start - one[0]) <= SAME_START * NANOS]
+            if same and same[0][1] <= sign.time:
+                continue
+            others = [one for one in known if one not in same]
+            start = (same[0][0] if same else sign.start, sign.time)
+            self._starts[sign.instance] = sorted([*others, start], key=lambda one: one[1])[-STARTS:]
+            for row, slot in self._unsaid.get(sign.instance, ()):
+                found += self._restarted(row, slot, sign)
+        return _columns(found)
+
+    def _restarted(self, row: int, slot: int, sign: Sign) -> list[tuple[int, int, int, float, int]]:
+        """What was not counted in the last step of a life, now that it is known which process its end was of."""
+        time, before = int(self._time[slot]), int(self._time_before[slot])
+        total = float(self._total_before[slot])
+        if before < 0:
+            first = -before
+            start = min(sign.start, first - 1)
+            if start < max(self._listening, first - YOUNG * NANOS):
+                return []
+            if self._start_at(sign.instance, first)[1] != sign.time:
+                return []
+            self._time_before[slot], self._total_before[slot] = start, 0.0
+            return [(row, max(start, self._before(sign.instance, first)), first, total, -1)]
+        if not before < sign.time <= time or self._anew[slot] or sign.start <= before - SAME_START * NANOS:
+            return []
+        self._anew[slot] = True
+        start = min(max(sign.start, before), time - 1)
+        return [(row, max(start, self._before(sign.instance, time)), time, total, -1)]
+
+    def _timely(self, time: int, now: float) -> bool:
+        return (now - self._limits.age) * NANOS <= time <= (now + self._limits.ahead) * NANOS
+
     def _birth(self, life: Life, instance: str, time: int, total: float) -> int:
         """The slot of a life seen for the first time, set to what it goes on from (rules 4 to 6)."""
         slot = self._lives[life] = len(self._lives)
         if slot == len(self._total):
-            self._total = np.concatenate([self._total, np.zeros(slot)])
-            self._time = np.concatenate([self._time, np.zeros(slot, dtype=np.int64)])
-        start = life[2]
+            self._widen(np.arange(slot), slot)
+        if not life[2]:
+            self._unsaid.setdefault(instance, []).append((life[0], slot))
+        start = life[2] or min(self._start_at(instance, time)[0], time - 1)
         heard = self._heard.get(instance)
-        earliest = max(self._listening, time - FORGET * NANOS)
+        earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
+        self._anew[slot] = False
         if heard is not None and time - heard.first >= SETTLE * NANOS and heard.before(time):
             since = max(start, heard.before(time))
         elif start >= earliest:
-            since = start
+            # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
+            since = start if life[2] else max(start, self._before(instance, time))
         else:
             self._total[slot], self._time[slot] = total, time
+            self._total_before[slot], self._time_before[slot] = total, -time
             return slot
-        self._total[slot], self._time[slot] = 0.0, min(since, time - 1)
+        since = min(since, time - 1)
+        self._total[slot] = self._total_before[slot] = 0.0
+        self._time[slot] = self._time_before[slot] = since
         return slot
+
+    def _widen(self, keep: NDArray[np.int64], more: int) -> None:
+        """The columns with these slots, and room for `more`."""
+        self._total = np.concatenate([self._total[keep], np.zeros(more)])
+        self._time = np.concatenate([self._time[keep], np.zeros(more, dtype=np.int64)])
+        self._total_before = np.concatenate([self._total_before[keep], np.zeros(more)])
+        self._time_before = np.concatenate([self._time_before[keep], np.zeros(more, dtype=np.int64)])
+        self._anew = np.concatenate([self._anew[keep], np.zeros(more, dtype=np.bool_)])
+
+    def _of_one_sender(self, readings: Readings, taken: NDArray[np.bool_], now: float) -> NDArray[np.bool_]:
+        """`taken` without what another of several equal senders tells of a process (rule 8)."""
+        if not readings.tellers:
+            return taken
+        heard = np.ones(len(readings.streams), dtype=np.bool_)
+        at = int(now * NANOS)
+        for i in np.unique(readings.stream[taken]).tolist():
+            instance, teller = readings.streams[i].instance, readings.tellers[i]
+            speaks, last = self._speaks.get(instance, (teller, 0))
+            if teller and not self._is_welcome(instance):
+                continue
+            if teller and speaks != teller and at - last <= SPEAKS * NANOS:
+                heard[i] = False
+            elif teller:
+                self._speaks[instance] = (teller, at)
+        return taken & heard[readings.stream]
 
     def _passing(
         self,
@@ -295,7 +461,7 @@ class Counters:
         return rows[kept], np.concatenate(since)[order], readings.time[kept], readings.value[kept], kept
 
     def _silent(self, rows: NDArray[np.int64], readings: Readings, taken: NDArray[np.bool_]) -> Columns:
-        """A count of 0 for each delta that a heard process left out of this export (rule 7)."""
+        """A count of 0 for each delta that a heard process left out of this export (rule 9)."""
         row: list[int] = []
         since: list[int] = []
         until: list[int] = []
@@ -316,13 +482,24 @@ class Counters:
             np.full(len(row), -1, dtype=np.int64),
         )
 
-    def _hear(self, readings: Readings, taken: NDArray[np.bool_]) -> None:
+    def _hear(self, readings: Readings, taken: NDArray[np.bool_], now: float) -> None:
+        for sign in readings.signs:
+            if self._timely(sign.time, now):
+                self._hear_at(sign.instance, sign.time)
         for instance, place in _by_instance(readings, taken):
             for time in np.unique(readings.time[place]).tolist():
-                heard = self._heard.get(instance)
-                if heard is None and not self._room:
-                    continue
-                self._heard[instance] = Heard(time, time, time) if heard is None else heard.and_at(time)
+                self._hear_at(instance, time)
+
+    def _hear_at(self, instance: str, time: int) -> None:
+        heard = self._heard.get(instance)
+        if heard is not None:
+            self._heard[instance] = heard.and_at(time)
+        elif self._room:
+            self._heard[instance] = Heard(time, time, time)
+
+    def _is_welcome(self, instance: str) -> bool:
+        """Is it a process that is known, or is there room for one more?"""
+        return instance in self._heard or self._room
 
     @property
     def _room(self) -> bool:
@@ -363,12 +540,14 @@ class Counters:
             if self._time[slot] >= ancient and life[1] in known
         }
         slots = np.array(list(stays.values()), dtype=np.int64)
-        self._total = np.concatenate([self._total[slots], np.zeros(64)])
-        self._time = np.concatenate([self._time[slots], np.zeros(64, dtype=np.int64)])
+        self._widen(slots, 64)
+        self._starts = {who: starts for who, starts in self._starts.items() if who in self._heard}
+        self._speaks = {who: one for who, one in self._speaks.items() if who in self._heard}
         self._lives = {life: slot for slot, life in enumerate(stays)}
         used = {number for _, number, _ in self._lives} | {number for number, _, _ in self._seen}
         names = [stream for stream, number in self._streams.items() if number in used]
         self._renumber(names)
+        self._index()
 
     def _renumber(self, names: Iterable[Stream]) -> None:
         """Give `names` the numbers 0, 1, ... wherever a stream's number is spoken of."""
@@ -377,6 +556,19 @@ class Counters:
         self._lives = {(row, new[old], start): slot for (row, old, start), slot in self._lives.items()}
         self._seen = {(new[old], start, time): told for (old, start, time), told in self._seen.items()}
 
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Those that are not forgotten."""
+        return tuple(self._heard)
+
+    def _index(self) -> None:
+        """Lives that say no start, by process."""
+        instances = [stream.instance for stream in self._streams]
+        self._unsaid = {}
+        for (row, number, start), slot in self._lives.items():
+            if not start:
+                self._unsaid.setdefault(instances[number], []).append((row, slot))
+
     def state(self) -> dict[str, Any]:
         """All that is known, as arrays and texts (`restore` takes it back; `np.savez` can write it)."""
         used = len(self._lives)
@@ -384,6 +576,9 @@ class Counters:
             "lives": np.array(list(self._lives), dtype=np.int64).reshape(used, 3),
             "total": self._total[:used].copy(),
             "time": self._time[:used].copy(),
+            "total_before": self._total_before[:used].copy(),
+            "time_before": self._time_before[:used].copy(),
+            "anew": self._anew[:used].copy(),
             "rest": json.dumps(
                 {
                     "listening": self._listening,
@@ -391,6 +586,8 @@ class Counters:
                     "streams": list(self._streams),
                     "heard": list(self._heard.items()),
                     "deltas": [(who, sorted(rows)) for who, rows in self._deltas.items()],
+                    "starts": list(self._starts.items()),
+                    "speaks": list(self._speaks.items()),
                     "seen": [(export, at, sorted(rows)) for export, (at, rows) in self._seen.items()],
                 }
             ),
@@ -406,13 +603,38 @@ class Counters:
         self._lives = {
             (row, stream, start): slot for slot, (row, stream, start) in enumerate(state["lives"].tolist())
         }
-        self._total = np.concatenate([state["total"], np.zeros(64)])
-        self._time = np.concatenate([state["time"], np.zeros(64, dtype=np.int64)])
+        self._total, self._time = state["total"], state["time"]
+        # What was written before steps were remembered has none.
+        self._total_before = state.get("total_before", self._total)
+        self._time_before = state.get("time_before", self._time)
+        self._anew = state.get("anew", np.zeros(len(self._total), dtype=np.bool_))
+        self._widen(np.arange(len(self._total)), 64)
         self._heard = {who: Heard(*heard) for who, heard in rest["heard"]}
         self._deltas = {who: set(rows) for who, rows in rest["deltas"]}
+        self._starts = {
+            who: [(said, start) for said, start in known] for who, known in rest.get("starts", ())
+        }
+        self._speaks = {who: (teller, last) for who, (teller, last) in rest.get("speaks", ())}
+        self._index()
         self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
         self._told = sum(len(rows) for _, rows in self._seen.values())
         return self
+
+
+def _columns(found: list[tuple[int, int, int, float, int]]) -> Columns:
+    row, start, end, count, of = zip(*found, strict=True) if found else ((), (), (), (), ())
+    return (
+        np.array(row, dtype=np.int64),
+        np.array(start, dtype=np.int64),
+        np.array(end, dtype=np.int64),
+        np.array(count, dtype=np.float64),
+        np.array(of, dtype=np.int64),
+    )
+
+
+def _joined(one: Columns, other: Columns) -> Columns:
+    row, start, end, count, of = (np.concatenate(both) for both in zip(one, other, strict=True))
+    return row, start, end, count, of
 
 
 def _by_export(readings: Readings, at: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -56,6 +56,15 @@ class Catalogue:
         return len(self.entered) - 1
 
 
+class Sign(NamedTuple):
+    """A sign of life of a process: it was reached at `time`, and runs since `start`; epoch nanoseconds, start 0 =
+    not said."""
+
+    instance: str
+    time: int
+    start: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """What a request says, one row per data point, columns of equal length n.
@@ -66,6 +75,8 @@ class Readings:
     refused: data points at fault, by reason; skipped: data points that are no counts (gauges), by reason.
     entered: int64[n] epoch nanoseconds, when the events had entered, 0 = not said; None where nobody says.
     catalogue: where a decoder keeps one, and counter: int64[n] numbers in it.
+    signs: what the sender says of processes beside what they counted. tellers: of each stream, which of several
+    equal senders tells of it, "" = there is but one; empty where nobody says.
     """
 
     keys: tuple[SeriesKey, ...]
@@ -80,6 +91,8 @@ class Readings:
     entered: NDArray[np.int64] | None = None
     catalogue: Catalogue | None = None
     counter: NDArray[np.int64] | None = None
+    signs: tuple[Sign, ...] = ()
+    tellers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

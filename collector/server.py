@@ -1,7 +1,7 @@
 """The HTTP door: who may come in, and what they are told.
 
-In: requests (OTLP metrics, deployments, health, what people ask and say), and the callables of a Door. Out: a
-starlette app.
+In: requests (OTLP metrics, Prometheus remote write, deployments, health, what people ask and say), and the
+callables of a Door. Out: a starlette app.
 Never: a look at a clock, a store or a daemon; a traceback or a 500 for what a stranger sent.
 """
 
@@ -22,10 +22,10 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector import announced, otlp
+from collector import announced, otlp, remote_write
 from collector.deployments import Deployment
 from collector.points import Readings
 from collector.webhooks import cdevents
@@ -36,7 +36,10 @@ from collector.webhooks.told import Call, Passed
 
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
-DOORS = "POST /v1/metrics (OTLP), POST /deployments, POST /webhooks/{sender}, GET /gate, GET /healthz"
+DOORS = (
+    "POST /v1/metrics (OTLP), POST /api/v1/write (remote write), POST /deployments, POST /webhooks/{sender}, "
+    "GET /gate, GET /healthz"
+)
 # What is handed to the desk, and with which methods.
 DESK = {
     "/silences": ("GET", "POST"),
@@ -50,6 +53,14 @@ DESK = {
 _RPC_CODES = {400: 3, 401: 16, 413: 8, 415: 3, 503: 14}  # HTTP status -> google.rpc.Code
 
 
+# What a sender of remote write calls its message, where it says so; without a word it is 1.0.
+_PROTOCOLS: dict[str, remote_write.Protocol] = {
+    "": "1.0",
+    "prometheus.writerequest": "1.0",
+    "io.prometheus.write.v2.request": "2.0",
+}
+# Of samples that no sender can mend, as a gauge that is called like a counter: counted, and no refusal.
+_NO_FAULT = ("not finite", "negative")
 SLACK = ("/slack/interactions", "/slack/commands")
 SLACK_BODY = 1024 * 1024  # bytes: a press comes with the whole card
 
@@ -86,6 +97,7 @@ class Door:
     slack: the HTTP status for what comes at the paths of SLACK, with its headers and body; Slack brings no token,
         but a signature, which is looked at there.
     webhooks: by the last part of their path; their senders bring a signature, or a token of their own.
+    processes: who was heard of before, for what remote write says of them only now and then.
     token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
     body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
     patience: seconds in which a body must have come.
@@ -100,6 +112,7 @@ class Door:
     slack: Callable[[str, Mapping[str, str], bytes], int] | None = None
     decode: Callable[[bytes, otlp.Encoding], Readings] = field(default_factory=lambda: otlp.Decoder().decode)
     webhooks: Mapping[str, Hook] = field(default_factory=dict)
+    processes: Callable[[], Sequence[str]] = tuple
     token: str = ""
     body: int = 16 * 1024 * 1024
     at_once: int = 32
@@ -118,13 +131,15 @@ class Refused(Exception):  # noqa: N818
 
 
 def app(door: Door) -> Starlette:
-    """POST /v1/metrics (OTLP/HTTP), POST /deployments (JSON), GET /gate, GET /healthz, and the desk.
+    """POST /v1/metrics (OTLP/HTTP), POST /api/v1/write (Prometheus remote write), POST /deployments (JSON), GET
+    /gate, GET /healthz, and the desk.
 
-    Answers: 200; 400 with a reason; 401 without the token; 413 too large; 415 neither protobuf nor
-    JSON, or packed otherwise than by gzip; 503 with Retry-After when too much is going on, or a body comes slowly.
+    Answers: 200 (204 to remote write); 400 with a reason; 401 without the token; 413 too large; 415 another type or
+    packing than the door takes; 503 with Retry-After when too much is going on, or a body comes slowly.
     To OTLP senders as a google.rpc.Status, in the encoding in which they asked.
     """
     room = asyncio.Semaphore(door.at_once)
+    reader = remote_write.Reader(door.processes())
 
     async def metrics(request: Request) -> Response:
         encoding = _ENCODINGS.get(_media_type(request))
@@ -134,6 +149,17 @@ def app(door: Door) -> Starlette:
             return await _admit(request, door, room, partial(_take_metrics, door, encoding))
         except Refused as no:
             return _status(no, encoding or "protobuf")
+
+    async def write(request: Request) -> Response:
+        kind, _, rest = request.headers.get("content-type", "").lower().partition(";")
+        protocol = _PROTOCOLS.get(rest.strip().removeprefix("proto=").strip(' "'))
+        try:
+            if kind.strip() != "application/x-protobuf" or protocol is None:
+                raise Refused(415, "expected Content-Type application/x-protobuf, of remote write 1.0 or 2.0")
+            take = partial(_take_written, door, reader, protocol)
+            return await _admit(request, door, room, take, {"snappy": remote_write.unpack})
+        except Refused as no:
+            return PlainTextResponse(no.reason, no.status, no.headers)
 
     async def deployments(request: Request) -> Response:
         call = Call(dict(request.headers), b"", 0.0)
@@ -206,6 +232,7 @@ def app(door: Door) -> Starlette:
             *(Route(path, slack, methods=["POST"]) for path in SLACK),
             *(Route(path, at_desk(path), methods=list(methods)) for path, methods in DESK.items()),
             Route("/v1/metrics", metrics, methods=["POST"]),
+            Route("/api/v1/write", write, methods=["POST"]),
             Route("/deployments", deployments, methods=["POST"]),
             Route("/webhooks/{sender}", webhook, methods=["POST"]),
             Route("/gate", gate, methods=["GET"]),
@@ -228,25 +255,39 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+Unpack = Callable[[bytes, int], bytes]  # a body, and the most bytes that it may unpack to
+
+
 async def _admit(
-    request: Request, door: Door, room: asyncio.Semaphore, take: Callable[[bytes], Response]
+    request: Request,
+    door: Door,
+    room: asyncio.Semaphore,
+    take: Callable[[bytes], Response],
+    packings: Mapping[str, Unpack | None] | None = None,
 ) -> Response:
-    """What `take` answers to the body, for a sender who may come in while there is room. Raises Refused."""
+    """What `take` answers to the body, for a sender who may come in while there is room. Raises Refused.
+
+    packings: the Content-Encodings that are understood; gzip and identity if left out.
+    """
+    packings = {"gzip": unpack, "identity": None} if packings is None else packings
     if not _may_enter(request, door.token):
         raise Refused(401, "expected Authorization: Bearer with the token of this collector")
     packing = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
-    if packing not in ("gzip", "identity"):
-        raise Refused(415, "expected Content-Encoding gzip or identity")
+    if packing not in packings:
+        raise Refused(415, f"expected Content-Encoding {' or '.join(packings)}")
+    unpacked = packings[packing]
     if room.locked():
         raise Refused(503, "too many requests at once", retry_after=1)
     async with room:
         body = await _body(request, door)
         try:
-            if packing == "gzip":
-                body = await run_in_threadpool(unpack, body, door.body)
+            if unpacked is not None:
+                body = await run_in_threadpool(unpacked, body, door.body)
             return await run_in_threadpool(take, body)
         except otlp.BadRequest as error:
             raise Refused(400, str(error)) from None
+        except remote_write.TooLarge as error:
+            raise Refused(413, str(error)) from None
         except Busy as busy:
             raise Refused(503, "not now", busy.retry_after) from None
 
@@ -345,6 +386,27 @@ def _heard(door: Door, hear: Callable[[], Sequence[Deployment]]) -> Response:
     door.deployments(told)
     known = [{"id": one.id, "service": one.service, "version": one.version} for one in told]
     return JSONResponse({"deployments": known})
+
+
+def _take_written(
+    door: Door, reader: remote_write.Reader, protocol: remote_write.Protocol, body: bytes
+) -> Response:
+    """Hand on what the body says: 204, or 400 where something could not be taken that a sender can mend; the rest
+    is taken nevertheless. 2.0 asks how many were; what is no count was read and is not kept."""
+    written = reader.read(body, protocol)
+    refused = {reason: n for reason, n in door.metrics(written.readings).items() if reason not in _NO_FAULT}
+    lost = min(sum(refused.values()), written.samples)
+    headers = {
+        "X-Prometheus-Remote-Write-Samples-Written": str(written.samples - lost),
+        "X-Prometheus-Remote-Write-Histograms-Written": str(written.histograms),
+        "X-Prometheus-Remote-Write-Exemplars-Written": "0",
+    }
+    if refused:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
+        return PlainTextResponse(
+            f"not taken of {written.samples + written.histograms}: {reasons}", 400, headers
+        )
+    return Response(status_code=204, headers=headers)
 
 
 def _no_hook(sender: str) -> str:

@@ -152,7 +152,8 @@ def _totals(stem: str) -> list[str]:
     singular = stem[:-1] if stem.endswith("s") else stem
     stems = dict.fromkeys([stem, singular, singular + "s", singular + "es"])
     joined = [f"{one}{joint}{ending}" for one in stems for ending in TOTALS for joint in "_."]
-    return [*joined, *stems]
+    # Prometheus adds `_total` to the names of all counters.
+    return [*joined, *(f"{name}_total" for name in joined), *stems]
 
 
 def _by_attribute(metrics: _Metrics) -> Iterator[tuple[str, tuple[Term, ...], tuple[Term, ...]]]:

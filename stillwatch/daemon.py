@@ -358,6 +358,7 @@ def _door(
 ) -> Door:
     return Door(
         metrics=lambda readings: live.readings(readings, clock.now()),
+        processes=live.processes,
         deployments=lambda told: live.deployments(told, clock.now()),
         clock=clock.now,
         health=health,

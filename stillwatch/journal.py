@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 
 from collector.bins import SeriesKey
-from collector.points import Readings, Stream
+from collector.points import Readings, Sign, Stream
 
 
 def pack_readings(readings: Readings) -> bytes:
@@ -25,7 +25,15 @@ def pack_readings(readings: Readings) -> bytes:
     texts = [*whose, *(_flat(pairs) for pairs in attributes)]
     names = np.stack([np.array(counted, dtype="<i8"), np.array(described, dtype="<i8") + len(whose)], axis=1)
     said = () if readings.entered is None else (readings.entered.astype("<i8"),)
-    head = json.dumps({"texts": texts, "streams": readings.streams, "entered": len(said)}).encode()
+    head = json.dumps(
+        {
+            "texts": texts,
+            "streams": readings.streams,
+            "entered": len(said),
+            "signs": readings.signs,
+            "tellers": readings.tellers,
+        }
+    ).encode()
     columns = (
         names,
         readings.stream.astype("<i8"),
@@ -66,6 +74,8 @@ def unpack_readings(packed: bytes) -> Readings:
         value=value.copy().view("<f8").astype(np.float64),
         cumulative=cumulative.astype(np.bool_),
         entered=entered[0].astype(np.int64) if said else None,
+        signs=tuple(Sign(*one) for one in head.get("signs", ())),
+        tellers=tuple(head.get("tellers", ())),
     )
 
 

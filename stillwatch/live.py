@@ -166,6 +166,7 @@ class Live:
             if len(readings):
                 self._taken += len(readings) + sum(readings.refused.values()) - sum(refused.values())
                 self._last_taken = now
+            if len(readings) or readings.signs:
                 self._noted = self._or_busy(lambda: self._store.note(body, now))
         return refused
 
@@ -407,6 +408,11 @@ class Live:
         """What was deployed since (epoch seconds), told or seen; see deployed_lately. Raises StoreTrouble."""
         told = self._store.deployments(after=since - 1)  # what happened since was known since
         return deployed_lately(told, self._state, self._binner.width, since)
+
+    def processes(self) -> tuple[str, ...]:
+        """Who counted and is not forgotten, by the names that readings give them."""
+        with self._door:
+            return self._counters.processes
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:

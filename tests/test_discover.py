@@ -36,6 +36,7 @@ def sides(signal: Signal) -> tuple[list[str], list[str]]:
         ("imports_failed", "imports"),
         ("import_failed", "imports"),
         ("imports_failed_total", "imports_total"),
+        ("imports_failed_total", "imports_started_total"),
         ("import_errors", "imports"),
         ("jobs.errors", "jobs.total"),
         ("job.failures", "jobs.started"),
