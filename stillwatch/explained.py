@@ -43,7 +43,7 @@ def explained(
             f"{service or 'no name'}: no such service has a signal; expected {', '.join(services) or 'none yet'}"
         )
     last = bins.cut(index, index + 1)
-    known = [d for d in dataset.deployments if d.known <= int(last.closed[0])]
+    known = [d for d in (*dataset.deployments, *done.seen) if d.known <= int(last.closed[0])]
     release = releases(suspicious(done.plan, last, known), 0, len(done.plan.charts))
     number = last.start // last.width
     day = int(local_days(np.array([last.start]), settings.timezone)[0])

@@ -17,7 +17,9 @@ from collector.deployments import Deployment
 from detectors.plan import Plan
 from detectors.same_deployment import one_of_each
 from detectors.signals import Signal, Term
+from stillwatch.deployed_lately import deployed_lately
 from stillwatch.engine import State, advance
+from stillwatch.said import deployment_line
 from stillwatch.snapshot import dump, load
 
 MINUTES, BEGUN, BACK = 500, 300, 340
@@ -84,6 +86,27 @@ def test_blocks_and_stops_change_nothing(world: tuple[Bins, Plan], told: list[De
         assert [jsonl.line(event) for event in again] == lines
         assert one_of_each(other.deployments, 60) == one_of_each(state.deployments, 60)
         np.testing.assert_array_equal(other.serving.versions, state.serving.versions)
+
+
+def test_what_was_deployed_is_listed_with_how_far_it_has_come(world: tuple[Bins, Plan]) -> None:
+    bins, plan = world
+    half, _ = advance(State.empty(), bins.cut(0, BEGUN + 4), [], plan)
+    (one,) = deployed_lately([], half, 60, START)
+    assert (one["service"], one["version"], one["previous_version"]) == ("importer", "2", "1")
+    assert one["known"] == "seen" and 0.3 < one["share"] < 0.7 and one["full"] is None
+    line = "2022-02-28T05:00:00Z  importer 2 after 1  deploy, seen in the counts, nobody told, serves "
+    assert deployment_line(one) == f"{line}{one['share']:.0%}"
+    state, _ = advance(State.empty(), bins.cut(0, BACK - 5), [LATE], plan)
+    (told,) = deployed_lately([LATE], state, 60, START)
+    assert (told["id"], told["version"], told["known"], told["share"]) == ("r7", "2", "told", 1.0)
+    assert told["full"] is not None and told["full"] > told["time"]
+    state, _ = advance(State.empty(), bins, [LATE], plan)
+    back, shipped = deployed_lately([LATE], state, 60, START)
+    assert (back["version"], back["kind"], back["share"]) == ("1", "rollback", 1.0)
+    assert (shipped["version"], shipped["share"]) == ("2", 0.0)
+    assert deployed_lately([LATE], state, 60, START + 60 * (BACK + 1)) == []
+    finished = deployed_lately([replace(LATE, version="9", finished=LATE.time + 90)], half, 60, START)
+    assert [one["full"] for one in finished if one["version"] == "9"] == ["2022-02-28T05:01:10Z"]
 
 
 def test_a_state_of_before_loads_without_what_serves(world: tuple[Bins, Plan]) -> None:
