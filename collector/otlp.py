@@ -30,6 +30,9 @@ from collector.points import Catalogue, Readings
 
 Encoding = Literal["protobuf", "json"]
 
+MOST = (
+    1_000_000  # data points, metrics, scopes and resources of a request; more that say something are no 16 MB
+)
 _DELTA, _CUMULATIVE = 1, 2
 _TEMPORALITIES = {
     f"AGGREGATION_TEMPORALITY_{name}": i for i, name in enumerate(("UNSPECIFIED", "DELTA", "CUMULATIVE"))
@@ -71,9 +74,14 @@ class Decoder:
         self._most = most
         self._most_bytes = most_bytes
         self._memory = _Memory(self._choice)
+        self._turn = threading.Lock()  # a request takes many times its size while it is read: one at a time
 
     def decode(self, body: bytes, encoding: Encoding) -> Readings:
         """The counts in an ExportMetricsServiceRequest. Raises BadRequest."""
+        with self._turn:
+            return self._decode(body, encoding)
+
+    def _decode(self, body: bytes, encoding: Encoding) -> Readings:
         memory = self._memory
         if len(memory.catalogue) > self._most or memory.bytes > self._most_bytes:
             memory = self._memory = _Memory(self._choice)
@@ -83,6 +91,8 @@ class Decoder:
             return _from_protobuf(body, memory)
         except DecodeError:
             raise BadRequest("not an ExportMetricsServiceRequest in protobuf: broken or cut") from None
+        except BadRequest:
+            raise
         except ValueError as error:
             raise BadRequest(f"not an ExportMetricsServiceRequest in JSON: {error}") from None
 
@@ -99,7 +109,6 @@ class _Memory:
         self._resources: dict[bytes, Resource] = {}
         self._scopes: dict[bytes, Scope] = {}
         self._groups: dict[tuple[bytes, bytes, str, str, str], Group] = {}
-        self._turn = threading.Lock()
 
     def group(
         self,
@@ -112,31 +121,27 @@ class _Memory:
         """The counters of a metric (name, kind, unit); resource and scope as the sender writes them."""
         group = self._groups.get((resource, scope, *metric))
         if group is None:
-            with self._turn:
-                of = self._resources.get(resource) or read_resource(resource)
-                within = self._scopes.get(scope) or read_scope(scope)
-                self._resources[resource], self._scopes[scope] = of, within
-                group = self._groups.setdefault(
-                    (resource, scope, *metric), Group.of(of, within, metric[0], *metric[1:])
-                )
-                self.bytes += len(resource) + len(scope) + len(metric[0]) + 500
+            of = self._resources.get(resource) or read_resource(resource)
+            within = self._scopes.get(scope) or read_scope(scope)
+            self._resources[resource], self._scopes[scope] = of, within
+            group = self._groups[(resource, scope, *metric)] = Group.of(of, within, *metric)
+            self.bytes += len(resource) + len(scope) + len(metric[0]) + 500
         return group
 
     def learn(self, group: Group, written: Any, size: int, pairs: Iterable[tuple[str, str]]) -> int:
         """The number of a counter not seen before, `size` bytes of attributes written as `written`."""
-        with self._turn:
-            number = group.known.get(written)
-            if number is None:
-                number = group.name(pairs, size, self.choice, self.catalogue)
-                group.known[written] = number
-                self.bytes += size + 100
-                self.entered = self.entered or (number >= 0 and self.catalogue.entered[number] > 0)
+        number = group.name(pairs, size, self.choice, self.catalogue)
+        group.known[written] = number
+        self.bytes += size + 100
+        self.entered = self.entered or (number >= 0 and self.catalogue.entered[number] > 0)
         return number
 
 
 @dataclass(slots=True)
 class _Rows:
     """Readings in the making, metric by metric.
+
+    looked_at: how many data points, metrics, scopes and resources.
 
     counters: of each row, its number in the catalogue. heads: the first bytes of those rows that were not read,
     just looked up; the columns are of the others. sections: of each metric, how many rows, cumulative or not, are
@@ -148,9 +153,16 @@ class _Rows:
     start: list[int] = field(default_factory=list)
     time: list[int] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
+    looked_at: int = 0
     sections: list[tuple[int, bool, bool, bool]] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+
+    def look_at(self, more: int) -> None:
+        """Raises BadRequest where it is too much: an empty one is two bytes, and takes its time all the same."""
+        self.looked_at += more
+        if self.looked_at > MOST:
+            raise BadRequest(f"expected at most {MOST:,} data points, metrics, scopes and resources")
 
     def readings(self, memory: _Memory) -> Readings:
         sizes, cumulative, heads, counts = self._sections()
@@ -224,6 +236,7 @@ def _values(head: NDArray[Any], counts: NDArray[np.bool_]) -> NDArray[np.float64
 
 def _why_none(rows: _Rows, metric: str, kind: str, monotonic: bool, temporality: int, points: int) -> bool:
     """Tally the points of a metric that counts nothing, or is at fault."""
+    rows.look_at(points)
     if kind not in _COUNTING:
         rows.skipped[kind] += points
     elif kind == "sum" and not monotonic:
@@ -258,10 +271,13 @@ def _from_protobuf(body: bytes, memory: _Memory) -> Readings:
 def _walk(shut: Any, body: bytes, memory: _Memory, odd: set[int]) -> _Rows:
     """The rows of all metrics; those whose places are in `odd` are read field by field."""
     rows, opened, place = _Rows(), None, -1
+    rows.look_at(len(shut.resource_metrics))
     for r, of_resource in enumerate(shut.resource_metrics):
         resource = of_resource.resource
+        rows.look_at(len(of_resource.scope_metrics))
         for s, of_scope in enumerate(of_resource.scope_metrics):
             scope = of_scope.scope
+            rows.look_at(len(of_scope.metrics))
             for m, metric in enumerate(of_scope.metrics):
                 place += 1
                 kind = metric.WhichOneof("data")
@@ -440,8 +456,11 @@ def _plain(value: Any) -> Any:
 def _from_json(request: otlp_json.Request, memory: _Memory) -> Readings:
     rows = _Rows()
     whens: dict[otlp_json.Whole, int] = {}  # most points of a request have the same times
+    rows.look_at(len(request.resource_metrics or ()))
     for of_resource in request.resource_metrics or ():
+        rows.look_at(len(of_resource.scope_metrics or ()))
         for of_scope in of_resource.scope_metrics or ():
+            rows.look_at(len(of_scope.metrics or ()))
             resource, scope = bytes(of_resource.resource), bytes(of_scope.scope)
             for metric in of_scope.metrics or ():
                 unread = metric.gauge or metric.summary

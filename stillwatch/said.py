@@ -36,7 +36,8 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
 
 def _counted(told: Mapping[str, Any]) -> list[str]:
     """What came in, and what was not taken."""
-    came = f"{told['taken']:,} data points taken, the last at {told['last_taken']}"
+    points = "data point" if told["taken"] == 1 else "data points"
+    came = f"{told['taken']:,} {points} taken, the last at {told['last_taken']}"
     lines = [f"counts: {came if told['taken'] else 'none have come since the start'}"]
     reasons = sorted(told["refused"].items(), key=lambda one: (-one[1], one[0]))
     if reasons:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -275,7 +276,9 @@ def field(number: int, *contents: bytes) -> bytes:
 
 def of_wire(kind: str, points: list[bytes]) -> bytes:
     """A request with one metric of data points as they are on the wire."""
-    data = field(1, *points) + b"\x10\x02" + (b"\x18\x01" if kind == "sum" else b"")
+    data = (
+        b"".join(field(1, point) for point in points) + b"\x10\x02" + (b"\x18\x01" if kind == "sum" else b"")
+    )
     number = {"sum": 7, "histogram": 9, "exponential_histogram": 10}[kind]
     resource = request().resource_metrics[0].resource.SerializeToString()
     metric = field(1, b"opens") + field(number, data)
@@ -411,6 +414,20 @@ def test_a_name_without_end_is_refused_and_a_long_resource_told_by_a_digest() ->
     assert len(got.streams[0].instance) < 100
     other = both(request(counter(), resource={"service.name": "s", "command": "z" * 9000}))
     assert other.streams != got.streams
+
+
+def test_a_body_of_nothing_but_points_is_a_bad_request() -> None:
+    metric = {"name": "m", "sum": {"dataPoints": [{}] * 1_000_001}}
+    empty = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+    for body, encoding in (
+        (empty, "json"),
+        (b'{"resourceMetrics":[' + b"{}," * 1_000_000 + b"{}]}", "json"),
+        (of_wire("sum", [b""] * 1_000_001), "protobuf"),
+        (field(1, b"\x12\x00" * 1_000_001), "protobuf"),
+        (field(1, field(2, b"\x12\x00" * 1_000_001)), "protobuf"),
+    ):
+        with pytest.raises(BadRequest, match="at most 1,000,000 data points"):
+            decode(body, encoding)  # type: ignore[arg-type]
 
 
 def test_attributes_of_the_scope_tell_counters_apart() -> None:

@@ -223,6 +223,39 @@ def test_counts_come_over_grpc_and_a_flood_of_series_is_said_and_held_off(
     assert "Traceback" not in daemon.said()
 
 
+def test_the_page_for_opentelemetry_leads_to_a_first_count(daemon: Daemon) -> None:
+    daemon.start()
+    page = (Path(__file__).parent.parent / "docs" / "connect-otlp.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    told = dict(re.findall(r"^export (OTEL_\w+)=(\S+)$", page, re.M))
+    told |= {
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{daemon.url}/v1/metrics",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20let-me-in",
+    }
+    service = subprocess.Popen([sys.executable, "-c", program], env=daemon.environ | told)
+    try:
+        eventually(lambda: int(str(daemon.health()["taken"])) > 0)
+    finally:
+        service.kill()
+        service.wait()
+    ask = ["status", "--config", str(daemon.config), "--token-env", "DOOR_TOKEN"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "stillwatch", *ask],
+        env=daemon.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert re.search(r"^counts: \d+ data points? taken, the last at 20", ran.stdout, re.M)
+    store = daemon.store()
+    eventually(lambda: len(store.table()) > 0)
+    key = store.table().keys[0]
+    store.close()
+    assert (key.service, key.metric, key.version) == ("checkout", "http.server.request.duration", "1.4.2")
+    assert ("deployment.environment.name", "production") in key.attributes
+
+
 def test_a_grpc_port_that_is_set_must_be_free(tmp_path: Path, make: Callable[..., Daemon]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
