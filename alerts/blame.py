@@ -84,13 +84,18 @@ def advice(event: Event) -> list[str]:
         elif event.event != "resolved":
             to_do.append(_undo(suspect.deployment))
     lines = [f"Rolled back: {', '.join(back)}."] if back else []
-    if to_do and incident.severity == "info" and not any(f.young for f in incident.findings):
+    if to_do and is_usual(incident):
         lines.append(
             "*To do:* nothing yet: it is usual at its deployments, and told again if it becomes more."
         )
     elif to_do:
         lines.append(f"*To do:* {', and '.join(to_do)}{_leave(event, blamed)}.")
     return lines
+
+
+def is_usual(incident: Incident) -> bool:
+    """Is it no more than what comes at every deployment of the service?"""
+    return incident.severity == "info" and not any(f.young for f in incident.findings)
 
 
 def undone(incident: Incident, suspect: Deployment) -> Deployment | None:

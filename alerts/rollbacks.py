@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from alerts.blame import culprits, undone
+from alerts.blame import culprits, is_usual, undone
 from alerts.incidents import Incident
 from alerts.jsonl import moment
 from alerts.mrkdwn import address, code, fit, link, plain
@@ -126,6 +126,8 @@ def _barred(incident: Incident, deployment: Deployment, probability: float) -> s
     """Of a member that is suspected; probability: of its release."""
     if probability < LIKELY:
         return f"it is {chance(probability)} likely that {deployment.id} did it, expected {chance(LIKELY)} and more"
+    if is_usual(incident):
+        return f"it is no more than comes at every deployment of {deployment.service}"
     if deployment.kind != "deploy":
         return f"it is no new version but a {deployment.kind}"
     if not deployment.previous_version.strip():

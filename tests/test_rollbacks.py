@@ -482,6 +482,12 @@ BOTH = {**WAYS, "event-parser": Way("https://ci.example")}
         (blaming(0.6), WAYS, "", "it is 60 % likely that release-20220413-0631 did it, expected 70 %"),
         (blaming(kind="flag"), WAYS, "", "it is no new version but a flag"),
         (blaming(previous_version=""), WAYS, "", "nobody said which version was there before it"),
+        (
+            examples.EVENTS["usual_blip"](),
+            examples.WAYS,
+            "",
+            "no more than comes at every deployment of image-resizer",
+        ),
         (examples.recovering(), WAYS, SERVICE, "contact-importer was put back already"),
     ],
 )
