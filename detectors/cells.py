@@ -16,6 +16,7 @@ import numpy as np
 from detectors.compiled import compiled
 from detectors.memory import RING, Columns, Floats, Wholes
 from detectors.plan import ERROR, TALLY, VERSION, Cells, Plan
+from detectors.slices import Counts
 
 # What an interval leaves of what is usual: the parts of traffic change within hours, what usually fails does not.
 PARTS_KEEP, ERRORS_KEEP = 2.0 ** (-1 / 120), 2.0 ** (-1 / 2880)
@@ -105,3 +106,22 @@ def counts(columns: Columns, plan: Plan, family: list[int], onset: int, last: in
     if usual:
         x_before, n_before = x_before + records.usual_x, n_before + records.usual_n
     return Since(names, x, n, x_before, n_before)
+
+
+def without_fault(found: Since, by_exposure: bool, extra: float) -> Counts:
+    """What the cells would have counted without the fault: their usual part of their exposure, or of the whole.
+
+    extra: see slices.Counts. What is missing of an exposure is counted like failures, and what strays by chance is
+    the usual there. Of a count without exposure it is not known what is missing: there the counts are compared.
+    """
+    x, n, x_before, n_before = found.counted, found.out_of, found.usually_counted, found.usually_out_of
+    if not by_exposure or n.sum() <= 0.0:
+        usual = x_before * ((x.sum() - extra) / max(x_before.sum(), 1.0))
+        return Counts(x, usual, usual, x_before, extra)
+    # A cell that was hardly seen does as all do: they are worth one count.
+    share = max(x_before.sum(), 0.5) / max(n_before.sum(), 1.0)
+    usual = n * (x_before + 1.0) / (n_before + 1.0 / share)
+    if extra > 0.0:
+        return Counts(x, n, usual, x_before, extra)
+    missing = np.maximum(usual * ((x.sum() - extra) / max(usual.sum(), 1e-9)) - x, 0.0)
+    return Counts(missing, n, n, np.zeros(len(n)), min(-extra, float(missing.sum())))

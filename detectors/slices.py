@@ -33,7 +33,9 @@ NEARLY_ALL = 0.9  # of what one of its values holds, the least that a pair must 
 CHANCE = (
     0.005  # that any slice is named of a fault that is everywhere: once for all values and once for all pairs
 )
-UNEVEN = 0.15  # standard deviation, relative, of what a slice gets of a fault that is everywhere
+UNEVEN = (
+    0.15  # standard deviation, relative, of what a slice gets of a fault, or of traffic, that is everywhere
+)
 LEAST = 3.0  # extra failures; fewer are no share of anything
 
 
@@ -157,19 +159,22 @@ def _gain(cells: Counts, one: _Candidate, inside: NDArray[np.bool_] | None) -> f
     mine, wide = one.members, np.ones(len(one.members), dtype=np.bool_) if inside is None else inside
     counted, usual = float(cells.counted[mine].sum()), float(cells.usual[mine].sum())
     trials, extra = float(cells.counted[wide].sum()), float((cells.counted - cells.usual)[wide].sum())
+    if trials <= 0.0:
+        return -math.inf  # all of it is lost
     parts = [float(w[mine].sum() / w[wide].sum()) for w in (cells.out_of, cells.usual) if w[wide].sum() > 0.0]
-    everywhere = [usual + extra * part for part in parts]
-    # What is usual here is known by so many counts; and no fault is everywhere alike.
+    # What is usual here is known by so many counts.
     known = float(cells.known[mine].sum()) + 1.0
     logs: list[float] = []
-    for mean in everywhere:
-        mean = min(max(mean, 1e-9), trials)
-        scatter = UNEVEN**2 * (1.0 - mean / trials) + (usual / mean) ** 2 / known - 1.0 / trials
+    for part in parts:
+        mean = min(max(usual + extra * part, 1e-9), trials)
+        # No fault is everywhere alike; nor does traffic come from everywhere as it did before.
+        uneven = UNEVEN * (extra * part if extra > 0.0 else mean) / mean
+        scatter = uneven**2 * (1.0 - mean / trials) + (usual / mean) ** 2 / known - 1.0 / trials
         ratios = [
-            evidence(counted, mean, min(max(usual + part * extra, 1e-9), trials), scatter)
-            if usual + part * extra > 0.0
+            evidence(counted, mean, min(usual + held * extra, trials), scatter)
+            if usual + held * extra > 0.0
             else -math.inf
-            for part in PARTS
+            for held in PARTS
         ]
         logs.append(float(np.logaddexp.reduce(ratios)) - math.log(len(PARTS)))
     return min(logs)

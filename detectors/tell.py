@@ -10,6 +10,7 @@ attribute values explain it is searched for when there is something to tell (sli
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -287,42 +288,34 @@ def _young(chart: Any, seasons: Any, plan: Plan, c: int) -> bool:
 
 def _slice(columns: Columns, plan: Plan, family: list[int], speaker: int, now: int) -> Slice:
     """The attribute values that explain what `speaker` tells; those that it is about itself where none do."""
-    charts, kind = columns.charts, plan.kind[speaker]
-    alone = Slice(plan.charts[speaker].slice, 0.0, 0.0, 0.0)
+    charts, kind, own = columns.charts, plan.kind[speaker], plan.charts[speaker].slice
     if kind not in (ERROR, THROUGHPUT, FLOW, COHORT):
-        return alone
+        return Slice(own, 0.0, 0.0, 0.0)
     onset = int(charts.onset[speaker])
     last = now if charts.raised[speaker] == 1 else int(charts.v_since[speaker]) - 1
     whole = next(c for c in family if plan.kind[c] == kind and not plan.charts[c].slice)
     slots = np.arange(max(onset, now - RING + 1), last + 1) % RING
     # A fault of one value may be too small to be seen in all of them together.
-    beyond = [
-        np.nansum(_past(charts.ring_x, c, slots) - _past(charts.ring_m, c, slots)) for c in (whole, speaker)
-    ]
+    in_whole, in_own = (
+        float(np.nansum(_past(charts.ring_x, c, slots) - _past(charts.ring_m, c, slots)))
+        for c in (whole, speaker)
+    )
     up = kind in (ERROR, COHORT)
-    extra = float(max(beyond) if up else min(beyond))
+    extra = max(in_whole, in_own) if up else min(in_whole, in_own)
+    # What the whole shows as well, even if it is over there, is not of that value alone.
+    told = charts.raised[whole] == 1 or charts.v_since[whole] > onset
+    shown = told or abs(in_own) < slices.EXPLAINS * abs(extra)
+    alone = Slice(() if shown else own, 0.0, 0.0, 0.0)
     if (extra > 0.0) != up:
         return alone
     found = cells.counts(columns, plan, family, onset, last, now)
     # What goes into a slow flow now does not say what should come out of it now.
     by_exposure = bool(kind == ERROR or (kind != THROUGHPUT and plan.within[speaker] <= QUICK))
-    return (
-        slices.search(found.names, _usual(found, by_exposure, -extra if kind == COHORT else extra)) or alone
-    )
-
-
-def _usual(found: cells.Since, by_exposure: bool, extra: float) -> slices.Counts:
-    """What the cells would have counted without the fault: their usual part of their exposure, or of the whole.
-
-    extra: see slices.Counts.
-    """
-    x, n, x_before, n_before = found.counted, found.out_of, found.usually_counted, found.usually_out_of
-    if by_exposure and n.sum() > 0.0:
-        # A cell that was hardly seen does as all do: they are worth one count.
-        share = max(x_before.sum(), 0.5) / max(n_before.sum(), 1.0)
-        return slices.Counts(x, n, n * (x_before + 1.0) / (n_before + 1.0 / share), x_before, extra)
-    usual = x_before * ((x.sum() - extra) / max(x_before.sum(), 1.0))
-    return slices.Counts(x, usual, usual, x_before, extra)
+    usual = cells.without_fault(found, by_exposure, -extra if kind == COHORT else extra)
+    explains = slices.search(found.names, usual)
+    if explains is None:
+        return alone
+    return explains if kind == ERROR else replace(explains, counted=explains.extra)
 
 
 def _versions(

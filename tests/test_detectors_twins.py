@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ FAULT = 300
 def made() -> World:
     """A signal of each kind, with holes and zeros; from FAULT on the importer fails; 1e9 comes last."""
     world = World(LENGTH, 11)
-    requests(world, "importer", 60, 0.01, fault=0.5, start=FAULT, minutes=60)
+    requests(world, "importer", 60, 0.01, fault=0.5, start=FAULT, minutes=60, path="a")
+    world.signals[0] = replace(world.signals[0], split_by=("path",))
     requests(world, "odd", 3, 0.1)
     passes_on(world, "parser", 200)
     arrivals(world, "forms", 50)
@@ -53,7 +55,7 @@ def judged(world: World, plan: Plan) -> tuple[Columns, list[str]]:
 def flat(columns: Columns) -> dict[str, NDArray[np.float64]]:
     return {
         f"{part}.{name}": np.asarray(getattr(columns, part)[name], dtype=np.float64)
-        for part in ("charts", "flows", "seasons", "cohorts")
+        for part in ("charts", "flows", "seasons", "cohorts", "cells")
         for name in getattr(columns, part).dtype.names
     }
 

@@ -134,13 +134,14 @@ def requests(
     fault: float = 0.0,
     start: int = 0,
     minutes: int = 0,
+    **attributes: str,
 ) -> None:
     """A service that fails a share of its requests, `fault` more of them for some minutes."""
     total = world.random.poisson(demand(world, rate))
     usual = world.random.binomial(total, share)
     extra = world.random.binomial(total - usual, np.where(between(world, start, minutes), fault, 0.0))
-    world.add(service, "requests", total)
-    world.add(service, "errors", usual + extra)
+    world.add(service, "requests", total, **attributes)
+    world.add(service, "errors", usual + extra, **attributes)
     world.lost[service] = int(extra.sum())
     asks(world, service, failing=("errors", "requests"))
 
