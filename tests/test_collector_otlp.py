@@ -329,8 +329,9 @@ def laid_out(draw: st.DrawFn, kind: str) -> bytes:
         if draw(st.booleans()):
             point.min, point.max = 1.0, 2.0
     if kind == "histogram" and draw(st.booleans()):
-        point.explicit_bounds.extend([1.0, draw(st.sampled_from([2.0, 3.0]))])
         point.bucket_counts.extend([1, 2, 4])
+        if draw(st.integers(0, 3)):
+            point.explicit_bounds.extend([1.0, draw(st.sampled_from([2.0, 3.0]))])
     point.flags = draw(st.sampled_from([0, 0, 0, 1]))
     if draw(st.integers(0, 5)) == 0:
         point.exemplars.add(as_double=1.0, span_id=b"12345678")
