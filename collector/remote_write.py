@@ -18,9 +18,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from collector.bins import SeriesKey
 from collector.otlp import BadRequest
-from collector.points import Readings, Sign, Stream
+from collector.points import Catalogue, Readings, Sign, Stream
 from collector.scraped import BETWEEN, NAME, NOTHING, Lore, Meaning, Place, Role, Type, meaning, where
 
 Protocol = Literal["1.0", "2.0"]
@@ -91,13 +90,16 @@ class _Known:
 
     number: dict[object, int] = field(default_factory=dict)
     meanings: list[Meaning] = field(default_factory=lambda: [NOTHING])
-    keys: list[SeriesKey] = field(default_factory=lambda: [NOTHING.key])  # of the meanings
+    catalogue: Catalogue = field(default_factory=Catalogue)  # of the meanings, by the same numbers
     roles: NDArray[np.int8] = field(default_factory=lambda: np.zeros(1024, dtype=np.int8))
     streams: dict[tuple[Stream, str], int] = field(default_factory=dict)  # with who tells of each -> number
     stream_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
     hinges: dict[str | Place, list[object]] = field(default_factory=dict)
     pairs: dict[bytes, tuple[str, str] | str] = field(default_factory=dict)  # labels as they came, or why not
     size: int = 0
+
+    def __post_init__(self) -> None:
+        self.catalogue.add(NOTHING.key, NOTHING.stream)
 
     def add(self, at: object, labels: _Labels, lore: Lore) -> None:
         """Remember, or judge again."""
@@ -110,7 +112,7 @@ class _Known:
                 self.stream_of = np.concatenate([self.stream_of, np.zeros(number, dtype=np.int64)])
             self.roles[number] = means.role
             self.stream_of[number] = self.streams.setdefault((means.stream, means.teller), len(self.streams))
-            self.keys.append(means.key)
+            self.catalogue.add(means.key, means.stream)
             self.meanings.append(means)
             self.hinges.setdefault(where(labels.named), []).append(at)
         elif labels.named[NAME].endswith("_count"):
@@ -436,7 +438,7 @@ def _written(
     _, first, stream = np.unique(known.stream_of[number], return_index=True, return_inverse=True)
     told = [meanings[i] for i in number[first].tolist()]
     tellers = tuple([one.teller for one in told])
-    keys = known.keys
+    keys = known.catalogue.keys
     readings = Readings(
         keys=tuple([keys[i] for i in number.tolist()]),
         streams=tuple([one.stream for one in told]),
@@ -449,6 +451,8 @@ def _written(
         skipped={reason: n for reason, n in skipped.items() if n},
         signs=tuple(signs),
         tellers=tellers if any(tellers) else (),
+        catalogue=known.catalogue,
+        counter=number,
     )
     return Written(readings, len(role) - apart.histograms, apart.histograms)
 
