@@ -23,6 +23,7 @@ from detectors.plan import lay
 from detectors.signals import Budget, Signal, Term
 from stillwatch import kept, snapshot
 from stillwatch.engine import State, advance
+from stillwatch.heap import settling
 from stillwatch.store import Closing, Store
 
 START = 1_646_006_400
@@ -153,13 +154,17 @@ def many(signals: int) -> None:
         begun = Clock()
         store.commit(Closing(snapshot=(bins.end, snapshot.dump(state))), table)
         print(f"a snapshot of {signals:,} written: {begun.since()}", flush=True)
-        del state, plan
+        del state, plan, table
         begun = whole = Clock()
-        state, _ = kept.remembered(store)
-        print(f"read again: {begun.since()}", flush=True)
-        begun = Clock()
-        plan = lay(asked, table, 60, BUDGET)
-        print(f"laid out: {begun.since()}", flush=True)
+        with settling():
+            table = store.table()
+            print(f"series read again: {begun.since()}", flush=True)
+            begun = Clock()
+            state, _ = kept.remembered(store)
+            print(f"memory read again: {begun.since()}", flush=True)
+            begun = Clock()
+            plan = lay(asked, table, 60, BUDGET)
+            print(f"laid out: {begun.since()}", flush=True)
         advance(state, block("errors", 40, 1, signals, random), [], plan, spend=True)
         print(f"a restart with {signals:,}, to the end of the first tick: {whole.since()}", flush=True)
         store.close()

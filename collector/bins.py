@@ -51,10 +51,11 @@ class SeriesTable:
     """Gives each series a row for life: rows are added, never moved or reused."""
 
     def __init__(self, keys: Iterable[SeriesKey] = ()) -> None:
-        self.keys: list[SeriesKey] = []
-        self._rows: dict[SeriesKey, int] = {}
-        for key in keys:
-            self.row(key)
+        self.keys: list[SeriesKey] = list(keys)
+        self._rows: dict[SeriesKey, int] = {key: row for row, key in enumerate(self.keys)}
+        if len(self._rows) < len(self.keys):  # some were named twice
+            self.keys = list(self._rows)
+            self._rows = {key: row for row, key in enumerate(self.keys)}
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -51,7 +51,7 @@ def speaks(entries: Entries, i: int, values: Floats) -> bool:
 def judge(
     chart: Record,
     record: Record,
-    fleet: Floats,
+    fleet: Record,
     entries: Entries,
     i: int,
     values: Floats,

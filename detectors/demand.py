@@ -23,6 +23,7 @@ from detectors.judge import RECOVERED
 from detectors.memory import LEVELS, RING, SIZES, Floats, Record
 
 SLOW_TAU, MOST_SLOW = 96.0, 1440.0  # quarters of an hour; intervals
+STAYS = math.exp(-1.0 / MOST_SLOW)  # what one of so short intervals leaves
 # Standard deviations that one interval may teach: a burst is not to raise the level.
 MOST_DOWN, MOST_UP = 3.0, 1.5
 UNKNOWN_DAY = 2e-4  # variance of the walk, per interval of a minute, while no day is known
@@ -53,7 +54,9 @@ def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
     keep = math.exp(-steps / season.fades)
     stay, base = 1.0, 0.0
     if season.sure == 1 and season.other == 0 and chart.alpha[1] > 0.0:
-        stay, base = math.exp(-steps / _slow_tau(quarters)), math.log(chart.alpha[1] / chart.beta[1])
+        tau = _slow_tau(quarters)
+        stay = STAYS if steps == 1.0 and tau == MOST_SLOW else math.exp(-steps / tau)
+        base = math.log(chart.alpha[1] / chart.beta[1])
         season.ps = stay * stay * season.ps + season.stays * (1.0 - stay * stay)
     else:
         walk = 4.0 * season.stays / _slow_tau(quarters)
@@ -145,18 +148,20 @@ def restart(chart: Record, season: Record) -> None:
 
 @compiled
 def learn(chart: Record, season: Record, x: float, exposure: float, sizes: Floats) -> None:
-    """Let one judged interval teach the accounts."""
+    """Let one judged interval teach the accounts; their levels stand where `predict` has left them."""
     total = season.pf + season.ps + 2.0 * season.pc
     for j in range(SIZES):
         if chart.w[j] <= 0.0:
             continue
         if chart.since[j] == season.at:
             season.hf[j], season.hs[j] = season.fast, season.slow
-        mean = exposure * math.exp(season.hf[j] + season.hs[j]) * sizes[j]
-        off = _off(season, x, mean, total)
+            level = chart.alpha[0] / chart.beta[0]
+        else:
+            level = chart.ja[j] / chart.jb[j]
+        off = _off(season, x, exposure * level * sizes[j], total)
         season.hf[j] += off * (season.pf + season.pc)
         season.hs[j] += off * (season.ps + season.pc)
-    mean = exposure * math.exp(season.fast + season.slow)
+    mean = exposure * chart.alpha[0] / chart.beta[0]
     _correct(season, _off(season, x, mean, total), mean)
 
 
@@ -185,5 +190,8 @@ def _off(season: Record, x: float, mean: float, total: float) -> float:
     """By how much x is off its mean (at most MOST_UP, MOST_DOWN standard deviations), over its variance."""
     mean = max(mean, 1e-3)
     variance = total + 1.0 / mean + season.chance
-    sd = math.sqrt(variance)
-    return min(max(x / mean - 1.0, -MOST_DOWN * sd), MOST_UP * sd) / variance
+    off = x / mean - 1.0
+    if off * off > MOST_UP * MOST_UP * variance:
+        sd = math.sqrt(variance)
+        off = min(max(off, -MOST_DOWN * sd), MOST_UP * sd)
+    return off / variance

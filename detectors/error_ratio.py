@@ -14,7 +14,7 @@ import numpy as np
 from detectors.compiled import compiled
 from detectors.expect import SLOW_KEEPS
 from detectors.judge import ALIKE, BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
-from detectors.memory import LEVELS, Floats, Record
+from detectors.memory import LEVELS, Record
 
 WANDER_MEMORY, WANDER_BEFORE = 20160.0, 7200.0  # intervals; and how many of them the first belief is worth
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
@@ -24,7 +24,7 @@ CAP = 4.0  # nats that a single interval may add while nobody knows yet how ofte
 
 @compiled
 def judge(
-    chart: Record, fleet: Floats, now: int, x: float, n: float, cap: float, lasts: int, least_more: float
+    chart: Record, fleet: Record, now: int, x: float, n: float, cap: float, lasts: int, least_more: float
 ) -> None:
     """One interval of an error ratio: x of n failed, both measured. least_more: a smaller rise of the share is not
     looked for."""
@@ -40,7 +40,7 @@ def judge(
     least = 2.0 * math.sqrt(max(spread_of(chart, LEVELS - 1), chart.wander))
     if least_more > 0.0:
         least = max(least, math.log(1.0 + least_more * n / max(mean, 1e-9)))
-    fleet[1] += 1.0
+    fleet.judged += 1.0
     weigh(chart, fleet, now, x, n, n, mean, scatter, SIZES, least, cap, 0.0, ALIKE)
     learn(chart, x, n, n, SIZES, SLOW_KEEPS)
     if chart.total < BELIEVED:

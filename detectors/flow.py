@@ -29,7 +29,7 @@ from detectors.judge import (
     stand,
     weigh,
 )
-from detectors.memory import EDGE_WEIGHT, LAGS, LEVELS, RING, SPANS, Floats, Record
+from detectors.memory import EDGE_WEIGHT, LAGS, LEVELS, RING, SPANS, Record
 from detectors.memory import SIZES as COUNT
 from detectors.throughput import add_to_day as count_day
 from detectors.throughput import shape_at
@@ -66,7 +66,7 @@ MISFIT_LONG, MISFIT_LONG_WEIGHT = 25e-4, 2880.0  # the same, of flows with a lon
 def judge(
     chart: Record,
     flow: Record,
-    fleet: Floats,
+    fleet: Record,
     now: int,
     x: float,
     n: float,
@@ -137,7 +137,7 @@ def judge(
 def _weigh(
     chart: Record,
     flow: Record,
-    fleet: Floats,
+    fleet: Record,
     now: int,
     x: float,
     exposure: float,
@@ -149,7 +149,7 @@ def _weigh(
     patience: int,
 ) -> None:
     """What settles soon is judged by what it owes for certain, the rest by how much comes at every age."""
-    fleet[1] += 1.0
+    fleet.judged += 1.0
     if flow.settled <= SOON:
         wait = min(reach + 1, flow.settled + 2)
         chart.total, span = owed_evidence(chart, flow, now, wait, 0.0)

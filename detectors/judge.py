@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.compiled import compiled
 from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, predictive_sd
@@ -75,9 +74,9 @@ def picture(chart: Record, now: int, exposure: float, mean: float, scatter: floa
 
 
 @compiled
-def cap_of(fleet: Floats, least: float) -> float:
+def cap_of(fleet: Record, least: float) -> float:
     """What one interval may add, in nats. fleet: row of Columns.fleet."""
-    rarity = math.log((fleet[1] + 1.0) / (fleet[0] + 1.0))
+    rarity = math.log((fleet.judged + 1.0) / (fleet.odd + 1.0))
     return min(max(least, rarity), MOST_CAP)
 
 
@@ -90,7 +89,7 @@ def spread_of(chart: Record, level: int) -> float:
 @compiled
 def weigh(
     chart: Record,
-    fleet: Floats,
+    fleet: Record,
     number: int,
     x: float,
     exposure: float,
@@ -110,8 +109,8 @@ def weigh(
     (errors), else NaN. unlike: nats for what is harmless (other_day). alike: part of its size (in logs), see ALIKE.
     """
     # Sizes are in order: the first that can be told from drift is the first to find evidence (see says_nothing).
-    first, near = 0, math.exp(least_log)
-    while first < SIZES and sizes[first] < near and sizes[first] * near > 1.0:
+    first = 0
+    while first < SIZES and _is_too_small(sizes[first], least_log):
         if chart.alive == 1:
             chart.w[first] = 0.0
         first += 1
@@ -120,11 +119,12 @@ def weigh(
         chart.alive == 1 or not says_nothing(x, mean, _with_fault(mean, sizes[first], out_of), scatter)
     ):
         clump = 1.0 + chart.clumps / chart.clumps_n
-        chart.alive = 0
+        chart.alive, silent = 0, False
         for j in range(first, SIZES):
             if chart.w[j] <= 0.0:
-                # Its account is that of no fault.
-                if says_nothing(x, mean, _with_fault(mean, sizes[j], out_of), scatter):
+                # Its account is that of no fault, as that of all larger ones without evidence: see says_nothing.
+                silent = silent or says_nothing(x, mean, _with_fault(mean, sizes[j], out_of), scatter)
+                if silent:
                     continue
                 chart.ja[j], chart.jb[j] = chart.alpha[chart.best], chart.beta[chart.best]
                 chart.w[j] = 0.0
@@ -140,7 +140,17 @@ def weigh(
         chart.odd = 1
     elif chart.odd == 1 and chart.total < 0.5:
         chart.odd = 0
-        fleet[0] += 1.0
+        fleet.odd += 1.0
+
+
+@compiled
+def _is_too_small(size: float, least_log: float) -> bool:
+    """Is a fault of this size nearer to 1 than `least_log`, in logs? exp(y) is at most 1 / (1 - y), so that most
+    answers need no exponential."""
+    if (size if size > 1.0 else 1.0 / size) * (1.0 - least_log) >= 1.0:
+        return False
+    near = math.exp(least_log)
+    return size < near and size * near > 1.0
 
 
 @compiled
@@ -300,58 +310,64 @@ def _choose_level(chart: Record) -> None:
 
 
 @compiled
-def learn_other_days(
-    chart: Record, days: int, x: float, exposures: Floats, scatter: float, keep: float
-) -> None:
-    """The levels under the other days that today may be like learn from every interval, as long
-    as they are levels of their own. days: the first so many."""
-    for i in range(days):
-        if chart.like[i] <= 0.0:
-            continue  # its level is today's
-        mean = exposures[i] * chart.aa[i] / chart.ab[i]
-        sd = predictive_sd(mean, scatter)
-        heard = min(max(x, mean - 4.0 * sd - 1.0), mean + 3.0 * sd + 2.0)
-        _teach(chart.aa, chart.ab, i, heard, exposures[i], scatter * mean, keep)
-
-
-@compiled
-def compare_days(
+def compare_day(
     chart: Record,
-    days: int,
+    i: int,
     x: float,
     mean: float,
     exposure: float,
-    exposures: Floats,
+    differs: float,
     scatter: float,
     cap: float,
+    keep: float,
 ) -> None:
-    """What other days say of this interval (nats against today, into chart.unlike), and what they said for so long.
+    """What the other day i says of this interval (nats against today, into chart.unlike), and what it said for so
+    long; then let the interval teach the level under it, as long as that is a level of its own.
 
-    days: the first so many. Each at a level of its own, which is today's as long as nothing speaks for it.
+    differs: log of its exposure over today's; keep: what the interval leaves of the level.
     """
-    for i in range(days):
-        if (
-            chart.like[i] <= 0.0 or chart.ab[i] <= 0.0
-        ):  # as with faults: its level is today's until it is believed
-            chart.aa[i] = chart.alpha[chart.best]
-            chart.ab[i] = chart.aa[i] * exposure / max(mean, 1e-9)
-        other = exposures[i] * chart.aa[i] / chart.ab[i]
-        if i > 0 and chart.like[i] <= 0.0 and says_nothing(x, mean, other, scatter):
+    # As with faults: its level is today's until it is believed.
+    if chart.like[i] <= 0.0 or chart.ab[i] <= 0.0:
+        if i > 0 and chart.like[i] <= 0.0 and _cannot_say(x, mean, differs, scatter):
             chart.unlike[i] = 0.0
-            continue
-        gain = evidence(x, mean, other, scatter)
-        chart.unlike[i] = gain
-        capped = min(max(gain, -2.0 * cap), cap)
-        chart.like[i] = min(max(0.0, chart.like[i] + capped), MOST_LIKE)
-        if i == 0:
-            chart.calm_day += capped
+            return
+        chart.aa[i] = chart.alpha[chart.best]
+        chart.ab[i] = chart.aa[i] * exposure / max(mean, 1e-9)
+    its = exposure * math.exp(differs)
+    other = its * chart.aa[i] / chart.ab[i]
+    if i > 0 and chart.like[i] <= 0.0 and says_nothing(x, mean, other, scatter):
+        chart.unlike[i] = 0.0
+        return
+    gain = evidence(x, mean, other, scatter)
+    chart.unlike[i] = gain
+    capped = min(max(gain, -2.0 * cap), cap)
+    chart.like[i] = min(max(0.0, chart.like[i] + capped), MOST_LIKE)
+    if i == 0:
+        chart.calm_day += capped
+    if chart.like[i] > 0.0:
+        sd = predictive_sd(other, scatter)
+        heard = min(max(x, other - 4.0 * sd - 1.0), other + 3.0 * sd + 2.0)
+        _teach(chart.aa, chart.ab, i, heard, its, scatter * other, keep)
 
 
 @compiled
-def other_day(chart: Record, shared: NDArray[np.bool_], alone: bool, new: bool) -> tuple[bool, float]:
+def _cannot_say(x: float, mean: float, differs: float, scatter: float) -> bool:
+    """Does x say nothing (see says_nothing) for a mean that differs from `mean` by `differs` in logs?
+
+    exp(d) is at least 1 + d, and at most 1 / (1 - d) below 0: what says nothing for the nearer mean says nothing
+    for the farther one.
+    """
+    if differs >= 0.0:
+        return says_nothing(x, mean, mean * (1.0 + differs), scatter)
+    return says_nothing(x, mean, mean / (1.0 - differs), scatter)
+
+
+@compiled
+def other_day(chart: Record, shared: int, alone: bool, new: bool) -> tuple[bool, float]:
     """Is it believed that today is like another day; and the evidence (nats) of this interval for the best of them.
 
-    shared: another day is believed once many throughputs speak for it: most days are what the calendar says.
+    shared: bits, one for each day: it is believed once many throughputs speak for it: most days are what the
+    calendar says.
     alone: of a profile that has seen no day twice, on a holiday, and a year after an odd day, its word is enough;
     and of any, where all of the day since midnight together speaks for a Sunday: holidays begin at midnight, faults
     at any time. new: of a profile that has not seen all days of the week.
@@ -361,13 +377,13 @@ def other_day(chart: Record, shared: NDArray[np.bool_], alone: bool, new: bool) 
         # That it is an hour off is believed of many alone, clocks are changed for all, but for days never seen.
         word = alone and (new or i not in (1, 2)) and chart.like[i] >= OTHER_DAY
         word = word or (i == 0 and chart.calm_day >= OTHER_DAY)
-        if shared[i] or word:
+        if shared >> i & 1 or word:
             is_one, most = True, max(most, chart.unlike[i])
     return is_one, most
 
 
 @compiled
-def stretched(chart: Record, fleet: Floats) -> float:
+def stretched(chart: Record, fleet: Record) -> float:
     """The evidence, brought to nats by the chart's own peaks while all was well, and those of its kind.
 
     If the model holds, peaks exceed any level by 1 nat on average. What exceeds by b nats is worth 1/b as much.
@@ -375,24 +391,24 @@ def stretched(chart: Record, fleet: Floats) -> float:
     """
     if chart.total <= PEAK:
         return chart.total
-    of_kind = (PEAKS_OF_KIND + fleet[3]) / (PEAKS_OF_KIND + fleet[2])
+    of_kind = (PEAKS_OF_KIND + fleet.excess) / (PEAKS_OF_KIND + fleet.peaks)
     mean = (PEAKS_PRIOR * of_kind + chart.excess) / (PEAKS_PRIOR + chart.peaks)
     return PEAK + (chart.total - PEAK) / max(mean, 1.0)
 
 
 @compiled
-def enough_of(fleet: Floats, time: float) -> float:
+def enough_of(fleet: Record, time: float) -> float:
     """The evidence (nats) that charts of one kind exceed once in SPARE times `time` judged intervals.
 
     By theory a chart is above PEAK in exp(-PEAK) of its intervals at most (Lorden 1971); mixtures of CUSUMs with
     levels of their own are so much more rarely, as counted for all charts of the kind together.
     """
-    rarity = (PEAKS_BEFORE + fleet[2]) / (PEAKS_BEFORE * math.exp(PEAK) + fleet[1])
+    rarity = (PEAKS_BEFORE + fleet.peaks) / (PEAKS_BEFORE * math.exp(PEAK) + fleet.judged)
     return max(PEAK + math.log(max(time * rarity * SPARE, 1.0)), LEAST_ENOUGH)
 
 
 @compiled
-def learn_peaks(chart: Record, fleet: Floats) -> None:
+def learn_peaks(chart: Record, fleet: Record) -> None:
     """Follow the evidence through its peaks: one ends when the evidence has all but gone, or in an alarm."""
     if chart.raised == 1 and chart.phase != 1:
         return
@@ -402,8 +418,8 @@ def learn_peaks(chart: Record, fleet: Floats) -> None:
         excess = min(chart.peak - PEAK, MOST_EXCESS)
         chart.excess += excess
         chart.peaks += 1.0
-        fleet[2] += 1.0
-        fleet[3] += excess
+        fleet.peaks += 1.0
+        fleet.excess += excess
         chart.peak = 0.0
 
 

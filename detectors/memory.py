@@ -199,6 +199,16 @@ def flow_record(depth: int) -> np.dtype[Any]:
     )  # fmt: skip
 
 
+# Of all charts of a kind together. A record and no row of numbers: handing on a part of an array costs.
+FLEET = np.dtype(
+    [
+        ("odd", F), ("judged", F),  # odd intervals that were no fault, of how many that were judged
+        ("peaks", F), ("excess", F),  # of evidence, and by how much these exceed PEAK of judge.py
+    ],
+    align=True,
+)  # fmt: skip
+
+
 def shape_of(units: NDArray[np.int16]) -> Floats:
     """What is remembered in memory.UNITs, in logs."""
     return np.asarray(units * UNIT)
@@ -219,14 +229,13 @@ class Columns(NamedTuple):
     """charts: CHART[charts]; flows: flow_record[flows]; seasons: SEASON[throughputs]; cohorts: COHORTS[charts of
     cohorts]; cells: CELL[cells].
 
-    fleet: float64[kinds and SLOW_FLOW, (odd intervals that were no fault, judged intervals, peaks of evidence, by
-    how much these exceed PEAK of judge.py)], of all charts of a kind together.
+    fleet: FLEET[kinds and SLOW_FLOW].
     """
 
     charts: Any
     flows: Any
     seasons: Any
-    fleet: Floats
+    fleet: Any
     cohorts: Any
     cells: Any
 
@@ -255,12 +264,12 @@ def empty(plan: Plan) -> Memory:
         np.zeros(len(plan.charts), dtype=CHART).view(np.recarray),
         np.zeros(len(plan.reach), dtype=flow_record(depth)).view(np.recarray),
         np.zeros(int((plan.season >= 0).sum()), dtype=SEASON).view(np.recarray),
-        np.zeros((SLOW_FLOW + 1, 4)),
+        np.zeros(SLOW_FLOW + 1, dtype=FLEET).view(np.recarray),
         np.zeros(len(plan.entries.reach), dtype=COHORTS).view(np.recarray),
         np.zeros(len(plan.cell_keys), dtype=CELL).view(np.recarray),
     )
     # Campaigns differ and lags wander more than a model says, until peaks have shown by how much.
-    columns.fleet[[SLOW_FLOW, COHORT], 3] = PEAKS_OF_KIND
+    columns.fleet.excess[[SLOW_FLOW, COHORT]] = PEAKS_OF_KIND
     _priors(plan, columns.charts)
     columns.flows.grown[:] = 1.0
     columns.flows.uneven_n[:] = EDGE_WEIGHT
@@ -410,7 +419,8 @@ def load(raw: memoryview) -> Memory:
     if at != len(raw):
         raise ValueError("these are not as many bytes as were written")
     charts, flows, seasons, cohorts, cells = (array.view(np.recarray) for array in arrays[1:])
-    columns = Columns(charts, flows, seasons, np.array(head["fleet"], dtype=np.float64), cohorts, cells)
+    fleet = np.array([tuple(kind) for kind in head["fleet"]], dtype=FLEET).view(np.recarray)
+    columns = Columns(charts, flows, seasons, fleet, cohorts, cells)
     return Memory(keys, flow_keys, season_keys, cohort_keys, columns, arrays[0], cell_keys)
 
 

@@ -9,8 +9,10 @@ cohorts of a flow whose sender says when its events had entered.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +33,7 @@ MOST_CELLS = 4096  # of one signal; where there are more, the attributes named l
 HOLD = 3  # intervals for which a group of series that falls silent leaves its sum "not measured"
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(NamedTuple):
     """What one row of the columns stands for. family: index of the signal in Plan.signals."""
 
     family: int
@@ -147,17 +148,18 @@ def lay(
 
     Lay anew when the table has grown: charts keep their keys, and with them their memory.
     """
-    asked = tuple(sorted(signals, key=lambda s: (s.service, s.name)))
-    by_metric: ByMetric = {}
-    for row, key in enumerate(table.keys):
-        of = by_metric.get(key[:2])
-        if of is None:
-            by_metric[key[:2]] = [(row, key)]
-        else:
-            of.append((row, key))
+    asked = tuple(sorted(signals, key=attrgetter("service", "name")))
+    found: defaultdict[tuple[str, str], list[tuple[int, SeriesKey]]] = defaultdict(list)
+    for at in enumerate(table.keys):
+        found[at[1][:2]].append(at)
+    by_metric: ByMetric = dict(found)
+    versioned = {key.service for key in table.keys if key.version}
     charts: list[Chart] = []
     for family, signal in enumerate(asked):
-        charts += _with_cohorts(_charts(family, signal, by_metric), signal, by_metric, width)
+        if signal.service in versioned or signal.split_by or signal.kind in ("flow", "rollout"):
+            charts += _with_cohorts(_charts(family, signal, by_metric), signal, by_metric, width)
+        else:
+            charts.append(Chart(family, KINDS[signal.kind]))
     services = {name: i for i, name in enumerate(sorted({k.service for k in table.keys} | _named(asked)))}
     kind = np.array([c.kind for c in charts], dtype=np.int64)
     flows = np.flatnonzero(kind == FLOW)
@@ -201,10 +203,12 @@ def lay(
 
 
 def _named(signals: Sequence[Signal]) -> set[str]:
-    return {term.service for s in signals for term in (*s.counted, *s.out_of)}
+    return {term.service for s in signals for side in (s.counted, s.out_of) for term in side}
 
 
 def _key(signal: Signal, chart: Chart) -> str:
+    if not chart.slice:
+        return f"{signal.service}\x1f{signal.name}\x1f{chart.kind}\x1f{chart.version}"
     slices = [f"{k}={v}" for k, v in chart.slice]
     return "\x1f".join((signal.service, signal.name, str(chart.kind), chart.version, *slices))
 
@@ -383,12 +387,16 @@ def _rows(
     service: list[int] = []
     row: list[int] = []
     for side, chart in sides:
+        anything = not chart.version and not chart.slice
         for term in side:
-            found = _of(term, chart, by_metric)
+            if anything and not term.where:  # as most
+                found = by_metric.get((term.service, term.metric), ())
+            else:
+                found = _of(term, chart, by_metric)
             if len(found) == 1:
                 row.append(found[0][0])
                 members.append(len(row))
-            else:
+            elif found:
                 by_group: dict[tuple[tuple[str, str], ...], list[int]] = {}
                 for r, key in found:
                     by_group.setdefault(key.ageless, []).append(r)
@@ -412,8 +420,10 @@ def _rows(
 
 def _failures(signals: tuple[Signal, ...], charts: list[Chart]) -> NDArray[np.int64]:
     """What a flow brings out as failed is lost as well: `to: [stored, failed]` with an error_ratio of `failed`."""
-    errors = [(i, signals[c.family]) for i, c in enumerate(charts) if c.kind == ERROR and not c.slice]
     found = np.full(len(charts), -1, dtype=np.int64)
+    if all(c.kind not in (FLOW, COHORT) for c in charts):
+        return found
+    errors = [(i, signals[c.family]) for i, c in enumerate(charts) if c.kind == ERROR and not c.slice]
     for i, chart in enumerate(charts):
         if chart.kind not in (FLOW, COHORT):
             continue
@@ -428,6 +438,8 @@ def _explained_by(signals: tuple[Signal, ...], charts: list[Chart]) -> NDArray[n
     """A throughput that counts what comes out of a flow is explained by what goes into it."""
     flows = [(i, signals[c.family]) for i, c in enumerate(charts) if c.kind == FLOW and not c.slice]
     explained = np.full(len(charts), -1, dtype=np.int64)
+    if not flows:
+        return explained
     for i, chart in enumerate(charts):
         if chart.kind != THROUGHPUT:
             continue

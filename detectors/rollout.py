@@ -14,7 +14,7 @@ import numpy as np
 
 from detectors.compiled import compiled
 from detectors.judge import ALIKE, picture, weigh
-from detectors.memory import RING, Floats, Record
+from detectors.memory import RING, Record
 
 SIZES = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 300.0])
 CAP = 4.0
@@ -39,7 +39,7 @@ def missing_for_certain(chart: Record, number: int, came_out: float, went_in: fl
 
 @compiled
 def judge(
-    chart: Record, fleet: Floats, now: int, served: float, old_harm: float, old_served: float, cap: float
+    chart: Record, fleet: Record, now: int, served: float, old_harm: float, old_served: float, cap: float
 ) -> None:
     """One interval of a version: chart.harm of `served` against what the versions before it did."""
     if old_served <= 0.0 or np.isnan(served) or np.isnan(chart.harm) or served <= 0.0:
@@ -58,7 +58,7 @@ def judge(
         chart.phase = 2
         return
     if both > 0.0:
-        fleet[1] += 1.0
+        fleet.judged += 1.0
         weigh(chart, fleet, now, chart.harm, share, both, share, -1.0 / both, SIZES, 0.0, cap, 0.0, ALIKE)
     chart.seen += 1
 

@@ -93,10 +93,12 @@ def learn(chart: Record, season: Record, now: int, x: float, exposure: float) ->
         product = here * there - (1.0 / mean if i == 0 else 0.0)
         season.joint[i] = season.joint[i] * MEMORY + weight * product
         season.joint_n[i] = season.joint_n[i] * MEMORY + weight
-    sd = predictive_sd(mean, spread)
-    heard = mean + min(max(x - mean, -4.0 * sd - 1.0), 4.0 * sd + 2.0)
+    off = x - mean
+    if abs(off) > 1.0:
+        sd = predictive_sd(mean, spread)
+        off = min(max(off, -4.0 * sd - 1.0), 4.0 * sd + 2.0)
     w = 1.0 / (1.0 + (season.chance + season.quick * season.fades) * mean)
-    chart.alpha[1] = chart.alpha[1] * BASE + w * heard
+    chart.alpha[1] = chart.alpha[1] * BASE + w * (mean + off)
     chart.beta[1] = chart.beta[1] * BASE + w * exposure
     if chart.seen % 60 == 59:
         _fit(season)

@@ -255,12 +255,17 @@ def _of_like_days(steps: Floats, taught: tuple[float, ...]) -> Floats:
 def _steps(cells: Floats, smooth: Floats) -> Floats:
     """float64[seasons, WEEK]: what the smooth shape is off by around quarters that jump (a job that starts by the
     clock, opening hours); elsewhere 0."""
-    off = cells - smooth
+    off, steps = cells - smooth, np.zeros_like(cells)
+    height = np.abs(np.roll(cells, -1, axis=1) - cells)
+    some = np.flatnonzero((height > min(STEP, HIGH)).any(axis=1))  # most have none
+    if not len(some):
+        return steps
+    off, height = off[some], height[some]
     wide = np.cumsum(np.pad(np.abs(off), ((0, 0), (HOURS_AROUND + 1, HOURS_AROUND)), mode="wrap"), axis=1)
     scatter = (wide[:, 2 * HOURS_AROUND + 1 :] - wide[:, : -2 * HOURS_AROUND - 1]) / (2 * HOURS_AROUND + 1)
-    height = np.abs(np.roll(cells, -1, axis=1) - cells)
     jumps = height > np.maximum(STEP, STEP_OFF * scatter)
     near = np.zeros_like(jumps)
     for k in range(-FAR_BLURS + 1, FAR_BLURS + 1):
         near |= np.roll(jumps if -BLURS < k <= BLURS else height > HIGH, k, axis=1)
-    return np.where(near, off, 0.0)
+    steps[some] = np.where(near, off, 0.0)
+    return steps

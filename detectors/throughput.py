@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors import demand
 from detectors import scatter as scatters
@@ -24,8 +23,7 @@ from detectors.judge import (
     add_up,
     as_before,
     clear,
-    compare_days,
-    learn_other_days,
+    compare_day,
     mean_of,
     other_day,
     picture,
@@ -33,7 +31,7 @@ from detectors.judge import (
     scatter_of,
     weigh,
 )
-from detectors.memory import DAYS_LIKE, QUARTERS, RING, STEP, UNIT, WEEK, Floats, Record
+from detectors.memory import DAYS_LIKE, QUARTERS, RING, STEP, UNIT, WEEK, Record
 
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 PART = 0.5  # of a loss: while it goes on, the loss is not over; demand strays by less
@@ -94,14 +92,13 @@ def expect(
     position: float,
     quarters: float,
     cap: float,
-    others: Floats,
 ) -> None:
     """What one measured interval should bring, and by how much better other days explain it.
 
-    position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval. others:
-    float64[DAYS_LIKE], room for what they should bring.
+    position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval.
     """
-    exposure = shape_at(season, position, True) if season.days > 0 else 1.0
+    log_shape = log_shape_at(season, position, True) if season.days > 0 else 0.0
+    exposure = math.exp(log_shape)
     season.came += x
     season.meant += exposure
     if season.fades <= 0.0:
@@ -121,40 +118,36 @@ def expect(
     picture(chart, now, exposure, mean, scatter)
     chart.ring_n[now % RING] = season.fast
     if season.days >= 2:
-        _other_days(season, position, others)
         days = DAYS_LIKE if season.unsure > 0.0 or season.again != 0.0 else DAYS_LIKE - 1
-        compare_days(chart, days, x, mean, exposure, others, scatter, cap)
-        learn_other_days(chart, days, x, others, scatter, OTHER_DAYS)
+        for i in range(days):
+            differs = _of_other_day(season, i, position, log_shape) - log_shape
+            compare_day(chart, i, x, mean, exposure, differs, scatter, cap, OTHER_DAYS)
 
 
 @compiled
-def _other_days(season: Record, position: float, others: Floats) -> None:
-    """What the profile says of the other days (see memory.DAYS_LIKE), into others[DAYS_LIKE]."""
-    day = math.floor((position + 0.5) / QUARTERS)
-    # Of Sundays that were never seen nothing is known.
-    sunday = position + (6.0 - day if season.taught[6] > 0.0 else 0.0) * QUARTERS
-    others[0] = math.exp(usual_at(season, sunday, True))
-    others[1] = shape_at(season, position - 4.0, True)
-    others[2] = shape_at(season, position + 4.0, True)
-    others[3] = 1.0
-    if season.unsure > 0.0:
-        others[3] = math.exp(usual_at(season, position, True))
-    elif season.again != 0.0:
-        others[3] = shape_at(season, position, True) * math.exp(season.again)
+def _of_other_day(season: Record, i: int, position: float, log_shape: float) -> float:
+    """The log of what the profile says of the other day i (see memory.DAYS_LIKE); log_shape: of today."""
+    if i == 0:
+        day = math.floor((position + 0.5) / QUARTERS)
+        # Of Sundays that were never seen nothing is known.
+        return usual_at(season, position + (6.0 - day if season.taught[6] > 0.0 else 0.0) * QUARTERS, True)
+    if i < DAYS_LIKE - 1:
+        return log_shape_at(season, position + (-4.0 if i == 1 else 4.0), True)
+    return usual_at(season, position, True) if season.unsure > 0.0 else log_shape + season.again
 
 
 @compiled
 def judge(
     chart: Record,
     season: Record,
-    fleet: Floats,
+    fleet: Record,
     now: int,
     x: float,
     position: float,
     quarters: float,
     cap: float,
     lasts: int,
-    shared: NDArray[np.bool_],
+    shared: int,
 ) -> None:
     """One measured interval of a throughput, after `expect`. shared: see judge.other_day."""
     slot = now % RING
@@ -190,7 +183,7 @@ def judge(
         if season.days >= 1 and (chart.alive == 1 or not says_nothing(x, mean, mean * SIZES[0], scatter)):
             unlike = max(unlike, _came_early(season, x, mean, position, scatter))
         if knows_week:
-            fleet[1] += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
+            fleet.judged += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
         weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike, alike)
     chart.seen += 1
     burst = chart.seen > 30 and _is_above(x, mean, scatter)
@@ -223,7 +216,7 @@ def _knows_like(season: Record, position: float) -> bool:
 
 @compiled
 def _is_above(x: float, mean: float, scatter: float) -> bool:
-    return x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
+    return x > mean + 2.0 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
 
 
 @compiled
@@ -247,20 +240,36 @@ def _came_early(season: Record, x: float, mean: float, position: float, scatter:
     """Evidence (nats, at least 0) that a step of the profile came a little early or late, which needs no belief."""
     if x >= mean:
         return 0.0
-    fall = _fall_around(season, position)
-    if fall < STEP_SD * math.sqrt(season.quick + season.stays):
+    enough = STEP_SD * math.sqrt(season.quick + season.stays)
+    fall = _fall_around(season, position, enough)
+    if fall < enough:
         return 0.0  # a slope, and no step: demand strays by more than that
     return max(0.0, float(evidence(x, mean, mean * math.exp(-fall), scatter)))
 
 
 @compiled
-def _fall_around(season: Record, position: float) -> float:
+def _fall_around(season: Record, position: float, enough: float) -> float:
     """By how much (in logs) the profile is lower within a quarter of an hour: when exactly a step comes is not
-    known."""
-    least = here = log_shape_at(season, position, True)
+    known. Or 0 where that is clearly less than `enough`."""
+    here = log_shape_at(season, position, True)
+    if here - _lowest_around(season, position) < enough:
+        return 0.0
+    least = here
     for k in range(-2, 3):
         least = min(least, log_shape_at(season, position + 0.5 * k, True))
     return here - least
+
+
+@compiled
+def _lowest_around(season: Record, position: float) -> float:
+    """The log of the lowest quarter of an hour of those that the profile within one of them is drawn between."""
+    first = int(math.floor(position) - season.begins) % WEEK - 1
+    if first < 0 or first + 4 > len(season.near):
+        return -math.inf
+    least = season.near[first]
+    for i in range(first + 1, first + 4):
+        least = min(least, season.near[i])
+    return least * UNIT
 
 
 @compiled

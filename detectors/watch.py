@@ -36,9 +36,12 @@ from detectors.judge import (
 from detectors.memory import (
     CHART,
     DAYS_LIKE,
+    QUARTERS,
     QUICK,
     RING,
+    SEASON,
     SLOW_FLOW,
+    WEEK,
     Columns,
     Floats,
     Memory,
@@ -78,6 +81,11 @@ CAPS = np.array(
 MANY, FAR = 200, 3
 LENGTH, HOT = CHART.itemsize, places(CHART, "aa")[0]
 RINGS = places(CHART, "ring_x", "ring_e", "ring_m", "ring_a", "ring_n")
+# Of a profile: two stretches, what today and Sundays bring (two bytes a quarter), and the running day (four).
+PROFILE, NEAR, USUAL = SEASON.itemsize, *places(SEASON, "near", "usual")
+STRETCHES = (places(SEASON, "begins", "ago"), (places(SEASON, "open")[0], SEASON.itemsize))
+DAY = places(SEASON, "day_x", "day_n")
+PAST = (8, 16, 32, 64)  # intervals ago that lie in other parts of a ring, of those that scatter.py compares
 LASTS = 86400  # seconds after which what persists is the new usual
 
 
@@ -254,25 +262,34 @@ def run(
 
 
 @compiled
-def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: int) -> NDArray[np.bool_]:
-    """bool[DAYS_LIKE]: other days that so many throughputs speak for that it is the calendar, and not a loss."""
-    speak, all_of_them, others = np.zeros(DAYS_LIKE), 0.0, np.empty(DAYS_LIKE)
+def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: int) -> int:
+    """Bits, one for each of DAYS_LIKE: days that so many throughputs speak for that it is the calendar, and not a
+    loss."""
+    speak, all_of_them, slot = np.zeros(DAYS_LIKE), 0.0, now % RING
     cap = cap_of(columns.fleet[THROUGHPUT], throughput.CAP)
+    last, many = len(laid.kind) - 1, len(laid.kind) > MANY
     for c in range(len(laid.kind)):
         if laid.kind[c] != THROUGHPUT:
             continue
-        chart, slot = columns.charts[c], now % RING
+        if many:
+            _fetch(columns.charts, min(c + FAR, last), slot)
+            _fetch_profile(columns.seasons, laid.season[min(c + FAR, last)], position)
+        chart = columns.charts[c]
         chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = np.nan, np.nan, 0.0
         if np.isnan(x[c]):
             continue
         season = columns.seasons[laid.season[c]]
-        throughput.expect(chart, season, now, x[c], position, laid.quarters, cap, others)
+        throughput.expect(chart, season, now, x[c], position, laid.quarters, cap)
         if season.days >= 2:
             all_of_them += 1.0
             for i in range(DAYS_LIKE):
                 if chart.like[i] >= OTHER_DAY:
                     speak[i] += 1.0
-    return speak >= max(OTHER_DAY_SHARE * all_of_them, OTHER_DAY_LEAST)
+    shared, least = 0, max(OTHER_DAY_SHARE * all_of_them, OTHER_DAY_LEAST)
+    for i in range(DAYS_LIKE):
+        if speak[i] >= least:
+            shared |= 1 << i
+    return shared
 
 
 @compiled
@@ -284,7 +301,7 @@ def _judge(
     values: Floats,
     position: float,
     now: int,
-    shared: NDArray[np.bool_],
+    shared: int,
     busy: Wholes,
 ) -> tuple[float, int]:
     """Everything about all charts in one interval, up to the decision to raise.
@@ -298,9 +315,12 @@ def _judge(
         caps[k] = cap_of(columns.fleet[k], CAPS[k])
     begun, count, many = 1.0, 0, len(laid.kind) > MANY
     for c in range(len(laid.kind)):
+        chart, kind = columns.charts[c], laid.kind[c]
         if many:
             _fetch(columns.charts, min(c + FAR, len(laid.kind) - 1), slot)
-        chart, kind = columns.charts[c], laid.kind[c]
+            if kind == THROUGHPUT:
+                _fetch_profile(columns.seasons, laid.season[min(c + FAR, len(laid.kind) - 1)], position)
+                _fetch_past(columns.charts, min(c + FAR, len(laid.kind) - 1), slot)
         chart.phase, chart.s_phase = 0, 0
         chart.ring_x[slot] = x[c]
         if kind != THROUGHPUT:  # which were told already what to expect
@@ -372,6 +392,33 @@ def _fetch(charts: Any, c: int, slot: int) -> None:
 
 
 @compiled
+def _fetch_profile(seasons: Any, s: int, position: float) -> None:
+    """Ask for what a throughput will touch of season s (none if below 0). position: see throughput.expect."""
+    if s < 0:
+        return
+    start, quarter = seasons.ctypes.data + s * PROFILE, math.floor(position)
+    for first, end in STRETCHES:
+        for at in range(first, end, 64):
+            ahead(start + at)
+    # Of the charts that are fetched ahead all profiles are laid out for the same day.
+    near = (quarter - seasons[0].begins) % WEEK
+    ahead(start + NEAR + 2 * max(min(near - 4, QUARTERS), 0))
+    ahead(start + NEAR + 2 * max(min(near + 5, QUARTERS), 0))
+    ahead(start + USUAL + 2 * (6 * QUARTERS + quarter % QUARTERS))
+    for day in DAY:
+        ahead(start + day + 4 * (quarter % QUARTERS))
+
+
+@compiled
+def _fetch_past(charts: Any, c: int, slot: int) -> None:
+    """Ask for what scatter.py will compare an interval of chart c with."""
+    start = charts.ctypes.data + c * LENGTH
+    for back in PAST:
+        for ring in RINGS[:2]:
+            ahead(start + ring + 4 * ((slot - back) % RING))
+
+
+@compiled
 def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
     """Hold every version that came later against those that were there before it."""
     for c in range(len(laid.kind)):
@@ -388,7 +435,7 @@ def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
 
 
 @compiled
-def enough_for(fleet: Floats, begun: float, laid: Laid) -> Floats:
+def enough_for(fleet: Any, begun: float, laid: Laid) -> Floats:
     """float64[rows of Columns.fleet]: the evidence (nats) that is enough to tell, by the budget.
 
     begun: one more than the charts that have begun, but for tallies.

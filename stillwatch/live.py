@@ -31,6 +31,7 @@ from detectors.plan import Plan
 from stillwatch import engine, kept, snapshot
 from stillwatch.deployed_lately import deployed_lately
 from stillwatch.engine import State
+from stillwatch.heap import settling
 from stillwatch.journal import pack_readings
 from stillwatch.progress import Progress
 from stillwatch.store import Closing, News, Store
@@ -120,10 +121,11 @@ class Live:
         self.trouble = ""
         store.settle_width(interval)
         self._stored = store.end()
-        self._table = store.table()
-        self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
-        self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
-        self._state, self._judged = kept.remembered(store)
+        with settling():
+            self._table = store.table()
+            self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
+            self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
+            self._state, self._judged = kept.remembered(store)
         self._spent = False
         self._alive_at(now)
         # From the first moment on: since when we listen decides what a first total means.
@@ -319,7 +321,9 @@ class Live:
         plan = (
             self._plan if self._plan is not None and len(self._plan.row_service) == len(self._known) else None
         )
-        plan = plan or self._judgement.plan(self._known)
+        if plan is None:
+            with settling():
+                plan = self._judgement.plan(self._known)
         self._spent = True
         state, events = self._judgement.advance(self._state, bins, told, plan, words=said)
         news = tuple(self._judgement.news(event) for event in events)

@@ -41,14 +41,14 @@ def dump(state: State) -> bytes:
     return b"".join([MARK, len(told).to_bytes(8, "big"), told, *memory.dump(state.memory)])
 
 
-def load(raw: bytes | bytearray) -> State:
+def load(raw: bytes | memoryview) -> State:
     """What `dump` wrote; the memory looks into `raw`. Raises KeyError, TypeError or ValueError where the bytes are
     no such thing."""
-    if not raw.startswith(MARK):
+    if raw[: len(MARK)] != MARK:
         raise ValueError("not a snapshot of this version of Stillwatch")
     start = len(MARK) + 8
     size = int.from_bytes(raw[len(MARK) : start], "big")
-    told = json.loads(raw[start : start + size])
+    told = json.loads(bytes(raw[start : start + size]))
     incidents = tuple(_incident(i) for i in told["incidents"])
     deployments = tuple(Deployment(**d) for d in told["deployments"])
     taught = tuple(

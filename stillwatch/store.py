@@ -30,7 +30,9 @@ from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_coun
 from stillwatch.tables import StoreTrouble, clear, open_file
 
 SNAPSHOTS = 3  # the newest so many are kept
-PART = 1 << 28  # bytes of a snapshot in one value: SQLite takes no more than a gigabyte
+PART = (
+    1 << 20
+)  # bytes of a snapshot in one value: larger ones are slower to read, and from a gigabyte on not taken
 BLOCK = 1440  # stored intervals that are read at once
 
 
@@ -229,7 +231,7 @@ class Store:
         with self.reading() as c:
             found = c.execute(asked).all()
         return SeriesTable(
-            SeriesKey(service, metric, version, tuple((k, v) for k, v in json.loads(attributes)))
+            SeriesKey(service, metric, version, _attributes(attributes))
             for service, metric, version, attributes in found
         )
 
@@ -355,7 +357,7 @@ class Store:
 
     # How to go on: snapshots, the collector's state, the journal.
 
-    def snapshots(self) -> Iterator[tuple[int, bytearray]]:
+    def snapshots(self) -> Iterator[tuple[int, memoryview]]:
         """(end of the last interval that is in it, the engine's state), newest first; broken ones left out."""
         of, rest = tables.snapshots.c, tables.snapshot_parts.c
         with self.reading() as c:
@@ -363,20 +365,21 @@ class Store:
         for upto, crc in found:  # one at a time: of many signals they are large
             with self.reading() as c:
                 first, more = of.upto == upto, rest.upto == upto
-                state = bytearray(c.execute(select(func.length(of.state)).where(first)).scalar_one())
-                long = c.execute(select(func.sum(func.length(rest.state))).where(more)).scalar_one()
-                state += bytes(long or 0)
-                at = 0
+                size = c.execute(select(func.length(of.state)).where(first)).scalar_one()
+                size += c.execute(select(func.sum(func.length(rest.state))).where(more)).scalar_one() or 0
+                state = np.empty(size, dtype=np.uint8)  # not cleared: each byte of it is touched once
+                at = seen = 0
                 asked = (
                     select(of.state).where(first),
                     select(rest.state).where(more).order_by(rest.number),
                 )
                 for question in asked:
                     for part in c.execute(question).scalars():
-                        state[at : at + len(part)] = part
+                        state[at : at + len(part)] = np.frombuffer(part, dtype=np.uint8)
+                        seen = zlib.crc32(part, seen)
                         at += len(part)
-            if zlib.crc32(state) == crc:
-                yield upto, state
+            if seen == crc:
+                yield upto, state.data
 
     def collector(self) -> bytes | None:
         """The collector's state as of the last commit."""
@@ -435,6 +438,10 @@ class Store:
                 return
             yield from ((number, received, body) for number, received, body in found)
             at = found[-1].number
+
+
+def _attributes(written: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in json.loads(written)) if written != "[]" else ()
 
 
 def post(c: Connection, incident: str, messages: Sequence[Message], now: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from collector.bins import SeriesKey, SeriesTable
 from detectors import plan
 from detectors.expect import evidence
 from detectors.findings import Finding
-from detectors.judge import _with_fault, says_nothing
+from detectors.judge import _cannot_say, _is_too_small, _with_fault, says_nothing
 from detectors.signals import Budget, Signal, Term
 from stillwatch.engine import State, advance
 
@@ -222,6 +224,25 @@ def test_the_screen_leaves_out_no_evidence(
     if says_nothing(x, mean, other, scatter):
         for of in (other, larger):
             assert evidence(x, mean, of, scatter) <= 1e-7 * (1.0 + mean + x)
+
+
+@given(mean=MEANS, differs=st.floats(-6.0, 6.0), part=st.floats(0.0, 1.0), scatter=st.floats(0.0, 0.5))
+@settings(max_examples=1000, deadline=None)
+def test_another_day_is_passed_over_only_where_it_is_no_evidence(
+    mean: float, differs: float, part: float, scatter: float
+) -> None:
+    other = mean * math.exp(differs)
+    x = 2.0 * part * max(mean, other)
+    if _cannot_say(x, mean, differs, scatter):
+        assert evidence(x, mean, other, scatter) <= 1e-7 * (1.0 + mean + x)
+
+
+@given(size=st.floats(0.005, 300.0), least=st.floats(0.0, 5.0))
+@settings(deadline=None)
+def test_sizes_nearer_than_demand_strays_are_left_out(size: float, least: float) -> None:
+    far = abs(math.log(size))
+    if abs(far - least) > 1e-12:
+        assert _is_too_small(size, least) == (far < least)
 
 
 @given(mean=st.floats(0.01, 1e4), size=st.floats(1.3, 300.0))

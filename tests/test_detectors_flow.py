@@ -17,7 +17,7 @@ from world import World, passes_on
 
 from collector.bins import Bins, SeriesKey
 from detectors import flow
-from detectors.memory import CHART, LAGS, LEVELS, RING, SPANS, Memory, fit, flow_record, nothing
+from detectors.memory import CHART, FLEET, LAGS, LEVELS, RING, SPANS, Memory, fit, flow_record, nothing
 from detectors.plan import Plan
 from detectors.signals import Budget
 from detectors.watch import watch
@@ -223,7 +223,7 @@ def test_what_rounding_leaves_of_nothing_is_nothing() -> None:
     chart.alpha[:], chart.beta[:], chart.den[:] = 20.0, 20.0, 1.0
     flow_of.reach, flow_of.quick, flow_of.fits = 2, 1, 1000
     flow_of.curve[0], flow_of.edge, flow_of.uneven, flow_of.uneven_n = 1e-22, 100.0, 10.0, 100.0
-    flow.judge(chart, flow_of, np.zeros(3), now, 0.0, 1.0, 1.0, 2, flow.CAP, 1440, 1)
+    flow.judge(chart, flow_of, records(FLEET), now, 0.0, 1.0, 1.0, 2, flow.CAP, 1440, 1)
     assert flow_of.due > 0.0
     assert np.isfinite(chart.ring_a).all()
     assert chart.total == 0.0

@@ -57,7 +57,7 @@ class Judge:
             if self.spoils:
                 state.memory.columns.fleet[:] = np.nan
             raise self.broken
-        assert not np.isnan(state.memory.columns.fleet).any()
+        assert not np.isnan(state.memory.columns.fleet.judged).any()
         self.seen.append(bins)
         self.deployments += deployments
         self.words += words
