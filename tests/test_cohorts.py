@@ -17,7 +17,7 @@ from alerts.incidents import Event
 from alerts.packed import pack
 from collector import dataset
 from collector.bins import Bins, Late
-from collector.otlp import decode
+from collector.otlp import Decoder
 from detectors.blindspots import blindspots
 from detectors.findings import Finding
 from detectors.memory import dump, empty, load
@@ -292,7 +292,7 @@ def test_a_loss_of_one_percent_is_told_through_the_door(tmp_path: Path, cumulati
                     totals[metric][m] = totals[metric].get(m, 0) + c
                 said = totals[metric]
             body = export(metric, said, T0 if cumulative else begin, end, cumulative)
-            live.readings(decode(body, "protobuf"), end + 1)
+            live.readings(Decoder().decode(body, "protobuf"), end + 1)
         live.tick(end + 5)
         live.tick(end + 19)
         if begin == T0 + 7 + 20 * 180:

@@ -48,9 +48,10 @@ def at(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) ->
     store = Store(tmp_path_factory.mktemp("docs") / "s.db")
     history = History(store)
     live = Live(store, daemon.judgement(settings, store, history), 60, 15, clock.now())
-    health = partial(daemon._health, live, store)
-    desk = Desk(history, clock.now, lambda word: live.word(word, clock.now()), health, live.deployed)
-    with serving(daemon._door(settings, store, live, desk, daemon._in_slack(settings, desk))) as address:
+    health = partial(daemon._health, live, store, ())
+    desk = Desk(history, clock.now, lambda word: live.word(word, clock.now()), health, deployed=live.deployed)
+    door = daemon._door(settings, store, live, desk, daemon._in_slack(settings, desk), health)
+    with serving(door) as address:
         yield address
     store.close()
 
