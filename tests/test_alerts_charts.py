@@ -246,6 +246,7 @@ NAMES = st.sampled_from(
 ) | st.text(max_size=20)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(NAMES, NAMES)
 def test_names_from_outside_are_text_and_nothing_else(service: str, version: str) -> None:

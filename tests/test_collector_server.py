@@ -184,6 +184,7 @@ with instrumented(sys.argv[1]) as provider:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_and_a_restart_count_into_one_series(at: str, behind: Behind) -> None:
     def start(added: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", PROCESS, at, str(added)], cwd=ROOT)

@@ -177,6 +177,7 @@ class Service:
         self._provider.shutdown(timeout_millis=5000)
 
 
+@pytest.mark.slow
 def test_events_that_say_when_they_entered_make_one_series_for_each_age(daemon: Daemon) -> None:
     daemon.start()
     service = Service(daemon, deltas=True)
@@ -190,6 +191,7 @@ def test_events_that_say_when_they_entered_make_one_series_for_each_age(daemon: 
     assert daemon.health()["refused"] == {"entered after it was counted": 1}
 
 
+@pytest.mark.slow
 def test_counts_come_over_grpc_and_a_flood_of_series_is_said_and_held_off(
     tmp_path: Path, make: Callable[..., Daemon]
 ) -> None:
@@ -223,6 +225,7 @@ def test_counts_come_over_grpc_and_a_flood_of_series_is_said_and_held_off(
     assert "Traceback" not in daemon.said()
 
 
+@pytest.mark.slow
 def test_the_page_for_opentelemetry_leads_to_a_first_count(daemon: Daemon) -> None:
     daemon.start()
     page = (Path(__file__).parent.parent / "docs" / "connect-otlp.md").read_text()
@@ -475,6 +478,7 @@ def test_a_route_leads_to_a_webhook_while_the_rest_goes_to_the_terminal(
         assert "webhook:hook" in daemon.said()
 
 
+@pytest.mark.slow
 def test_a_pipeline_asks_which_of_two_versions_is_worse(daemon: Daemon, tmp_path: Path) -> None:
     """Two processes of the real SDK side by side; the command asks the daemon by HTTP."""
     daemon.start()

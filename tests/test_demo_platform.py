@@ -216,6 +216,7 @@ def test_a_resizer_serves_only_what_lies_in_its_store(folder: Path, listener: Li
     assert listener.total(resizer.SERVICE, "1.0.0", "resizes_failed") == 0
 
 
+@pytest.mark.slow
 def test_what_the_counts_say_is_what_people_know_and_a_rolling_release_interrupts_nobody(
     tmp_path: Path, listener: Listener
 ) -> None:

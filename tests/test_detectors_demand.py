@@ -212,6 +212,7 @@ def test_what_demand_may_stray_by_is_never_less_than_nothing() -> None:
     assert strays(season, 10.0, 1 / 15) >= 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long", [45, 300])
 def test_a_campaign_of_the_first_week_is_not_missed_week_after_week(long: int) -> None:
     """Of an hour it is never expected again; of half a day it is, and told as a loss until two weeks agree."""

@@ -178,6 +178,7 @@ def after(memory: Memory, blocks: list[tuple[Bins, Plan]]) -> Any:
     return columns.charts[memory.keys.index(key)], columns.flows[memory.flow_keys.index(key)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [((), (7200,)), ((7200,), ()), ((600,), (7200,), (), (60,))])
 def test_a_flow_keeps_its_past_when_longer_ones_come_and_go(turns: tuple[tuple[int, ...], ...]) -> None:
     """The depth of the rings is that of the longest flow in the plan."""

@@ -228,6 +228,7 @@ def test_restless_weeks_with_holidays_and_clock_changes_stay_within_the_budget()
     assert opened <= 60 + 1.645 * 60**0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "lag", "within", "minutes", "loss"),
     [

@@ -120,6 +120,7 @@ def live(
     return store, events
 
 
+@pytest.mark.slow
 def test_what_people_said_gives_the_same_news_live_with_crashes_and_replayed(tmp_path: Path) -> None:
     said = {
         244: Word("", "not this deployment", "anna", 0, deployment="r2", service="importer"),

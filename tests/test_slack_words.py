@@ -285,6 +285,7 @@ def test_slack_that_refuses_a_socket_is_asked_again_and_nothing_secret_is_logged
     assert "ticket" not in ours
 
 
+@pytest.mark.slow
 def test_a_wrong_token_says_so_once_and_a_link_that_is_switched_off_is_left(
     office: Office, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -243,6 +243,7 @@ def failing() -> storms.World:
     return storms.failing()
 
 
+@pytest.mark.slow
 def test_an_hour_in_which_200_services_fail_is_a_handful_of_messages(failing: storms.World) -> None:
     got = storms.hour(failing.bins(), failing.plan())
     assert told("no release", got) <= HANDFUL
@@ -268,6 +269,7 @@ def test_so_it_is_where_half_of_them_are_measured_no_more() -> None:
     assert all(e.time > gap_ends for e in got.events if e.event == "resolved"), "a gap resolves nothing"
 
 
+@pytest.mark.slow
 def test_the_size_of_blocks_changes_nothing() -> None:
     world = storms.failing(30)
     bins, plan = world.bins(), world.plan()

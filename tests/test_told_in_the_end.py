@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import examples
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_alerts_deliver import Hand
@@ -156,6 +157,7 @@ AWAY: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(STEPS, ROUTES)
 @example(LOST, Route("#a"))

@@ -168,6 +168,7 @@ def test_once_it_is_as_before_for_an_hour_the_next_fault_is_seen_as_ever(kind: s
     assert [pack(e) for e in judged(world, said, size=731)] == [pack(e) for e in judged(world, said)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["error_ratio", "flow"])
 def test_after_what_lasted_for_so_long_that_it_was_taken_for_usual_the_next_fault_is_seen_as_ever(
     kind: str,
