@@ -95,10 +95,13 @@ def grown_usual(columns: Columns, plan: Plan, findings: Sequence[Finding], numbe
 
 
 def as_before(columns: Columns, plan: Plan, taught: Sequence[Taught], number: int) -> tuple[Taught, ...]:
-    """Weigh interval `number`: what has been as before for long enough believes again what it did before. Returns
-    what is still taught."""
+    """Weigh interval `number`: what has been as before for long enough believes again what it did before. taught:
+    in the order in which it was. Returns what is still taught."""
     still: list[Taught] = []
+    again = set[str]()
     for one in taught:
+        if one.key in again:
+            continue  # taught later, it was believed only on top of what is over with this
         if one.key not in plan.keys or (number - one.number) * plan.width > KEPT:
             continue
         c = plan.keys.index(one.key)
@@ -107,6 +110,7 @@ def as_before(columns: Columns, plan: Plan, taught: Sequence[Taught], number: in
         )
         if after.v >= ENOUGH and (number - after.began + 1) * plan.width >= QUIET:
             _believe_again(columns, plan, c, after, number)
+            again.add(one.key)
         else:
             still.append(after)
     return tuple(still)

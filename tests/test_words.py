@@ -168,6 +168,24 @@ def test_once_it_is_as_before_for_an_hour_the_next_fault_is_seen_as_ever(kind: s
     assert [pack(e) for e in judged(world, said, size=731)] == [pack(e) for e in judged(world, said)]
 
 
+@pytest.mark.parametrize("levels", [(0.05, 0.4), (0.2, 0.5)])
+def test_what_was_no_problem_twice_is_forgotten_as_one_when_it_is_over(levels: tuple[float, float]) -> None:
+    """What was believed between the two is no more the usual than the worse of them."""
+    world = World(2 * DAY + 600, 11)
+    minute, came = np.arange(world.length), world.random.poisson(150, world.length)
+    over = FAULT + 240
+    bad = np.where((minute >= FAULT) & (minute < FAULT + 120), levels[0], 0.0)
+    bad = np.where((minute >= FAULT + 120) & (minute < over), levels[1], bad)
+    bad = np.where(minute >= over + 100, levels[0], bad)
+    world.add("importer", "requests", came)
+    world.add("importer", "errors", world.random.binomial(came, 0.002 + bad))
+    asks(world, "importer", failing=("errors", "requests"))
+    said = [word(opened(judged(world))[0], "not a problem")]
+    said.append(word(opened(judged(world, said))[1], "not a problem"))
+    again = opened(judged(world, said))[2:]
+    assert [0 < (e.time - START) // 60 - (over + 100) <= 15 for e in again[:1]] == [True]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["error_ratio", "flow"])
 def test_after_what_lasted_for_so_long_that_it_was_taken_for_usual_the_next_fault_is_seen_as_ever(
