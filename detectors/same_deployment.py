@@ -20,16 +20,24 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 def one_of_each(deployments: Iterable[Deployment], width: int) -> list[Deployment]:
     """Each deployment once, in order of time: as it was told, with the version as the counts call it, and not later
     than it was seen to serve. width: seconds of an interval, as far as what is seen is known."""
+    return [one for one, _ in all_of_each(deployments, width)]
+
+
+def all_of_each(
+    deployments: Iterable[Deployment], width: int
+) -> list[tuple[Deployment, tuple[Deployment, ...]]]:
+    """As `one_of_each`, each with all that was told and seen of it."""
     last: dict[str, int] = {}
-    found: list[Deployment] = []
+    found: list[tuple[Deployment, tuple[Deployment, ...]]] = []
     for d in sorted(deployments, key=lambda d: (d.time, d.seen, d.id, d.service)):
         if d.kind in ("deploy", "rollback"):
             at = last.get(d.service)
-            if at is not None and same(found[at], d):
-                found[at] = _joined(found[at], d, width)
+            if at is not None and same(found[at][0], d):
+                one, every = found[at]
+                found[at] = _joined(one, d, width), (*every, d)
                 continue
             last[d.service] = len(found)
-        found.append(d)
+        found.append((d, (d,)))
     return found
 
 

@@ -22,7 +22,7 @@ from collector.words import Word
 from detectors.findings import Finding
 from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
-from detectors.same_deployment import one_of_each
+from detectors.same_deployment import all_of_each, one_of_each
 from detectors.serving import Began, Serving, follow
 from detectors.taught import Taught, as_before, grown_usual, take_for_usual
 from detectors.watch import watch
@@ -100,11 +100,22 @@ def advance(
             for finding in harmless:
                 taught.extend(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
         at = end
-    recent = tuple(d for d in known if d.time > bins.end - LOOK_BACK)
-    if len(recent) < len(known):
-        gone = [d for d in known if d.time <= bins.end - LOOK_BACK and d.known <= bins.closed[-1]]
-        past = replace(past, blips=with_deployments(past.blips, one_of_each(gone, bins.width)))
+    recent, gone = _forget(known, bins)
+    if gone:
+        past = replace(past, blips=with_deployments(past.blips, gone))
     return State(memory, incidents, recent, past, tuple(taught), serving), events
+
+
+def _forget(known: tuple[Deployment, ...], bins: Bins) -> tuple[tuple[Deployment, ...], Sequence[Deployment]]:
+    """What is still remembered after `bins`, and each of those that are not, once. What was told and what was seen
+    of one deployment is forgotten together: the half that is left would be another one."""
+    before = bins.end - LOOK_BACK
+    if all(d.time > before for d in known):
+        return known, ()
+    told = [d for d in known if d.known <= bins.closed[-1]]
+    gone = [(one, every) for one, every in all_of_each(told, bins.width) if every[-1].time <= before]
+    kept = {d for d in told if d.time <= before}.difference(*(every for _, every in gone))
+    return tuple(d for d in known if d.time > before or d in kept), [one for one, _ in gone]
 
 
 class _Each:
@@ -148,6 +159,6 @@ def _first_due(incidents: Sequence[Incident], block: Bins) -> int:
 
 
 def _merge(old: Sequence[Deployment], new: Sequence[Deployment]) -> tuple[Deployment, ...]:
-    """Each member of each release once, as it was told last."""
-    by_key = {(d.id, d.service, d.seen): d for d in (*old, *new)}
+    """Each member of each release once, as it was told last; what was seen of it, each time that it was."""
+    by_key = {(d.id, d.service, *((d.environment, d.time) if d.seen else ())): d for d in (*old, *new)}
     return tuple(sorted(by_key.values(), key=lambda d: (d.time, d.id, d.service)))

@@ -33,7 +33,7 @@ def block(counts: Floats, first: int = START) -> Bins:
     return Bins(first * W, W, closed, np.asarray(counts, dtype=np.float64), np.ones(n, dtype=np.bool_))
 
 
-def keys(names: str, service: str = "shop") -> list[SeriesKey]:
+def keys(names: Sequence[str], service: str = "shop") -> list[SeriesKey]:
     return [SeriesKey(service, "requests", name) for name in names]
 
 
@@ -275,6 +275,52 @@ def test_told_and_seen_is_one_deployment(offset: int, late: int) -> None:
     (one,) = went([told])
     assert (one.id, one.version, one.previous_version) == ("r1", "1.4.2", "1.4.1")
     assert not one.seen and one.time == (told.time if offset < 2 * W else TOLD.time)
+
+
+def in_blocks(
+    keyed: list[SeriesKey], counts: Floats, told: Deployment, edges: Sequence[int], w: int = W
+) -> State:
+    first = T0 // w
+    closed = w * (first + 1 + np.arange(len(counts))) + 15
+    bins = Bins(first * w, w, closed, counts, np.ones(len(counts), dtype=np.bool_))
+    plan, state = lay([], SeriesTable(keyed), w, Budget()), State.empty()
+    for start, end in pairwise(edges):
+        state, _ = advance(state, bins.cut(start, end), [told], plan)
+    return state
+
+
+@pytest.mark.parametrize("size", [1, 7, 480])
+def test_what_was_told_and_what_was_seen_of_one_deployment_is_forgotten_as_one(size: int) -> None:
+    """Each that is forgotten counts among the deployments of its service."""
+    hour, hours = 3600, 480
+    new = ramp(hours, 100, 1)
+    told = replace(TOLD, time=T0 // hour * hour + 95 * hour)
+    state = in_blocks(
+        keys(["1.4.1", "1.4.2"]),
+        np.stack([1 - new, new], axis=1) * 90,
+        told,
+        [*range(0, hours, size), hours],
+        hour,
+    )
+    assert state.past.blips.deployed == {"shop": (told.time,)}
+    assert state.deployments == ()
+
+
+def test_one_release_is_seen_in_each_environment_at_its_time() -> None:
+    staging, production = ramp(300, 100, 1), ramp(300, 160, 1)
+    keyed = [
+        SeriesKey("shop", "requests", version, ((of.ENVIRONMENT, place),))
+        for place in ("production", "staging")
+        for version in ("1.4.1", "1.4.2")
+    ]
+    counts = np.stack([1 - production, production, 1 - staging, staging], axis=1) * 90
+    whole = in_blocks(keyed, counts, TOLD, [0, 300])
+    assert [(d.id, d.environment, (d.time - T0) // W) for d in whole.deployments if d.seen] == [
+        ("r1", "staging", 100),
+        ("r1", "production", 160),
+    ]
+    assert in_blocks(keyed, counts, TOLD, range(301)).deployments == whole.deployments
+    assert len(one_of_each(whole.deployments, W)) == 1
 
 
 def test_another_version_or_service_told_is_another_deployment() -> None:
