@@ -42,6 +42,7 @@ OVER = "🟢"
 USUAL_NOW = "⚪"
 TAUGHT = ("expired", "operator")  # reasons to end that leave things as they are
 MOST_HEADER = 145  # Slack takes 150
+MOST_CONTEXT = 2000  # characters that Slack takes
 MOST_SIGNALS = 6
 MOST_SLICES = 3
 
@@ -152,8 +153,7 @@ def card(
         if lines:
             blocks.append(_section(lines))
     blocks.append(_context(_standing(event)))
-    if remarks:
-        blocks.append(_context("\n".join(remarks)))
+    blocks += [_context(part) for part in _parts(remarks)]
     links, rest = _links(event.incident), list[dict[str, Any]]()
     if event.event != "resolved":
         rest = back(event.incident, offers, pressable)
@@ -426,6 +426,17 @@ def _header(text: str) -> dict[str, Any]:
 def _section(lines: list[str]) -> dict[str, Any]:
     text = unbroken("\n".join(lines))
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
+
+
+def _parts(lines: Sequence[str]) -> list[str]:
+    """Lines, as few texts as Slack takes; each line fits by itself."""
+    parts = list[str]()
+    for line in lines:
+        if parts and len(parts[-1]) + 1 + len(line) <= MOST_CONTEXT:
+            parts[-1] += f"\n{line}"
+        else:
+            parts.append(line)
+    return parts
 
 
 def _context(text: str) -> dict[str, Any]:

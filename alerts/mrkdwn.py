@@ -81,9 +81,10 @@ def unbroken(text: str) -> str:
 
 
 def link(url: str, label: str) -> str:
-    """`<url|label>` where it is an address of the web, else the label alone. `label` is ours."""
-    target = address(url)
-    return f"<{target.replace('&', '&amp;')}|{label}>" if target else label
+    """`<url|label>` where it is an address of the web, as long as there is room for; else the label alone. `label` is
+    ours."""
+    target = address(url).replace("&", "&amp;")
+    return f"<{target}|{label}>" if 0 < len(target) <= LONGEST_URL else label
 
 
 def fit_lines(text: str, most: int) -> str:

@@ -142,9 +142,10 @@ OUTSIDE = st.text(max_size=30) | st.sampled_from(
 @given(
     outside=st.lists(OUTSIDE, min_size=6, max_size=6),
     state=st.sampled_from(["asked", "failed", "unknown", "taken"]),
+    page=st.sampled_from(["", *(f"https://ci.example/{part * 400}" for part in ("a", "&", "ab", "a&"))]),
 )
 def test_whatever_things_are_called_slack_takes_it_and_nobody_is_mentioned(
-    outside: list[str], state: State
+    outside: list[str], state: State, page: str
 ) -> None:
     service, version, previous, environment, who, said = outside
     of = replace(
@@ -156,9 +157,10 @@ def test_whatever_things_are_called_slack_takes_it_and_nobody_is_mentioned(
     )
     it = suspected(of, 0.9)
     event = replace(SPIKE, incident=it)
-    back = Rollback(ID, of.id, service, version, previous, who, SPIKE.time, state=state, said=said, page=said)
+    back = Rollback(ID, of.id, service, version, previous, who, SPIKE.time, state=state, said=said, page=page)
+    words = [Word(ID, "acknowledge", who, SPIKE.time), *[Word(ID, "not this deployment", who, 1, said)] * 9]
     found = offers(it, {service: Way("https://ci.example/")})
-    card = edited(event, "#a", "k", remarks(event, (), (), [back] * 9), True, found)
+    card = edited(event, "#a", "k", remarks(event, (), words, [back] * 9), True, found)
     reply = answered(back, "#a", 1, SPIKE.time)
     for message in (card, reply):
         assert complaints(list(message.blocks)) == []
