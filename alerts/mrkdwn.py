@@ -81,8 +81,7 @@ def unbroken(text: str) -> str:
 
 
 def link(url: str, label: str) -> str:
-    """`<url|label>` where it is an address of the web, as long as there is room for; else the label alone. `label` is
-    ours."""
+    """`<url|label>` where it is an address of the web, not too long; else the label alone. `label` is ours."""
     target = address(url).replace("&", "&amp;")
     return f"<{target}|{label}>" if 0 < len(target) <= LONGEST_URL else label
 

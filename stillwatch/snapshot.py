@@ -17,6 +17,7 @@ from alerts.harm import Lasting
 from alerts.incidents import Incident
 from alerts.suspects import Past, Suspect
 from collector.deployments import Deployment
+from collector.words import Word
 from detectors import memory
 from detectors.findings import Finding, Trace
 from detectors.serving import Name, Serving
@@ -100,6 +101,7 @@ def _incident(told: dict[str, Any]) -> Incident:
         rollbacks=tuple(Deployment(**d) for d in told["rollbacks"]),
         excluded=_deep(told.get("excluded", [])),
         lasting=Lasting(**told["lasting"]) if told.get("lasting") else None,
+        wanted_back=tuple(Word(**word) for word in told.get("wanted_back", ())),
     )
     return Incident(**parts)
 

@@ -596,8 +596,11 @@ def test_that_somebody_asked_is_recorded_and_a_replay_in_any_blocks_gives_the_sa
     assert after.incident.acknowledged == "anna"
     at = (said.known - START) // 60 + 3
     state, some = engine.advance(engine.State.empty(), bins.cut(0, at), [FOUR], plan, words=[said])
+    assert [one.wanted_back for one in load(dump(state)).incidents] == [(said,)]
     rest = engine.advance(load(dump(state)), bins.cut(at, len(bins)), [], plan, words=[])[1]
     assert [pack(event) for event in [*some, *rest]] == [pack(event) for event in whole]
+    said_last, said_whole = (messages.word(events[-1], "#a") for events in (rest, whole))
+    assert [one.blocks for one in said_last] == [one.blocks for one in said_whole]
 
 
 # Settings.
