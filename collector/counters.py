@@ -90,7 +90,8 @@ class Counters:
     3. A total that fell: the counter began anew without saying so; all of it counts.
     4. The first of a life that started while we listened: all of it counts, since its start.
     5. The first of a life that started earlier or unsaid, of a process heard for SETTLE seconds or more:
-       a process exports all that it has, so this began since its last export; all of it counts.
+       a process exports all that it has, so this began since its last export; all of it counts. Not if there was
+       no room for something of that process: it may be what there was none for.
     6. Any other first, as when we begin to listen to a process that has run for days: nothing counts,
        it is where we go on from. After FORGET seconds of silence a process is a stranger again.
     7. Who does not say in the readings when it started may say it beside them (`Sign`), before or after: then
@@ -125,6 +126,10 @@ class Counters:
         self._starts: dict[str, list[tuple[int, int]]] = {}
         self._speaks: dict[str, tuple[str, int]] = {}  # process -> who tells of it, and when last (ns)
         self._heard: dict[str, Heard] = {}
+        self._partly: set[str] = (
+            set()
+        )  # processes that are heard, of which something was refused for want of room
+        self._turned_away: set[str] = set()  # the same, of this request, heard or not
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
         self.crowded: Counter[str] = Counter()
@@ -156,6 +161,8 @@ class Counters:
             self._silent(rows, readings, taken),
         ]
         self._hear(readings, taken, now)
+        self._partly.update(who for who in self._turned_away if who in self._heard)
+        self._turned_away.clear()
         refused = _add(readings.refused, tally(why), no_room, {"too many counters": crowd})
         row, start, end, count, of = (np.concatenate(column) for column in zip(*parts, strict=True))
         entered = None if readings.entered is None else np.append(readings.entered, 0)[of]
@@ -185,6 +192,7 @@ class Counters:
                 no_room[full] += 1
                 named = key.service in self.crowded or len(self.crowded) < NAMED
                 self.crowded[key.service if named else "other services"] += 1
+                self._turned_away.add(readings.streams[readings.stream[i]].instance)
                 continue
             rows[i] = row if row >= 0 else table.row(key)
             if places is not None and readings.counter is not None:
@@ -272,10 +280,11 @@ class Counters:
         for i in sorted(born, key=when.__getitem__):
             slot = self._lives.get(lives[i], -1)
             if slot < 0:
+                instance = readings.streams[readings.stream[at[rest[i]]]].instance
                 if len(self._lives) >= self._limits.counters:
                     self.crowded[readings.keys[at[rest[i]]].service] += 1
+                    self._turned_away.add(instance)
                     continue
-                instance = readings.streams[readings.stream[at[rest[i]]]].instance
                 slot = self._birth(lives[i], instance, when[i], float(value[rest[i]]))
             found[i] = slot
         slots[rest] = found
@@ -385,7 +394,8 @@ class Counters:
         heard = self._heard.get(instance)
         earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
         self._anew[slot] = False
-        if heard is not None and time - heard.first >= SETTLE * NANOS and heard.before(time):
+        settled = heard is not None and time - heard.first >= SETTLE * NANOS and instance not in self._partly
+        if heard is not None and settled and heard.before(time):
             since = max(start, heard.before(time))
         elif start >= earliest:
             # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
@@ -543,6 +553,7 @@ class Counters:
         self._widen(slots, 64)
         self._starts = {who: starts for who, starts in self._starts.items() if who in self._heard}
         self._speaks = {who: one for who, one in self._speaks.items() if who in self._heard}
+        self._partly &= self._heard.keys()
         self._lives = {life: slot for slot, life in enumerate(stays)}
         used = {number for _, number, _ in self._lives} | {number for number, _, _ in self._seen}
         names = [stream for stream, number in self._streams.items() if number in used]
@@ -588,6 +599,7 @@ class Counters:
                     "deltas": [(who, sorted(rows)) for who, rows in self._deltas.items()],
                     "starts": list(self._starts.items()),
                     "speaks": list(self._speaks.items()),
+                    "partly": sorted(self._partly),
                     "seen": [(export, at, sorted(rows)) for export, (at, rows) in self._seen.items()],
                 }
             ),
@@ -615,6 +627,7 @@ class Counters:
             who: [(said, start) for said, start in known] for who, known in rest.get("starts", ())
         }
         self._speaks = {who: (teller, last) for who, (teller, last) in rest.get("speaks", ())}
+        self._partly = set(rest.get("partly", ()))
         self._index()
         self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
         self._told = sum(len(rows) for _, rows in self._seen.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -357,6 +358,77 @@ def test_running_totals_have_a_limit_and_those_that_are_followed_go_on() -> None
         assert points.refused == ({} if i < 5 else {"too many counters": 1})
     assert ear.hear(readings([(20, 4, 1, IMPORTS, "pod 0", True)])) == [(10, 20, 1)]
     assert ear.counters.crowded == {"contact-importer": 3}
+
+
+@pytest.mark.parametrize("limits", [Limits(per_service=1), Limits(series=1), Limits(counters=1)])
+@pytest.mark.parametrize("start", [-99_999, None])
+def test_what_there_was_no_room_for_makes_no_burst_once_there_is(limits: Limits, start: float | None) -> None:
+    ear, other = Ear(limits), SeriesKey("contact-importer", "other")
+    begun = 0 if start is None else start
+
+    def said(at: float, grown: float) -> Readings:
+        return readings(
+            [(at, 5 + grown, begun, IMPORTS, "p", True), (at, 1e6 + grown, begun, other, "p", True)]
+        )
+
+    for i in range(20):
+        ear.hear(said(10 * i + 1, i))
+    assert ear.counters.crowded["contact-importer"] == 20
+    ear.counters = Counters.restore(ear.counters.state(), Limits())
+    assert ear.hear(said(201, 25)) == [(191, 201, 6)]
+    assert ear.hear(said(211, 28)) == [(201, 211, 3), (201, 211, 3)]
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[list[Export], int]:
+    """Exports of processes with several counters each, repeated and out of order, and after how many of them the
+    limits are raised."""
+    exports: list[Export] = []
+    for process in range(draw(st.integers(1, 3))):
+        start = draw(st.sampled_from((0, -5000, 1)))  # not said, before we listened, while we did
+        totals = [draw(st.integers(0, 1000)) for _ in range(draw(st.integers(1, 4)))]
+        for step in range(draw(st.integers(1, 15))):
+            time = 2 + process / 10 + 10 * step
+            totals = [total + draw(st.integers(0, 9)) for total in totals]
+            keys = [SeriesKey("shop", f"{process} {i}") for i in range(len(totals))]
+            said = [
+                (time, total, start, key, str(process), True) for key, total in zip(keys, totals, strict=True)
+            ]
+            exports += [
+                Export(time, time + late, readings(said))
+                for late in draw(st.lists(st.integers(0, 25), min_size=1, max_size=2))
+            ]
+    exports.sort(key=lambda export: export.arrives)
+    return exports, draw(st.integers(0, len(exports)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(crowds(), st.sampled_from(("series", "per_service", "counters")), st.integers(1, 6))
+def test_counts_add_up_of_what_there_is_room_for_and_nothing_is_counted_of_before_there_was(
+    world: tuple[list[Export], int], limit: str, most: int
+) -> None:
+    exports, raised = world
+    table = SeriesTable()
+    counters = Counters(NOON, Limits(**{limit: most}))
+    got: Counter[SeriesKey] = Counter()
+    told: dict[SeriesKey, list[tuple[float, float, bool]]] = {}  # from the first for which there is room
+    for i, export in enumerate(exports):
+        if i == raised:
+            counters = Counters.restore(counters.state())
+        now = NOON + export.arrives
+        points = counters.count(export.what, table, now)
+        for row, count in zip(points.row.tolist(), points.count.tolist(), strict=True):
+            got[table.keys[row]] += count
+        followed = {table.keys[row] for row in counters.state()["lives"][:, 0].tolist()}
+        said = export.what
+        for key, start, total in zip(said.keys, said.start, said.value, strict=True):
+            if key in followed:
+                told.setdefault(key, []).append((export.time, total, start > NOON * NANOS))
+    assert raised < len(exports) or len(told) <= most
+    for key, totals in told.items():
+        begun = 0 if totals[0][2] else min(totals)[1]
+        assert got[key] == max(totals)[1] - begun, key
+    assert got.keys() <= told.keys()
 
 
 def test_processes_that_are_gone_make_room_and_are_strangers_when_they_come_back() -> None:
