@@ -32,12 +32,13 @@ def backfill(
     sources: Sequence[Source],
     interval: int,
     grace: int,
+    limits: Limits,
     now: Callable[[], int],
     stopping: threading.Event,
 ) -> None:
     """Fill in what `sources` know from before the first start. Does nothing later on; goes on where it was stopped.
 
-    interval, grace: seconds. Raises StoreTrouble, and Busy where the store cannot be used.
+    interval, grace: seconds; limits: as of the watch. Raises StoreTrouble, and Busy where the store cannot be used.
     """
     asked = [source for source in sources if source.history]
     if not asked or (store.end() is not None and not store.filling()):
@@ -53,7 +54,7 @@ def backfill(
         return replace(judgement.news(event), messages=())
 
     # What is asked for at once is told at the beginning of its time, so that all of its intervals are still open.
-    ahead = Limits(ahead=2 * STRETCH)
+    ahead = replace(limits, ahead=2 * STRETCH)
     live = Live(store, replace(judgement, news=silently), interval, grace, at, silent=NEVER, limits=ahead)
     given_up: set[str] = set()
     said = at

@@ -277,7 +277,16 @@ def _fill_in(
         _warm_up(settings)
     with _signals(stopping):
         try:
-            backfill(store, told, sources, settings.interval, settings.grace, clock.now, stopping)
+            backfill(
+                store,
+                told,
+                sources,
+                settings.interval,
+                settings.grace,
+                settings.limits,
+                clock.now,
+                stopping,
+            )
         except Busy as busy:
             raise CannotStart(f"the history of sources cannot be kept: {busy.__cause__}") from None
 

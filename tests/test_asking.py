@@ -16,7 +16,7 @@ from test_live import GRACE, KEY, T0, Judge, W, sight
 from collector.asked import Answer, Counted, SourceFailed, Told, grown, nothing
 from collector.bins import SeriesKey, SeriesTable
 from collector.counters import Counters
-from collector.points import NANOS
+from collector.points import NANOS, Limits
 from collector.server import Busy
 from detectors.plan import lay
 from detectors.signals import Budget
@@ -39,6 +39,7 @@ class Shop:
         self.failures: list[SourceFailed] = []
         self.again = again
         self.closed = False
+        self.keys = [KEY]
 
     def ask(self, since: int, now: int, memo: str) -> Answer:
         self.asked.append((since, now))
@@ -48,10 +49,11 @@ class Shop:
         if until <= since:
             return Answer(nothing(), since, memo)
         first = max(since - self.again, T0 - 40 * 86400)
-        counts: Counted = {KEY: {}}
+        counts: Counted = {key: {} for key in self.keys}
         for when, known in self.sold:
             if first <= when < until and known <= now:
-                counts[KEY][when // W * W] = counts[KEY].get(when // W * W, 0.0) + 1.0
+                for of in counts.values():
+                    of[when // W * W] = of.get(when // W * W, 0.0) + 1.0
         readings, told = grown("shop", counts, Told.unpack(memo), (first, until), self.again, now, W)
         return Answer(readings, until, told.pack())
 
@@ -254,14 +256,14 @@ def test_long_gaps_are_asked_for_in_parts(watch: Watch) -> None:
     assert watch.asker.health()["until"] == T0 + 4 * 3600
 
 
-def _filled(store: Store, shop: Shop, judge: Judge, now: int, told: list[str] | None = None) -> None:
+def _filled(store: Store, shop: Shop, judge: Judge, now: int, limits: Limits | None = None) -> None:
     judgement = Judgement(
         plan=lambda table: lay([], table, W, Budget(1, 604800)),
         news=lambda event: News(event.incident.id, event.number, event.time, "line", ()),
         sight=lambda since, sees: (),
         advance=judge.advance,
     )
-    backfill(store, judgement, [shop], W, GRACE, lambda: now, threading.Event())
+    backfill(store, judgement, [shop], W, GRACE, limits or Limits(), lambda: now, threading.Event())
 
 
 def test_the_history_from_before_the_first_start_is_judged_and_the_watch_goes_on_from_it(
@@ -287,6 +289,17 @@ def test_the_history_from_before_the_first_start_is_judged_and_the_watch_goes_on
     watch.start()
     watch.until(now + 600)
     assert watch.counted() == watch.sold(T0 + 3 * 86400 + 600)
+    store.close()
+
+
+def test_a_history_keeps_to_the_limits_of_the_settings(tmp_path: Path) -> None:
+    store, shop, judge = Store(tmp_path / "db"), Shop(), Judge()
+    shop.history = 86400  # type: ignore[misc]
+    now = T0 + 86400
+    shop.keys = [SeriesKey("shop", f"sold {i}") for i in range(3)]
+    shop.sold = [(at, 0) for at in range(T0, now, 601)]
+    _filled(store, shop, judge, now, Limits(per_service=2))
+    assert len(store.table()) == 2
     store.close()
 
 
@@ -319,11 +332,11 @@ def test_a_stopped_backfill_goes_on_at_the_next_start(tmp_path: Path) -> None:
         sight=lambda since, sees: (),
         advance=judge.advance,
     )
-    backfill(store, judgement, [shop], W, GRACE, lambda: now, stopping)
+    backfill(store, judgement, [shop], W, GRACE, Limits(), lambda: now, stopping)
     assert store.filling()
     stopping.clear()
     shop.ask = asked  # type: ignore[method-assign]
-    backfill(store, judgement, [shop], W, GRACE, lambda: now, stopping)
+    backfill(store, judgement, [shop], W, GRACE, Limits(), lambda: now, stopping)
     assert not store.filling()
     total = sum(float(np.nansum(b.values)) + float(b.late.count.sum()) for b in store.history())
     assert total == len(shop.sold)
