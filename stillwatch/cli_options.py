@@ -70,7 +70,7 @@ class Duration(click.ParamType[int]):
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from stillwatch.config_schema import seconds
+        from stillwatch.config_kinds import seconds
 
         try:
             return seconds(str(value))

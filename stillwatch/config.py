@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from stillwatch import config_schema as schema
+    from stillwatch import config_sources
     from stillwatch.yaml_marks import Document
 
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
@@ -411,7 +412,7 @@ class _Secrets:
             return ""
         return self.variable(written.token_env, "listen", "token_env")
 
-    def of_hook(self, sender: str, written: schema.WebhookIn) -> str:
+    def of_hook(self, sender: str, written: config_sources.WebhookIn) -> str:
         at = ("webhooks", sender)
         if self.environ is None or written.secret_file is None:
             return self.variable(written.secret_env, *at, "secret_env")
@@ -439,7 +440,7 @@ class _Secrets:
         return BadInput(self.file, line, column, found, expected, ".".join(map(str, where)))
 
 
-def _kubernetes(written: schema.Kubernetes) -> Kubernetes:
+def _kubernetes(written: config_sources.Kubernetes) -> Kubernetes:
     return Kubernetes(
         written.kubeconfig,
         tuple(written.namespaces),
@@ -448,7 +449,7 @@ def _kubernetes(written: schema.Kubernetes) -> Kubernetes:
     )
 
 
-def _hook(sender: str, written: schema.WebhookIn, secrets: _Secrets) -> Hook:
+def _hook(sender: str, written: config_sources.WebhookIn, secrets: _Secrets) -> Hook:
     return Hook(
         sender,
         secrets.of_hook(sender, written),
@@ -457,7 +458,7 @@ def _hook(sender: str, written: schema.WebhookIn, secrets: _Secrets) -> Hook:
     )
 
 
-def _way_in(name: str, written: schema.AnySource, secrets: _Secrets) -> str:
+def _way_in(name: str, written: config_sources.AnySource, secrets: _Secrets) -> str:
     """The one secret that a source needs, from a variable or a file."""
     at = ("sources", name)
     for key in ("token_env", "password_env", "url_env"):

@@ -25,7 +25,7 @@ from alerts.wording import summary
 from collector import moments
 from collector.server import Asked, Busy
 from collector.words import Word, WordKind
-from stillwatch.config_schema import seconds
+from stillwatch.config_kinds import seconds
 from stillwatch.engine import LOOK_BACK
 from stillwatch.history import History, Kept
 from stillwatch.rollbacks import Rollbacks

@@ -19,7 +19,7 @@ from alerts.mrkdwn import code, escape, plain
 from alerts.silences import Matcher
 from alerts.slack_buttons import LASTING, Command, Press, command, press
 from collector.server import Asked, Busy
-from stillwatch.config_schema import seconds
+from stillwatch.config_kinds import seconds
 from stillwatch.desk import Desk
 from stillwatch.said import silence_line, status_lines
 

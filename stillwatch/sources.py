@@ -14,7 +14,7 @@ from collector.asked import Source
 from collector.bins import SeriesKey
 
 if TYPE_CHECKING:
-    from stillwatch import config_schema as schema
+    from stillwatch import config_sources as schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def opened(asked: Sequence[Asked], interval: int) -> list[Source]:
 
 def _promql(one: Asked, interval: int) -> Source:
     from collector.promql import Access, PromQL, Selection
-    from stillwatch.config_schema import PromQL as Written
+    from stillwatch.config_sources import PromQL as Written
 
     written = one.written
     assert isinstance(written, Written)
@@ -68,7 +68,7 @@ def _promql(one: Asked, interval: int) -> Source:
 
 def _sql(one: Asked, interval: int) -> Source:
     from collector.sql import Question, Sql
-    from stillwatch.config_schema import Sql as Written
+    from stillwatch.config_sources import Sql as Written
 
     written = one.written
     assert isinstance(written, Written)
@@ -88,7 +88,7 @@ def _sql(one: Asked, interval: int) -> Source:
 
 def _files(one: Asked, interval: int) -> Source:
     from collector.files import Files, Rule
-    from stillwatch.config_schema import Files as Written
+    from stillwatch.config_sources import Files as Written
 
     written = one.written
     assert isinstance(written, Written)
@@ -110,7 +110,7 @@ def _files(one: Asked, interval: int) -> Source:
 
 
 def _cloudwatch(one: Asked, interval: int) -> Source:
-    from stillwatch.config_schema import CloudWatch as Written
+    from stillwatch.config_sources import CloudWatch as Written
 
     try:
         from collector.cloudwatch import CloudWatch, Metric
