@@ -35,10 +35,12 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
 
 
 def _counted(told: Mapping[str, Any]) -> list[str]:
-    """What came in, and what was not taken."""
+    """What was sent, and what was not taken. Where sources are asked, it is no news that nobody sends."""
     points = "data point" if told["taken"] == 1 else "data points"
     came = f"{told['taken']:,} {points} taken, the last at {told['last_taken']}"
     lines = [f"counts: {came if told['taken'] else 'none have come since the start'}"]
+    if not told["taken"] and told.get("sources"):
+        lines = []
     reasons = sorted(told["refused"].items(), key=lambda one: (-one[1], one[0]))
     if reasons:
         lines.append(f"refused or late: {', '.join(f'{n:,} {reason}' for reason, n in reasons)}")
@@ -56,11 +58,11 @@ def source_line(name: str, told: Mapping[str, Any]) -> str:
 def newest_lines(told: Mapping[str, Any]) -> list[str]:
     """The counts of the newest interval in which something was counted."""
     if not told:
-        return ["counts: none yet"]
+        return ["newest counts: none in an interval that is over"]
     counts = told["counts"]
     lines = [f"  {name}  {count:,.10g}" for name, count in counts.items()]
     more = told["metrics"] - len(counts)
-    head = f"counts of {told['seconds']} s from {rfc3339(told['start'])} on:"
+    head = f"newest counts, of {told['seconds']} s from {rfc3339(told['start'])} on:"
     return [head, *lines, *([f"  and {more} more"] if more else [])]
 
 
