@@ -1,4 +1,5 @@
-"""A real Prometheus scrapes real services and writes to the daemon: the counts are what the services counted.
+"""A real Prometheus scrapes real services, writes to a daemon and is asked by another: both count what the services
+counted.
 
 Needs the program `prometheus` (Debian's package of that name).
 """
@@ -85,6 +86,27 @@ services:
     signals:
       orders: {{kind: error_ratio, errors: orders_failed_total, total: orders_started_total}}
 """
+ASKING = """
+interval: 5s
+grace: 9s
+listen: {{port: {port}, grpc_port: 0, token_env: DOOR_TOKEN}}
+database: {folder}/asking.db
+services:
+  shop:
+    signals:
+      orders: {{kind: error_ratio, errors: orders_failed_total, total: orders_started_total}}
+sources:
+  scraped:
+    kind: promql
+    url: {prometheus}
+    history: 0s
+    every: 5s
+    grace: 9s
+    counters:
+      - {{select: 'orders_started_total{{job="shop"}}', attributes: region}}
+      - {{select: 'orders_failed_total{{job="shop"}}', attributes: code}}
+      - {{select: 'order_duration_seconds_count{{job="shop"}}'}}
+"""
 COMMAND = "from stillwatch.cli import main; main()"
 
 
@@ -154,6 +176,7 @@ class Shop:
         self.running, self.folder = running, running.folder
         self.ports = [free_port() for _ in range(instances)]
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.prometheus = f"http://127.0.0.1:{free_port()}"
         self.starts = 0
         (self.folder / "stillwatch.yaml").write_text(
             CONFIG.format(port=self.url.rpartition(":")[2], folder=self.folder)
@@ -168,8 +191,19 @@ class Shop:
         self.running.start("daemon", *command, DOOR_TOKEN="let-me-in")
         eventually(lambda: answers(f"{self.url}/healthz"), "the daemon", 240)  # it may have to compile first
 
+    def ask(self) -> str:
+        """Another daemon, which asks Prometheus for what the first is sent."""
+        url = f"http://127.0.0.1:{free_port()}"
+        (self.folder / "asking.yaml").write_text(
+            ASKING.format(port=url.rpartition(":")[2], folder=self.folder, prometheus=self.prometheus)
+        )
+        command = (sys.executable, "-c", COMMAND, "run", "--config", str(self.folder / "asking.yaml"))
+        self.running.start("asking", *command, DOOR_TOKEN="let-me-in")
+        eventually(lambda: answers(f"{url}/healthz"), "the daemon that asks", 240)
+        return url
+
     def scrape(self) -> None:
-        port = free_port()
+        port = int(self.prometheus.rpartition(":")[2])
         assert PROGRAM is not None
         self.running.start(
             "prometheus",
@@ -178,7 +212,7 @@ class Shop:
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
         )
-        eventually(lambda: answers(f"http://127.0.0.1:{port}/-/ready"), "Prometheus is not ready")
+        eventually(lambda: answers(f"{self.prometheus}/-/ready"), "Prometheus is not ready")
 
     def serve(self, instance: int) -> None:
         """A process begins; there may have been one before."""
@@ -192,9 +226,11 @@ class Shop:
         lines = [json.loads(line) for line in (self.folder / "notes").read_text().splitlines()]
         return Counter((metric, tuple(labels.items()), int(at // WIDTH)) for at, metric, labels in lines)
 
-    def counted(self) -> Counter[tuple[str, tuple[tuple[str, str], ...], int]]:
-        """What the daemon recorded of it."""
-        store = Store(self.folder / "stillwatch.db")
+    def counted(
+        self, database: str = "stillwatch.db"
+    ) -> Counter[tuple[str, tuple[tuple[str, str], ...], int]]:
+        """What a daemon recorded of it."""
+        store = Store(self.folder / database)
         table, bins, _ = store.export()
         store.close()
         found: Counter[tuple[str, tuple[tuple[str, str], ...], int]] = Counter()
@@ -206,7 +242,9 @@ class Shop:
         for row, interval, count in cells:
             key = table.keys[row]
             if key.service == "shop" and key.metric.startswith("order") and count:
-                assert dict(key.attributes)["cluster"] == "here"
+                assert dict(key.attributes).get("cluster", "") == (
+                    "here" if database == "stillwatch.db" else ""
+                )
                 labels = tuple(pair for pair in key.attributes if pair[0] != "cluster")
                 found[key.metric, labels, int(interval)] += int(count)
         return found
@@ -252,3 +290,35 @@ def test_counts_of_each_interval_are_what_the_service_counted(
     assert set(health["refused"]) <= {"late", "too old in part"}, health
     for trouble in ("Traceback", "level=error", "non-recoverable"):
         assert trouble not in running.said("daemon") + running.said("prometheus")
+
+
+@pytest.mark.slow
+def test_what_is_written_to_one_and_asked_for_by_another_is_what_the_service_counted(
+    running: Running,
+) -> None:
+    shop = Shop(running, 2)
+    shop.watch()
+    until(0.2)
+    shop.scrape()
+    asking = shop.ask()
+    until(0.2)
+    shop.serve(0)
+    shop.serve(1)
+    for round_ in range(5):
+        until(4.3)  # all that was counted is scraped
+        if round_ in (1, 3):
+            running.end("shop-0")
+            shop.serve(0)
+        time.sleep(0.8)
+    until(4.3)
+    for instance in (0, 1):
+        running.end(f"shop-{instance}")
+    expected = shop.noted()
+    time.sleep(5 * WIDTH)
+    health = httpx2.get(f"{asking}/healthz", trust_env=False).json()
+    assert health["sources"]["scraped"]["ok"], health
+    assert running.end("daemon", signal.SIGTERM) == 0
+    assert running.end("asking", signal.SIGTERM) == 0
+    assert len({metric for metric, _, _ in expected}) == 3
+    assert shop.counted() == expected
+    assert shop.counted("asking.db") == expected
