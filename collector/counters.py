@@ -90,8 +90,8 @@ class Counters:
     3. A total that fell: the counter began anew without saying so; all of it counts.
     4. The first of a life that started while we listened: all of it counts, since its start.
     5. The first of a life that started earlier or unsaid, of a process heard for SETTLE seconds or more:
-       a process exports all that it has, so this began since its last export; all of it counts. Not if there was
-       no room for something of that process: it may be what there was none for.
+       a process exports all that it has, so this began since its last export; all of it counts. Not if SETTLE
+       seconds before that export there was no room for something of that process: it may be this.
     6. Any other first, as when we begin to listen to a process that has run for days: nothing counts,
        it is where we go on from. After FORGET seconds of silence a process is a stranger again.
     7. Who does not say in the readings when it started may say it beside them (`Sign`), before or after: then
@@ -126,9 +126,9 @@ class Counters:
         self._starts: dict[str, list[tuple[int, int]]] = {}
         self._speaks: dict[str, tuple[str, int]] = {}  # process -> who tells of it, and when last (ns)
         self._heard: dict[str, Heard] = {}
-        self._partly: set[str] = (
-            set()
-        )  # processes that are heard, of which something was refused for want of room
+        # process that is heard -> its last export (ns) of which something was refused for want of room
+        self._partly: dict[str, int] = {}
+        self._naming = ""
         self._turned_away: set[str] = set()  # the same, of this request, heard or not
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
@@ -161,7 +161,7 @@ class Counters:
             self._silent(rows, readings, taken),
         ]
         self._hear(readings, taken, now)
-        self._partly.update(who for who in self._turned_away if who in self._heard)
+        self._partly |= {who: self._heard[who].last for who in self._turned_away if who in self._heard}
         self._turned_away.clear()
         refused = _add(readings.refused, tally(why), no_room, {"too many counters": crowd})
         row, start, end, count, of = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -394,8 +394,7 @@ class Counters:
         heard = self._heard.get(instance)
         earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
         self._anew[slot] = False
-        settled = heard is not None and time - heard.first >= SETTLE * NANOS and instance not in self._partly
-        if heard is not None and settled and heard.before(time):
+        if heard is not None and time - heard.first >= SETTLE * NANOS and self._whole(instance, heard, time):
             since = max(start, heard.before(time))
         elif start >= earliest:
             # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
@@ -408,6 +407,11 @@ class Counters:
         self._total[slot] = self._total_before[slot] = 0.0
         self._time[slot] = self._time_before[slot] = since
         return slot
+
+    def _whole(self, instance: str, heard: Heard, time: int) -> bool:
+        """Did we take all that there was of a process in its export before `time`?"""
+        before, partly = heard.before(time), self._partly.get(instance)
+        return before > 0 and (partly is None or before - partly >= SETTLE * NANOS)
 
     def _widen(self, keep: NDArray[np.int64], more: int) -> None:
         """The columns with these slots, and room for `more`."""
@@ -553,7 +557,7 @@ class Counters:
         self._widen(slots, 64)
         self._starts = {who: starts for who, starts in self._starts.items() if who in self._heard}
         self._speaks = {who: one for who, one in self._speaks.items() if who in self._heard}
-        self._partly &= self._heard.keys()
+        self._partly = {who: last for who, last in self._partly.items() if who in self._heard}
         self._lives = {life: slot for slot, life in enumerate(stays)}
         used = {number for _, number, _ in self._lives} | {number for number, _, _ in self._seen}
         names = [stream for stream, number in self._streams.items() if number in used]
@@ -566,6 +570,17 @@ class Counters:
         self._streams = {stream: new[old] for stream, old in self._streams.items() if old in new}
         self._lives = {(row, new[old], start): slot for (row, old, start), slot in self._lives.items()}
         self._seen = {(new[old], start, time): told for (old, start, time), told in self._seen.items()}
+
+    def named(self, naming: str, now: float) -> None:
+        """From `now` on (epoch seconds) keys and streams are made as `naming` says.
+
+        If they were made in another way so far, a counter that seems to be new is one that was counted under
+        another name: what it counted until now does not count again.
+        """
+        if self._naming and naming != self._naming:
+            self._listening = int(now * NANOS)
+            self._partly = {who: heard.last for who, heard in self._heard.items()}
+        self._naming = naming
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -599,7 +614,8 @@ class Counters:
                     "deltas": [(who, sorted(rows)) for who, rows in self._deltas.items()],
                     "starts": list(self._starts.items()),
                     "speaks": list(self._speaks.items()),
-                    "partly": sorted(self._partly),
+                    "partly": list(self._partly.items()),
+                    "naming": self._naming,
                     "seen": [(export, at, sorted(rows)) for export, (at, rows) in self._seen.items()],
                 }
             ),
@@ -627,7 +643,8 @@ class Counters:
             who: [(said, start) for said, start in known] for who, known in rest.get("starts", ())
         }
         self._speaks = {who: (teller, last) for who, (teller, last) in rest.get("speaks", ())}
-        self._partly = set(rest.get("partly", ()))
+        self._partly = dict(rest.get("partly", ()))
+        self._naming = rest.get("naming", "")
         self._index()
         self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
         self._told = sum(len(rows) for _, rows in self._seen.values())

@@ -6,6 +6,7 @@ Never: an unknown or repeated key passed over; a secret in the file, in a messag
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,6 +107,12 @@ class Settings:
     sources: tuple[Asked, ...] = ()
     kubernetes: Kubernetes | None = None
     database: str = "stillwatch.db"
+
+    @property
+    def naming(self) -> str:
+        """Stands for all that decides which series a count belongs to."""
+        text = repr((self.choice, [(one.name, one.written) for one in self.sources]))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def default(self) -> str:

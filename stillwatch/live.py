@@ -87,7 +87,7 @@ class Live:
 
     interval, grace: seconds. now: epoch seconds at which we begin to listen. Raises StoreTrouble.
     silent: seconds without a sign of our own life after which nobody listened, limits: of times and series, if not
-    the usual ones.
+    the usual ones. naming: stands for the settings by which keys are made; other ones, other text.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Live:
         now: int,
         limits: Limits | None = None,
         silent: int | None = None,
+        naming: str = "",
     ) -> None:
         self._store = store
         self._judgement = judgement
@@ -124,6 +125,7 @@ class Live:
         with settling():
             self._table = store.table()
             self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
+            self._counters.named(naming, now)  # what was acknowledged before has the names of its time
             self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
             self._state, self._judged = kept.remembered(store)
         self._spent = False

@@ -379,6 +379,23 @@ def test_what_there_was_no_room_for_makes_no_burst_once_there_is(limits: Limits,
     assert ear.hear(said(211, 28)) == [(201, 211, 3), (201, 211, 3)]
 
 
+@pytest.mark.parametrize("start", [-99_999, 0, 1])
+def test_other_names_for_the_same_counters_make_no_burst(start: float) -> None:
+    ear, renamed = Ear(), SeriesKey("contact-importer", "imports_total", "", (("region", "eu"),))
+    ear.counters.named("as before", NOON)
+    for i in range(20):
+        ear.hear(reading(10 * i + 2, 1e6 + i, start=start))
+    state = ear.counters.state()
+    for naming, expected in (("as before", [(192, 202, 1e6 + 25)]), ("by region", [])):
+        ear.counters = Counters.restore(state)
+        ear.counters.named(naming, NOON + 195)
+        assert ear.hear(reading(202, 1e6 + 25, start=start, key=renamed)) == expected
+    # Soon it is known again that a process tells all that it has.
+    for i in range(3):
+        ear.hear(reading(300 + 60 * i, 1e6 + 50 + i, start=start, key=renamed))
+    assert (420, 430, 7) in ear.hear(reading(430, 7, start=start, key=FAILED))
+
+
 @st.composite
 def crowds(draw: st.DrawFn) -> tuple[list[Export], int]:
     """Exports of processes with several counters each, repeated and out of order, and after how many of them the

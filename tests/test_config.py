@@ -314,3 +314,12 @@ routes:
     assert (first.wait, first.interval, first.repeat) == (30, 300, 3600)
     assert first.escalate == (Step("#b", 900), Step("pagerduty:night", 1800))
     assert (second.quiet, second.digest, second.escalate) == ((1320, 420), 510, ())
+
+
+def test_what_decides_the_names_of_series_has_a_name_of_its_own() -> None:
+    parse = config.parse
+    usual = parse("", "x", {})
+    assert parse("grace: 20s\n", "x", {}).naming == usual.naming
+    by_region = parse("limits: {attributes: [region]}\n", "x", {})
+    of_one = parse("services: {a: {attributes: [region]}}\n", "x", {})
+    assert len({usual.naming, by_region.naming, of_one.naming}) == 3
