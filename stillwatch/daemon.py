@@ -57,6 +57,7 @@ USUAL_GRPC = 4317  # where senders of OTLP over gRPC look for a collector
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
 ACKNOWLEDGE = 15  # seconds in which a pager hears that somebody looks at it
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
+IDLE = 75  # seconds for which a connection is kept; longer than a minute between exports
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 
 
@@ -82,7 +83,15 @@ def run(settings: Settings) -> int:
             if stopping.is_set():
                 log.info("stopped; the next start goes on with the history of sources")
                 return 0
-            live = Live(store, told, settings.interval, settings.grace, clock.now(), settings.limits)
+            live = Live(
+                store,
+                told,
+                settings.interval,
+                settings.grace,
+                clock.now(),
+                settings.limits,
+                naming=settings.naming,
+            )
             history.adopt(live.open_incidents)
             place, channel = _place(settings)
             places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
@@ -407,6 +416,7 @@ def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
             ws="none",
             server_header=False,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=IDLE,
         )
     )
     # In a thread of its own uvicorn leaves the signals to us.

@@ -280,6 +280,16 @@ def test_the_usual_grpc_port_may_belong_to_somebody_else(
     assert daemon_module._grpc_port(Listen()) == daemon_module.USUAL_GRPC
 
 
+@pytest.mark.slow
+def test_a_connection_is_kept_from_one_export_to_the_next(daemon: Daemon) -> None:
+    daemon.start()
+    with socket.create_connection(("127.0.0.1", daemon.port), 5) as sender:
+        for pause in (6, 0):
+            sender.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sender.recv(1 << 20).startswith(b"HTTP/1.1 200")
+            time.sleep(pause)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_within_five_seconds_with_status_0_and_says_where_it_listened(
     daemon: Daemon, how: signal.Signals
