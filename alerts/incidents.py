@@ -179,9 +179,13 @@ def _without(
 
 
 def _possible(incident: Incident, deployments: Sequence[Deployment]) -> list[Deployment]:
-    """All but those that people say it was not."""
+    """All but those that people say it was not, by the id under which it is told or was seen."""
     not_it = set(incident.excluded)
-    return [d for d in deployments if (d.id, d.service) not in not_it and (d.id, "") not in not_it]
+    return [
+        d
+        for d in deployments
+        if not_it.isdisjoint((i, of) for i in (d.id, d.seen_as or d.id) for of in (d.service, ""))
+    ]
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

@@ -78,5 +78,6 @@ def _joined(one: Deployment, other: Deployment, width: int) -> Deployment:
         version=seen.version,
         time=seen.time if told.time - seen.time >= 2 * width else told.time,
         previous_version=told.previous_version or seen.previous_version,
+        seen_as=told.seen_as or seen.id,
         kind="rollback" if "rollback" in (told.kind, seen.kind) else told.kind,
     )

@@ -14,6 +14,7 @@ from alerts import jsonl
 from alerts.incidents import Event
 from collector.bins import Bins
 from collector.deployments import Deployment
+from collector.words import Word
 from detectors.plan import Plan
 from detectors.same_deployment import one_of_each
 from detectors.signals import Signal, Term
@@ -74,6 +75,21 @@ def test_told_late_it_is_the_same_suspect(world: tuple[Bins, Plan]) -> None:
     assert (suspects[-1].id, suspects[-1].version) == ("r7", "2")
     probabilities = [event.incident.suspects[0].probability for event in events]
     assert min(probabilities) > 0.8  # never halved between what was seen and what was told
+
+
+@pytest.mark.parametrize("minutes", [5, 30], ids=["before it is told", "after"])
+@pytest.mark.parametrize("service", ["", "importer"])
+def test_what_it_was_not_as_it_was_seen_it_is_not_as_it_is_told_either(
+    world: tuple[Bins, Plan], service: str, minutes: int
+) -> None:
+    bins, plan = world
+    first = run(world, [], [0, MINUTES])[1][0]
+    it = first.incident.suspects[0].deployment
+    said = Word(first.incident.id, "not this deployment", "anna", first.time + 60 * minutes, it.id, service)
+    for told in ([], [LATE]):
+        events = advance(State.empty(), bins, told, plan, words=[said])[1]
+        after = [event for event in events if event.time > said.known]
+        assert after and not any(event.incident.suspects for event in after)
 
 
 @pytest.mark.parametrize("told", [[], [LATE], [replace(LATE, reported=0)]], ids=["seen", "late", "told"])
