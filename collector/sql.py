@@ -173,7 +173,8 @@ class Sql:
         if not first <= moment < until:
             said = moments.rfc3339(int(moment))
             raise SourceFailed(
-                f"column time: found {said}, expected one from :since to before :until; is it UTC?"
+                f"column time: found {said}, expected one from :since to before :until; is it UTC, and cut "
+                "to no more than `interval`?"
             )
         names = {name: "" if value is None else str(value) for name, value in row.items()}
         service = names.get("service") or self._question.service

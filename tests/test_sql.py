@@ -227,6 +227,7 @@ def test_a_query_without_end_is_ended_in_sqlite(file: Path) -> None:
         ("'yesterday' AS time, 1 AS count", "column time: found 'yesterday', expected a timestamp"),
         ("NULL AS time, 1 AS count", "column time: found 'None'"),
         (f"{T0 + 60} AS time, 1 AS count", "column time: found 2022-04-15T05:21:00Z, expected one from"),
+        (f"{T0 // 86400 * 86400} AS time, 1 AS count", "and cut to no more than `interval`"),
         ("nonsense AS time, 1 AS count", "no such column: nonsense"),
     ],
 )
