@@ -24,7 +24,8 @@ from collector.asked import Answer, Rows, SourceFailed, named, plain
 from collector.bins import SeriesKey
 from collector.moments import LATEST
 from collector.points import NANOS, Stream
-from collector.scrapes import STARTED, UP, Scrapes, target_of
+from collector.scraped import START, UP, where
+from collector.scrapes import Scrapes
 
 RAW = 3600  # seconds of time above which samples are asked for by the interval, not each scrape
 LARGEST = 128 << 20  # bytes of an answer
@@ -177,7 +178,7 @@ class PromQL:
                 f"{selection.select}: a series without the label {selection.service_label!r}: name another in "
                 "`service_label`, or set `service`"
             )
-        target = target_of(labels)
+        target = where(labels)
         # Within one selection: of a selection that is new to us no counter is new because we had not asked for it.
         stream = Stream(json.dumps([self.name, selection.select, *target]), _name(labels))
         life, told = -1, self._last.get(stream, -1.0)
@@ -198,7 +199,7 @@ class PromQL:
     def _scrapes(self, jobs: Iterable[str], since: int, now: int) -> Scrapes:
         """Of all targets of these jobs. What is of one scrape has one moment."""
         names = "|".join(sorted(re.escape(job).replace("\\-", "-") for job in jobs if job))
-        asked = f'{{__name__=~"{UP}|{STARTED}",job=~{json.dumps(names)}}}'
+        asked = f'{{__name__=~"{UP}|{START}",job=~{json.dumps(names)}}}'
         return Scrapes(self._samples(asked, since, now) if names else ())
 
     def _names(self, select: str, at: int) -> set[str]:

@@ -12,33 +12,25 @@ from typing import Any
 
 from collector.moments import LATEST
 from collector.points import NANOS
-
-UP, STARTED = "up", "process_start_time_seconds"
-TARGET = ("job", "instance")
-Target = tuple[str, ...]
-
-
-def target_of(labels: Mapping[str, str]) -> Target:
-    """Whom the labels of a series say that it was scraped from."""
-    return tuple(labels.get(name, "") for name in TARGET)
+from collector.scraped import START, UP, Place, where
 
 
 class Scrapes:
-    """series: of UP and STARTED, as the server answers them: labels, and (moment, value) in order."""
+    """series: of UP and START, as the server answers them: labels, and (moment, value) in order."""
 
     def __init__(self, series: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._scraped: dict[Target, list[float]] = {}
-        self._starts: dict[Target, list[tuple[float, int]]] = {}
+        self._scraped: dict[Place, list[float]] = {}
+        self._starts: dict[Place, list[tuple[float, int]]] = {}
         for one in series:
-            target, name = target_of(one["metric"]), one["metric"].get("__name__")
+            target, name = where(one["metric"]), one["metric"].get("__name__")
             for moment, text in one.get("values", ()):
                 value = float(text)
                 if name == UP and value > 0:
                     self._scraped.setdefault(target, []).append(moment)
-                elif name == STARTED and 0 < value < LATEST:
+                elif name == START and 0 < value < LATEST:
                     self._starts.setdefault(target, []).append((moment, round(value * NANOS)))
 
-    def start(self, target: Target, moment: float) -> int:
+    def start(self, target: Place, moment: float) -> int:
         """Epoch nanoseconds at which the process began that was scraped at `moment`, 0 = it does not say.
 
         A target says it in every scrape or never; a life must not be cut in two where one of them lacks it.
@@ -49,7 +41,7 @@ class Scrapes:
         at = bisect_right(known, (moment, 1 << 62)) - 1
         return known[max(at, 0)][1]
 
-    def before(self, target: Target, moment: float) -> float | None:
+    def before(self, target: Place, moment: float) -> float | None:
         """The scrape before `moment`, if it was one of the same process."""
         scraped = self._scraped.get(target, [])
         at = bisect_left(scraped, moment) - 1
