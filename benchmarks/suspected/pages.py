@@ -48,7 +48,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _bands(answers: Sequence[Answer]) -> str:
     rows = []
     for b in bands(pairs(answers)):
-        numbers = [f"{b.given:.3f}", f"{b.right:.3f}", f"{b.right - b.given:+.3f}", f"{b.cases:,}"]
+        far = b.cases >= ENOUGH and abs(b.right - b.given) > GOAL
+        numbers = [
+            f"{b.given:.3f}",
+            f"{b.right:.3f}",
+            f"{b.right - b.given:+.3f}{' !' * far}",
+            f"{b.cases:,}",
+        ]
         rows.append([f"{b.low:.1f} to {b.low + 0.1:.1f}", *numbers])
     return _table(["probability", "given", "right", "difference", "cases"], rows)
 
