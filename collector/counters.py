@@ -7,6 +7,7 @@ Never: a clock, a guess that makes a burst: what cannot be known to have happene
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -132,6 +133,7 @@ class Counters:
         self._turned_away: set[str] = set()  # the same, of this request, heard or not
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
+        self._now: dict[str, list[int]] = {}  # see _moments
         self.crowded: Counter[str] = Counter()
         self._told = 0  # rows in all of `_seen`
         self._sizes: Counter[str] = Counter()  # service -> its rows
@@ -152,6 +154,7 @@ class Counters:
         running = taken & readings.cumulative
         passing = taken & ~readings.cumulative
         numbers = np.array([self._number(stream) for stream in readings.streams], dtype=np.int64)
+        self._now = self._moments(readings, taken, now)
         begun = self._begun(readings.signs, now)
         totals, crowd = self._running(rows, numbers, readings, np.flatnonzero(running), places)
         parts = [
@@ -167,6 +170,17 @@ class Counters:
         row, start, end, count, of = (np.concatenate(column) for column in zip(*parts, strict=True))
         entered = None if readings.entered is None else np.append(readings.entered, 0)[of]
         return Points(row, start, end, count, refused, entered)
+
+    def _moments(self, readings: Readings, taken: NDArray[np.bool_], now: float) -> dict[str, list[int]]:
+        """Of each process the moments (ns) at which these readings saw it, in order: after an outage of ours there
+        are many in one request."""
+        found = {who: np.unique(readings.time[place]) for who, place in _by_instance(readings, taken)}
+        for sign in readings.signs:
+            if self._timely(sign.time, now):
+                found[sign.instance] = np.append(
+                    found.get(sign.instance, np.zeros(0, dtype=np.int64)), sign.time
+                )
+        return {who: np.unique(times).tolist() for who, times in found.items()}
 
     def _known(self, readings: Readings) -> _Places | None:
         """What is known of the numbers that these readings bring."""
@@ -312,9 +326,10 @@ class Counters:
         return known[-1] if known else (0, 0)
 
     def _before(self, instance: str, time: int) -> int:
-        """When (ns) a process was last heard of before `time`, 0 if never."""
-        heard = self._heard.get(instance)
-        return 0 if heard is None else heard.before(time)
+        """When (ns) a process was last heard of before `time`, in this request or an earlier one, 0 if never."""
+        heard, now = self._heard.get(instance), self._now.get(instance, [])
+        here = bisect_left(now, time)
+        return max(0 if heard is None else heard.before(time), now[here - 1] if here else 0)
 
     def _between(
         self,
@@ -395,7 +410,7 @@ class Counters:
         earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
         self._anew[slot] = False
         if heard is not None and time - heard.first >= SETTLE * NANOS and self._whole(instance, heard, time):
-            since = max(start, heard.before(time))
+            since = max(start, self._before(instance, time))
         elif start >= earliest:
             # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
             since = start if life[2] else max(start, self._before(instance, time))
