@@ -187,6 +187,8 @@ def test_counts_are_those_of_the_service_over_births_restarts_and_outages(
             for whose, labels, count in work:
                 whose.work("calls_total", labels, count)
             prometheus.targets(*dict.fromkeys((service, *(whose for whose, *_ in work))))
+            for whose in dict.fromkeys(whose for whose, *_ in work):
+                wait_for_scrape(prometheus, whose)  # a new target is found within a second or two
             got.ask(int(time.time()))
 
         interval((service, 'code="200"', 7))
