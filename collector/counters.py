@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -133,7 +134,7 @@ class Counters:
         self._turned_away: set[str] = set()  # the same, of this request, heard or not
         self._deltas: dict[str, set[int]] = {}  # process -> rows that it reports as deltas
         self._seen: dict[tuple[int, int, int], tuple[int, set[int]]] = {}  # export -> arrival, its rows
-        self._now: dict[str, list[int]] = {}  # see _moments
+        self._now: Callable[[], dict[str, list[int]]] = dict  # see _moments
         self.crowded: Counter[str] = Counter()
         self._told = 0  # rows in all of `_seen`
         self._sizes: Counter[str] = Counter()  # service -> its rows
@@ -154,7 +155,7 @@ class Counters:
         running = taken & readings.cumulative
         passing = taken & ~readings.cumulative
         numbers = np.array([self._number(stream) for stream in readings.streams], dtype=np.int64)
-        self._now = self._moments(readings, taken, now)
+        self._now = cache(partial(self._moments, readings, taken, now))  # seldom asked for
         begun = self._begun(readings.signs, now)
         totals, crowd = self._running(rows, numbers, readings, np.flatnonzero(running), places)
         parts = [
@@ -327,7 +328,7 @@ class Counters:
 
     def _before(self, instance: str, time: int) -> int:
         """When (ns) a process was last heard of before `time`, in this request or an earlier one, 0 if never."""
-        heard, now = self._heard.get(instance), self._now.get(instance, [])
+        heard, now = self._heard.get(instance), self._now().get(instance, [])
         here = bisect_left(now, time)
         return max(0 if heard is None else heard.before(time), now[here - 1] if here else 0)
 
