@@ -118,11 +118,13 @@ class Counters:
         self._lives: dict[Life, int] = {}  # -> slot in the columns below
         self._total = np.zeros(64)
         self._time = np.zeros(64, dtype=np.int64)
-        # The step that led there: what it went on from (time < 0: a first total that did not count), and whether
-        # the counter began anew in it.
+        # The step that led there: what it went on from, and whether the counter began anew in it.
         self._total_before = np.zeros(64)
         self._time_before = np.zeros(64, dtype=np.int64)
         self._anew = np.zeros(64, dtype=np.bool_)
+        # The first total of a life if it did not count, and its time; 0 = it did. What came to it may be told late.
+        self._first_total = np.zeros(64)
+        self._first_time = np.zeros(64, dtype=np.int64)
         self._unsaid: dict[str, list[tuple[int, int]]] = {}  # process -> row and slot of such lives
         # process -> its starts (ns), each as said, and the first scrape that said it; in the order of scrapes
         self._starts: dict[str, list[tuple[int, int]]] = {}
@@ -344,20 +346,21 @@ class Counters:
         """What came after its successor, and still adds something: the last word of a process before it began
         anew, and what was there before a first total that did not count."""
         before = self._time_before[slot_of]
-        of_old = self._anew[slot_of] & (before >= 0) & (time > before) & (said <= before)
+        of_old = self._anew[slot_of] & (time > before) & (said <= before)
         of_old &= value >= self._total_before[slot_of]
-        of_first = (before < 0) & (time < -before) & (value <= self._total_before[slot_of])
+        of_first = (time < self._first_time[slot_of]) & (value <= self._first_total[slot_of])
         found: list[tuple[int, int, int, float, int]] = []
         places = np.flatnonzero((time < self._time[slot_of]) & (of_old | of_first))
         for i in places[np.argsort(time[places], kind="stable")].tolist():
             slot, moment, total = slot_of[i], int(time[i]), float(value[i])
             last, last_total = int(self._time_before[slot]), float(self._total_before[slot])
-            if 0 <= last < moment and total >= last_total:
+            first, first_total = int(self._first_time[slot]), float(self._first_total[slot])
+            if moment < first and total <= first_total:
+                found.append((int(row[i]), moment, first, first_total - total, int(at[i])))
+                self._first_time[slot], self._first_total[slot] = moment, total
+            elif of_old[i] and last < moment and total >= last_total:
                 found.append((int(row[i]), last, moment, total - last_total, int(at[i])))
                 self._time_before[slot], self._total_before[slot] = moment, total
-            elif moment < -last and total <= last_total:
-                found.append((int(row[i]), moment, -last, last_total - total, int(at[i])))
-                self._time_before[slot], self._total_before[slot] = -moment, total
         return _columns(found)
 
     def _begun(self, signs: Iterable[Sign], now: float) -> Columns:
@@ -378,18 +381,17 @@ class Counters:
         return _columns(found)
 
     def _restarted(self, row: int, slot: int, sign: Sign) -> list[tuple[int, int, int, float, int]]:
-        """What was not counted in the last step of a life, now that it is known which process its end was of."""
+        """What was not counted of the first total of a life or in its last step, now that it is known which process
+        said it."""
         time, before = int(self._time[slot]), int(self._time_before[slot])
-        total = float(self._total_before[slot])
-        if before < 0:
-            first = -before
+        total, first = float(self._total_before[slot]), int(self._first_time[slot])
+        if first and self._start_at(sign.instance, first)[1] == sign.time:
             start = min(sign.start, first - 1)
             if start < max(self._listening, first - YOUNG * NANOS):
                 return []
-            if self._start_at(sign.instance, first)[1] != sign.time:
-                return []
-            self._time_before[slot], self._total_before[slot] = start, 0.0
-            return [(row, max(start, self._before(sign.instance, first)), first, total, -1)]
+            self._first_time[slot] = 0
+            since = max(start, self._before(sign.instance, first))
+            return [(row, since, first, float(self._first_total[slot]), -1)]
         if not before < sign.time <= time or self._anew[slot] or sign.start <= before - SAME_START * NANOS:
             return []
         self._anew[slot] = True
@@ -410,14 +412,15 @@ class Counters:
         heard = self._heard.get(instance)
         earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
         self._anew[slot] = False
+        self._first_time[slot] = 0
         if heard is not None and time - heard.first >= SETTLE * NANOS and self._whole(instance, heard, time):
             since = max(start, self._before(instance, time))
         elif start >= earliest:
             # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
             since = start if life[2] else max(start, self._before(instance, time))
         else:
-            self._total[slot], self._time[slot] = total, time
-            self._total_before[slot], self._time_before[slot] = total, -time
+            self._total[slot] = self._total_before[slot] = self._first_total[slot] = total
+            self._time[slot] = self._time_before[slot] = self._first_time[slot] = time
             return slot
         since = min(since, time - 1)
         self._total[slot] = self._total_before[slot] = 0.0
@@ -436,6 +439,8 @@ class Counters:
         self._total_before = np.concatenate([self._total_before[keep], np.zeros(more)])
         self._time_before = np.concatenate([self._time_before[keep], np.zeros(more, dtype=np.int64)])
         self._anew = np.concatenate([self._anew[keep], np.zeros(more, dtype=np.bool_)])
+        self._first_total = np.concatenate([self._first_total[keep], np.zeros(more)])
+        self._first_time = np.concatenate([self._first_time[keep], np.zeros(more, dtype=np.int64)])
 
     def _of_one_sender(self, readings: Readings, taken: NDArray[np.bool_], now: float) -> NDArray[np.bool_]:
         """`taken` without what another of several equal senders tells of a process (rule 8)."""
@@ -621,6 +626,8 @@ class Counters:
             "total_before": self._total_before[:used].copy(),
             "time_before": self._time_before[:used].copy(),
             "anew": self._anew[:used].copy(),
+            "first_total": self._first_total[:used].copy(),
+            "first_time": self._first_time[:used].copy(),
             "rest": json.dumps(
                 {
                     "listening": self._listening,
@@ -652,6 +659,11 @@ class Counters:
         self._total_before = state.get("total_before", self._total)
         self._time_before = state.get("time_before", self._time)
         self._anew = state.get("anew", np.zeros(len(self._total), dtype=np.bool_))
+        # Of a first total that did not count the time stood there, negative, until the next step.
+        first = np.maximum(-self._time_before, 0)
+        self._first_time = state.get("first_time", first)
+        self._first_total = state.get("first_total", self._total_before)
+        self._time_before = np.abs(self._time_before)
         self._widen(np.arange(len(self._total)), 64)
         self._heard = {who: Heard(*heard) for who, heard in rest["heard"]}
         self._deltas = {who: set(rows) for who, rows in rest["deltas"]}

@@ -475,3 +475,21 @@ def test_ages_of_what_had_entered_are_one_series_for_the_limit() -> None:
     ear.table = SeriesTable([IMPORTS, *(IMPORTS.aged(age) for age in range(9))])
     ear.hear(reading(10, 5, start=1, key=FAILED))
     assert FAILED in ear.table
+
+
+def test_what_came_before_a_first_total_that_did_not_count_may_be_told_after_its_successor() -> None:
+    ear = Ear()
+    assert ear.hear(reading(12, 1)) == []
+    assert ear.hear(reading(22, 1)) == [(12, 22, 0)]
+    assert ear.hear(reading(2, 0), at=23) == [(2, 12, 1)]
+    assert ear.hear(reading(2, 0), at=24) == []
+
+
+def test_a_snapshot_without_first_totals_still_knows_them() -> None:
+    ear = Ear()
+    ear.hear(reading(12, 1))
+    state = ear.counters.state()
+    del state["first_total"], state["first_time"]
+    state["time_before"] = -state["time_before"]  # as it was written
+    ear.counters = Counters.restore(state)
+    assert ear.hear(reading(2, 0), at=13) == [(2, 12, 1)]
