@@ -1,4 +1,4 @@
-"""Services with OpenTelemetry's own SDK count on while the daemon is killed and started again: all of it is kept."""
+"""Services with OpenTelemetry's SDK count on while the daemon is killed and begins anew: all of it is kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ meter = provider.get_meter("shop")
 orders, failed = meter.create_counter("orders"), meter.create_counter("failed")
 counted = {"orders": 0, "failed": 0}
 print("counting", flush=True)
-ends = time.monotonic() + 14
+ends = time.monotonic() + 9
 while time.monotonic() < ends:
     orders.add(1, {"region": random.choice(("eu", "us"))})
     counted["orders"] += 1
@@ -48,7 +48,7 @@ WAYS = [(over, says) for over in ("http", "grpc") for says in ("DELTA", "CUMULAT
 
 
 @pytest.mark.slow
-def test_what_is_exported_while_the_daemon_is_killed_and_started_again_is_kept_once(
+def test_what_is_exported_while_the_daemon_is_killed_and_begins_anew_is_kept_once(
     tmp_path: Path,
     make: Callable[..., Daemon],  # noqa: F811
 ) -> None:
@@ -66,11 +66,10 @@ def test_what_is_exported_while_the_daemon_is_killed_and_started_again_is_kept_o
         for service in services.values():
             assert service.stdout is not None
             assert service.stdout.readline() == "counting\n"
-        for _ in range(2):
-            time.sleep(2.3)
-            daemon.kill()
-            time.sleep(0.7)
-            daemon.start()
+        time.sleep(4.3)
+        daemon.kill()  # once: the SDK tries six times, the last one half a minute after the first
+        time.sleep(0.7)
+        daemon.start()
         truth = {name: json.loads(service.communicate(timeout=120)[0]) for name, service in services.items()}
     finally:
         for service in services.values():
