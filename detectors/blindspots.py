@@ -62,9 +62,9 @@ def blindspots(
     told of just now, and what can't expect anything yet.
     """
     found = []
-    stages = learning(memory.columns, plan)
+    stages, begun = learning(memory.columns, plan), _begun(memory, plan)
     for family in range(len(plan.signals)):
-        one = _family(memory, plan, table, family, int(stages[family]))
+        one = _family(memory, plan, table, family, int(stages[family]), begun)
         if one is not None and _is_young(*one, int(bins.end)):
             found += _from_now(*one, int(bins.end), within)
         elif one is not None:
@@ -74,41 +74,47 @@ def blindspots(
 
 
 def seen_by_young(
-    memory: Memory, plan: Plan, table: SeriesTable, end: int, within: Sequence[int], most: int
+    memory: Memory, plan: Plan, table: SeriesTable, end: int, within: Sequence[int], families: Sequence[int]
 ) -> dict[int, Blindspot]:
-    """By signal of the plan: what each one that is young or still learns would see of a fault that begins at `end`
-    (epoch seconds).
+    """By signal of the plan: what each of `families` would see of a fault that begins at `end` (epoch seconds).
 
-    most: so many of them are asked, the first ones.
+    What it costs grows with these, and hardly with all others.
     """
+    asked = [plan.signals[family] for family in families]
+    services = {term.service for signal in asked for term in (*signal.counted, *signal.out_of)}
+    rows = [row for row, key in enumerate(table.keys) if key.service in services]
+    near = SeriesTable(table.keys[row] for row in rows)
+    here = replace(memory, last=memory.last[[row for row in rows if row < len(memory.last)]])
+    few = fit(here, lay(asked, near, plan.width, plan.budget, plan.timezone, plan.holidays))
+    begun, stages = _begun(memory, plan), learning(memory.columns, plan)
     found: dict[int, Blindspot] = {}
-    stages = learning(memory.columns, plan)
-    for family in range(len(plan.signals)):
-        stage = int(stages[family])
-        one = _family(memory, plan, table, family, stage) if len(found) < most else None
-        if one is not None and (stage != Learning.READY or _is_young(*one, end)):
-            for spot in _from_now(*one, end, within):
-                found[family] = spot
+    for family in families:
+        one = _family(few, plan, near, family, int(stages[family]), begun)
+        for spot in [] if one is None else _from_now(*one, end, within):
+            found[family] = spot
     return found
 
 
+def _begun(memory: Memory, plan: Plan) -> int:
+    """How many charts have begun, which share the budget."""
+    return int(((memory.columns.charts.first >= 0) & (plan.kind != TALLY)).sum())
+
+
 def _family(
-    memory: Memory, plan: Plan, table: SeriesTable, family: int, stage: int
+    memory: Memory, plan: Plan, table: SeriesTable, family: int, stage: int, begun: int
 ) -> tuple[Memory, Plan] | None:
     """What is remembered of one signal, and a plan for it alone; None where it is a rollout, or knows nothing.
 
-    stage: see learning.
+    stage: see learning. begun: see _begun, of all.
     """
     signal = plan.signals[family]
     if signal.kind == "rollout" or stage in (Learning.NOTHING, Learning.LAG):
         return None
     alone = lay([signal], table, plan.width, plan.budget, plan.timezone, plan.holidays)
     mine = fit(memory, alone)
-    started = ((memory.columns.charts.first >= 0) & (plan.kind != TALLY)).sum()
-    begun = ((mine.columns.charts.first >= 0) & (alone.kind != TALLY)).sum()
     # Alone it would have the whole budget; it has its part of it.
-    part = (1.0 + begun) / (1.0 + started)
-    budget = replace(plan.budget, false_alerts=plan.budget.false_alerts * float(part))
+    part = (1.0 + _begun(mine, alone)) / (1.0 + begun)
+    budget = replace(plan.budget, false_alerts=plan.budget.false_alerts * part)
     return mine, replace(alone, budget=budget)
 
 

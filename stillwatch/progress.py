@@ -8,6 +8,7 @@ Never: a word when nothing changed; a list of thousands.
 from __future__ import annotations
 
 import logging
+import threading
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class Progress:
         self._latest: tuple[Memory, Plan, SeriesTable, int] | None = None
         self._said: tuple[int, dict[str, str]] = (0, {})
         self._last: tuple[Plan, NDArray[np.int64]] | None = None
+        self._asking = threading.Lock()
 
     def waiting(self) -> dict[str, str]:
         """By young signal ("service/name"), MOST_NAMED at most: what it sees already and what it waits for.
@@ -39,14 +41,17 @@ class Progress:
         Asked of the model once an interval, and only if somebody wants to know. A tick may go on meanwhile, in the
         same memory: what is said may be that of the next interval.
         """
-        if self._latest is None:
-            return {}
-        memory, plan, table, end = self._latest
-        if self._said[0] != end:
-            said = young(memory, plan, table, end, MOST_NAMED)
-            names = {i: f"{plan.signals[i].service}/{plan.signals[i].name}" for i in said}
-            self._said = end, {names[i]: words for i, words in said.items()}
-        return self._said[1]
+        if self._latest is None or not self._asking.acquire(blocking=False):
+            return self._said[1]  # while somebody else asks, the answer before
+        try:
+            memory, plan, table, end = self._latest
+            if self._said[0] != end:
+                said = young(memory, plan, table, end, MOST_NAMED)
+                names = {i: f"{plan.signals[i].service}/{plan.signals[i].name}" for i in said}
+                self._said = end, {names[i]: words for i, words in said.items()}
+            return self._said[1]
+        finally:
+            self._asking.release()
 
     def look(self, memory: Memory, plan: Plan, table: SeriesTable, end: int) -> None:
         """Notice how far each signal is now. end: of the last interval judged, epoch seconds."""

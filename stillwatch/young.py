@@ -29,8 +29,8 @@ def young(
     """
     stages = learning(memory.columns, plan)
     most = len(plan.signals) if most is None else most
-    seen = seen_by_young(memory, plan, table, end, WITHIN, most)
     found: dict[int, str] = {}
+    learns: dict[int, tuple[str, str]] = {}  # what is said before what it sees, and after it
     for c, chart in enumerate(plan.charts):
         family, stage = chart.family, Learning(int(stages[chart.family]))
         if chart.slice or chart.version or plan.signals[family].kind == "rollout" or len(found) >= most:
@@ -48,7 +48,11 @@ def young(
             left = until_curve(memory.columns, plan, c) * plan.width
             found[family] = f"{old} of data; sees no loss yet: {WORDS[stage]}, {lasted(left)} to go"
         else:
-            found[family] = f"{old} of data; {_sees(seen.get(family))}{LATER.get(stage, '')}"
+            found[family] = ""  # has its place
+            learns[family] = f"{old} of data; ", LATER.get(stage, "")
+    seen = seen_by_young(memory, plan, table, end, WITHIN, list(learns))
+    for family, (before, after) in learns.items():
+        found[family] = f"{before}{_sees(seen.get(family))}{after}"
     return found
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from world import DAY, START, World, arrivals, passes_on, requests
 
-from detectors import memory
+from detectors import blindspots, memory
 from detectors.memory import Memory
 from detectors.watch import watch
 from stillwatch import config
 from stillwatch.check import young_lines
 from stillwatch.engine import State
+from stillwatch.progress import Progress
 from stillwatch.snapshot import dump
 from stillwatch.store import Closing, Store
 from stillwatch.young import young
@@ -125,3 +126,45 @@ def test_check_says_what_the_daemon_sees_already(tmp_path: Path) -> None:
     blank, head, line = young_lines(settings, file)
     assert (blank, head) == ("", "still young at 2022-02-28T01:00:00Z:")
     assert line.startswith("  it failing: 1 h of data; sees ")
+
+
+def test_what_it_costs_to_ask_a_few_does_not_grow_with_the_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(100, 1)
+    for i in range(40):
+        requests(world, f"it-{i}", 500, 0.001)
+    plan, table = world.plan(), world.table()
+    known = memory.fit(memory.nothing(), plan)
+    assert not list(watch(known, world.bins(), plan))
+    laid: list[int] = []
+    lay = blindspots.lay
+    monkeypatch.setattr(
+        blindspots, "lay", lambda signals, near, *more: laid.append(len(near)) or lay(signals, near, *more)
+    )
+    few = young(known, plan, table, START + 6000, 3)
+    assert len(few) == 3
+    assert all(" sees " in words for words in few.values())
+    assert len(laid) == 1 + 3
+    assert max(laid) == 3 * 2  # series of three services
+    monkeypatch.undo()
+    assert few.items() <= young(known, plan, table, START + 6000).items()
+
+
+def test_who_asks_while_another_asks_hears_the_answer_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(30, 1)
+    requests(world, "it", 500, 0.001)
+    plan = world.plan()
+    known = memory.fit(memory.nothing(), plan)
+    assert not list(watch(known, world.bins(), plan))
+    progress, within = Progress(), []
+    progress.look(known, plan, world.table(), START + 1800)
+    before = progress.waiting()
+    assert before
+    progress.look(known, plan, world.table(), START + 1860)
+
+    def slow(*of: object) -> dict[int, str]:
+        within.append(progress.waiting())
+        return {}
+
+    monkeypatch.setattr("stillwatch.progress.young", slow)
+    assert progress.waiting() == {}
+    assert within == [before]
