@@ -10,7 +10,6 @@ import os
 import signal
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from stillwatch.config import Settings
 
@@ -56,7 +55,7 @@ def _lines(settings: Settings, service: str, at: str) -> list[str]:
     from collector import moments
     from collector.dataset import Dataset
     from stillwatch import explained
-    from stillwatch.store import Store
+    from stillwatch.store import existing
     from stillwatch.tables import StoreTrouble
 
     try:
@@ -64,12 +63,9 @@ def _lines(settings: Settings, service: str, at: str) -> list[str]:
     except ValueError as error:
         raise ValueError(f"found {at[:40]!r}, expected {error}") from None
     try:
-        store = Store(Path(settings.database))
-        try:
+        with existing(settings.database) as store:
             table, bins, deployments = store.export()
             words = store.words(upto=int(bins.closed[-1]))
-        finally:
-            store.close()
     except StoreTrouble as trouble:
         raise ValueError(str(trouble)) from None
     recorded = Dataset(table, bins, deployments, (), words=words)

@@ -21,7 +21,7 @@ from collector.moments import rfc3339
 from detectors.discover import discover
 from detectors.signals import Signal, Term
 from stillwatch import clock
-from stillwatch.config import TERMINAL, Settings
+from stillwatch.config import POSTGRESQL, TERMINAL, Settings
 
 PATIENCE = 3.0  # seconds
 
@@ -46,7 +46,7 @@ def reach(settings: Settings) -> Iterator[Finding]:
     yield from _calendars(settings)
     yield from map(_receiver, settings.receivers)
     yield from _sources(settings)
-    yield _database(Path(settings.database))
+    yield _database(settings.database)
     yield _door(settings)
 
 
@@ -81,23 +81,18 @@ def signal_lines(settings: Settings, table: SeriesTable | None) -> list[str]:
     return [f"{len(signals)} {'signal' if len(signals) == 1 else 'signals'}, {whose}:", *body]
 
 
-def young_lines(settings: Settings, path: Path) -> list[str]:
+def young_lines(settings: Settings) -> list[str]:
     """What signals that are young can see already, as the daemon remembered when it last looked."""
     from detectors.memory import fit
     from stillwatch.kept import remembered
     from stillwatch.replaying import plan_of
-    from stillwatch.store import Store
+    from stillwatch.store import existing
     from stillwatch.tables import StoreTrouble
     from stillwatch.young import young
 
-    if not path.exists():
-        return []
     try:
-        store = Store(path)
-        try:
+        with existing(settings.database) as store:
             table, (state, end) = store.table(), remembered(store)
-        finally:
-            store.close()
     except StoreTrouble:
         return []
     if end is None:
@@ -209,18 +204,20 @@ def _receiver(receiver: Receiver) -> Finding:
     return Finding(answer.is_success, "receiver", f"{receiver.address}: {said}")
 
 
-def _database(path: Path) -> Finding:
-    from stillwatch.store import Store
-    from stillwatch.tables import StoreTrouble
+def _database(where: str) -> Finding:
+    from stillwatch.store import existing
+    from stillwatch.tables import NoDatabase, StoreTrouble
 
-    if path.exists():
-        try:
-            store = Store(path)
-            series = len(store.table())
-            store.close()
-        except StoreTrouble as trouble:
-            return Finding(False, "database", str(trouble))
-        return Finding(True, "database", f"{path}: {series} series so far")
+    try:
+        with existing(where) as store:
+            return Finding(True, "database", f"{store.name}: {len(store.table())} series so far")
+    except NoDatabase:
+        pass
+    except StoreTrouble as trouble:
+        return Finding(False, "database", str(trouble))
+    if where.startswith(POSTGRESQL):
+        return Finding(True, "database", "empty as yet, `stillwatch run` makes its tables")
+    path = Path(where)
     if not path.parent.is_dir():
         return Finding(False, "database", f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
@@ -228,17 +225,14 @@ def _database(path: Path) -> Finding:
     return Finding(True, "database", f"{path}: not there yet, `stillwatch run` makes it")
 
 
-def known_series(path: Path) -> SeriesTable | None:
+def known_series(where: str) -> SeriesTable | None:
     """The series that a daemon has seen, None where there is no database that says so."""
-    from stillwatch.store import Store
+    from stillwatch.store import existing
     from stillwatch.tables import StoreTrouble
 
-    if not path.exists():
-        return None
     try:
-        store = Store(path)
-        table = store.table()
-        store.close()
+        with existing(where) as store:
+            table = store.table()
     except StoreTrouble:
         return None
     return table if len(table) else None

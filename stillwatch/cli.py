@@ -140,13 +140,13 @@ def check(config: Path | None, dataset: Path | None, asked: str | None) -> int:
         return _route(asked, file)
     settings = settings_of(file, live=dataset is None)
     click.echo(f"ok  settings  {file or 'no file, all as by default'}")
-    table = checks.known_series(Path(settings.database)) if dataset is None else None
+    table = checks.known_series(settings.database) if dataset is None else None
     if dataset is not None:
         from collector import dataset as datasets
 
         table = datasets.read(dataset, settings.interval, settings.grace).table
     findings = list(checks.reach(settings))
-    young = checks.young_lines(settings, Path(settings.database)) if dataset is None else []
+    young = checks.young_lines(settings) if dataset is None else []
     for line in (*checks.lines(findings), "", *checks.signal_lines(settings, table), *young):
         click.echo(line)
     return 0 if all(finding.ok for finding in findings) else TROUBLE
@@ -402,20 +402,16 @@ def _recorded(config: Path | None, dataset: Path | None) -> tuple[Settings, Data
     if dataset is not None:
         settings = settings_of(config or if_there(dataset / CONFIG), secrets=False)
         return settings, datasets.read(dataset, settings.interval, settings.grace)
-    from stillwatch.store import Store
-    from stillwatch.tables import StoreTrouble
+    from stillwatch.store import existing
+    from stillwatch.tables import NoDatabase, StoreTrouble
 
     settings = settings_of(config or if_there(Path(CONFIG)), secrets=False)
-    database = Path(settings.database)
-    if not database.exists():
-        raise ValueError(f"{database}: no such database; name the daemon's in `database`, or give --dataset")
     try:
-        store = Store(database)
-        try:
+        with existing(settings.database) as store:
             table, bins, deployments = store.export()
             words = store.words(upto=int(bins.closed[-1]))
-        finally:
-            store.close()
+    except NoDatabase as none:
+        raise ValueError(f"{none}, or give --dataset") from None
     except StoreTrouble as trouble:
         raise ValueError(str(trouble)) from None
     return replace(settings, interval=bins.width), datasets.Dataset(table, bins, deployments, (), words=words)
@@ -432,25 +428,21 @@ def export(folder: Path, config: Path | None, start: int | None, end: int | None
     \b
     Example: stillwatch export --from 2022-04-13T00:00Z --to 2022-04-14T00:00Z /tmp/april_13
     """
-    from stillwatch.store import Store
-    from stillwatch.tables import StoreTrouble
+    from stillwatch.store import existing
+    from stillwatch.tables import NoDatabase, StoreTrouble
 
     file = config or if_there(Path(CONFIG))
-    database = Path(settings_of(file, secrets=False).database)
-    if not database.exists():
-        return say(f"{database}: no such database; name the one of the daemon in `database`", BAD)
     if folder.exists() and any(folder.iterdir()):
         return say(f"{folder}: not empty, expected a new folder", BAD)
     from collector import dataset as datasets
     from stillwatch.config import as_recorded
 
     try:
-        store = Store(database)
-        try:
+        with existing(settings_of(file, secrets=False).database) as store:
             table, bins, deployments = store.export(start, end)
             words = store.words(upto=int(bins.closed[-1]))
-        finally:
-            store.close()
+    except NoDatabase as none:
+        return say(str(none), BAD)
     except StoreTrouble as trouble:
         return say(str(trouble), TROUBLE)
     datasets.write(folder, table, bins, deployments, words)

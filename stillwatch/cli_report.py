@@ -46,22 +46,18 @@ def report(
     Example: stillwatch report 5f3c9a1b2d4e --out 5f3c9a1b2d4e.html
     Example: stillwatch report --dataset sample_data/release_day
     """
-    from stillwatch.tables import StoreTrouble
+    from stillwatch.tables import NoDatabase, StoreTrouble
 
     settings = settings_of(config or if_there((dataset or Path()) / CONFIG), secrets=False)
     if dataset is not None:
         return _written(incident, _replayed(dataset, settings), settings, form, out)
-    from stillwatch.store import Store
+    from stillwatch.store import existing
 
-    database = Path(settings.database)
-    if not database.exists():
-        return say(f"{database}: no such database; name the daemon's in `database`, or give --dataset", BAD)
     try:
-        store = Store(database)
-        try:
+        with existing(settings.database) as store:
             return _written(incident, _kept(store, settings), settings, form, out)
-        finally:
-            store.close()
+    except NoDatabase as none:
+        return say(f"{none}, or give --dataset", BAD)
     except StoreTrouble as trouble:
         return say(str(trouble), TROUBLE)
 

@@ -7,10 +7,12 @@ Never: an unknown or repeated key passed over; a secret in the file, in a messag
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from alerts.receivers import Receiver
 from alerts.rollbacks import Way
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 SLACK_TOKEN = "SLACK_BOT_TOKEN"  # noqa: S105  (the name of a variable)
 SLACK_APP_TOKEN = "SLACK_APP_TOKEN"  # noqa: S105
 SLACK_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105
+POSTGRESQL = "postgresql://"  # an address that begins so is no file
 TERMINAL = "terminal"  # the channel where there is no other
 REMEMBERS = ("alertmanager", "pagerduty", "opsgenie")  # places that remind and escalate by their own rules
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
@@ -85,6 +88,7 @@ class Settings:
     rollbacks: service -> how it is put back.
     fallback: the channel, or the address of the receiver, that hears of what another will not take.
     limits: how many series there may be. choice: which attributes make them.
+    database: the path of a file, or an address that begins with postgresql://, with its password.
     """
 
     interval: int = 60
@@ -106,7 +110,7 @@ class Settings:
     webhooks: Mapping[str, Hook] = field(default_factory=dict)
     sources: tuple[Asked, ...] = ()
     kubernetes: Kubernetes | None = None
-    database: str = "stillwatch.db"
+    database: str = field(default="stillwatch.db", repr=False)  # its address may hold a password
 
     @property
     def naming(self) -> str:
@@ -183,7 +187,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         kubernetes=None if written.kubernetes is None else _kubernetes(written.kubernetes),
         webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
         sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
-        database=written.database,
+        database=_database(written.database, secrets),
     )
 
 
@@ -295,7 +299,7 @@ def _found(kind: str, value: object, where: Sequence[str | int]) -> str:
 
 def _is_secret(where: Sequence[str | int]) -> bool:
     """What stands there may be a secret that was put in place of its variable's name."""
-    told = bool(where) and where[0] in ("receivers", "sources")
+    told = bool(where) and where[0] in ("receivers", "sources", "database")
     in_address = (told or "rollback" in where) and where[-1] in ("url", "server")
     return in_address or any("token" in str(part) or str(part).endswith("_env") for part in where)
 
@@ -474,6 +478,24 @@ def _way_in(name: str, written: config_sources.AnySource, secrets: _Secrets) -> 
             return secrets.variable(variable, *at, key)
     file = getattr(written, "token_file", None)
     return "" if file is None else secrets.file_of(file, *at, "token_file")
+
+
+def _database(written: schema.Database, secrets: _Secrets) -> str:
+    """The path, or the address with its password. Commands that need no other secret take it if they can."""
+    if written.url is None:
+        return written.path
+    lenient = secrets.environ is None
+    mine = replace(secrets, environ=os.environ) if lenient else secrets
+    try:
+        password = mine.variable(written.password_env, "database", "password_env")
+        if written.password_file is not None:
+            password = mine.file_of(written.password_file, "database", "password_file")
+    except BadInput:
+        if not lenient:
+            raise
+        password = ""
+    user, at, rest = written.url.removeprefix(POSTGRESQL).rpartition("@")
+    return f"{POSTGRESQL}{user}:{quote(password, safe='')}{at}{rest}" if password else written.url
 
 
 def _window(written: schema.Maintenance) -> Window:

@@ -107,6 +107,28 @@ def _address(value: object) -> object:
     return {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
 
 
+def _server(value: object) -> object:
+    """The address of a database. A password belongs into a variable or a file."""
+    if not isinstance(value, str):
+        return value
+    expected = (
+        "postgresql://USER@HOST:PORT/NAME without a password (for that, `password_env` or `password_file`)"
+    )
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme == "postgresql" and parts.password is None and "password" not in parts.query
+    except ValueError:
+        good = False
+    if not good or not parts.username or not parts.path.strip("/") or not value.isprintable() or " " in value:
+        raise ValueError(expected)
+    return value
+
+
+def _kept_at(value: object) -> object:
+    """The path of a file, or the address of a server, which may stand for a mapping of nothing else."""
+    return {"url" if "://" in value else "path": value} if isinstance(value, str) else value
+
+
 def _number(value: object) -> object:
     """YAML takes 1e3 for a text, for want of a point."""
     try:
@@ -437,6 +459,21 @@ class Fallback(Strict):
         return self
 
 
+class Database(Strict):
+    path: Name = "stillwatch.db"
+    url: Annotated[str, BeforeValidator(_server)] | None = None
+    password_env: Variable | None = None
+    password_file: Name | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        secrets = {"password_env": self.password_env, "password_file": self.password_file}
+        given = [name for name, value in secrets.items() if value is not None]
+        if len(given) > 1 or (given and self.url is None):
+            raise PydanticCustomError("one_of", "url, with password_env or password_file", {"given": given})
+        return self
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -457,4 +494,4 @@ class File(Strict):
     webhooks: dict[Literal[*SENDERS], WebhookIn] = {}  # type: ignore[valid-type]  # one list of their names
     sources: dict[Label, AnySource] = {}
     kubernetes: Kubernetes | None = None
-    database: Name = "stillwatch.db"
+    database: Annotated[Database, BeforeValidator(_kept_at)] = Database()

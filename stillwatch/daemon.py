@@ -38,7 +38,7 @@ from stillwatch import aside, clock, engine, gate, kubernetes_watch, maintenance
 from stillwatch.asking import Asker
 from stillwatch.backfill import backfill
 from stillwatch.calendars import Calendars
-from stillwatch.config import TERMINAL, Listen, Settings
+from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
 from stillwatch.history import History
 from stillwatch.live import Judgement, Live
@@ -48,7 +48,7 @@ from stillwatch.rollbacks import Rollbacks
 from stillwatch.slack_desk import SlackDesk
 from stillwatch.sources import opened
 from stillwatch.store import Store
-from stillwatch.tables import StoreTrouble
+from stillwatch.tables import StoreTrouble, Unreachable
 from stillwatch.telling import Telling
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,12 @@ def run(settings: Settings) -> int:
     stopping = threading.Event()
     with ExitStack() as stack:
         try:
-            stack.enter_context(_alone(Path(settings.database)))
-            store = Store(Path(settings.database))
+            if not settings.database.startswith(POSTGRESQL):
+                stack.enter_context(_alone(Path(settings.database)))
+            store = _store(settings.database, stopping)
+            if store is None:
+                log.info("stopped")
+                return 0
             stack.callback(store.close)
             hold = Telling(settings, store.told).hold
             back = Rollbacks(store, settings.rollbacks, clock.now)
@@ -134,6 +138,21 @@ def run(settings: Settings) -> int:
             worker.join(max(0.0, deadline - time.monotonic()))
     log.info("stopped")
     return status
+
+
+def _store(database: str, stopping: threading.Event) -> Store | None:
+    """Waits for a server that does not answer yet; None: we were stopped meanwhile. Raises StoreTrouble."""
+    said = ""
+    with _signals(stopping):
+        while not stopping.is_set():
+            try:
+                return Store(database)
+            except Unreachable as away:
+                if str(away) != said:
+                    log.error("waiting for the database: %s", away)
+                said = str(away)
+            stopping.wait(PULSE)
+    return None
 
 
 def judgement(settings: Settings, store: Store, history: History) -> Judgement:
@@ -269,6 +288,8 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
     asked = gate.question(written)
     try:
         table, bins, _ = store.export(max(asked.since, clock.now() - LONGEST_GATE))
+    except Unreachable as away:
+        raise Busy from away
     except StoreTrouble:  # nothing was recorded since
         return gate.answer(asked, None, plan_of(settings, SeriesTable()))
     return gate.answer(asked, bins, plan_of(settings, table))

@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts.incidents import Event, Incident
 from alerts.messages import SAID, Hold, Message
@@ -29,6 +28,7 @@ from collector.words import Word
 from stillwatch import tables
 from stillwatch.rollbacks import Rollbacks
 from stillwatch.store import Store, post
+from stillwatch.upserts import add
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class History:
                     "id": one.id, "opened": one.opened, "resolved": 0, "number": one.events, "event": pack(event),
                     "shown": "[]", "muted": 0, "edits": 0,
                 }  # fmt: skip
-                c.execute(upsert(tables.incidents).values(row).on_conflict_do_nothing())
+                add(c, tables.incidents, row)
 
     def incidents(self, since: int | None = None) -> list[Kept]:
         """Those that are open and, where `since` is given, those opened after it (epoch seconds); newest first."""
@@ -172,7 +172,7 @@ class History:
         """Keep it. The same again, by its id, changes nothing."""
         row = {"id": wanted.id, "starts": wanted.starts, "ends": wanted.ends, "whole": pack(wanted)}
         with self._store.writing() as c:
-            c.execute(upsert(tables.silences).values(row).on_conflict_do_nothing())
+            add(c, tables.silences, row)
 
     def end_silence(self, which: str, who: str, now: int) -> Silence | None:
         """End it at `now`; one that has ended is left as it is. None where there is no such silence."""

@@ -171,8 +171,21 @@ class Live:
                 self._taken += len(readings) + sum(readings.refused.values()) - sum(refused.values())
                 self._last_taken = now
             if len(readings) or readings.signs:
-                self._noted = self._or_busy(lambda: self._store.note(body, now))
+                self._reach(self._or_busy(lambda: self._store.note(body, now)))
         return refused
+
+    def _reach(self, number: int) -> None:
+        """What stands in the journal up to this number is counted, once what lies between is as well."""
+        if number > self._noted + 1:
+            self._or_busy(lambda: self._take_in(number))
+        self._noted = number
+
+    def _take_in(self, before: int | None = None) -> None:
+        """Count what stands in the journal uncounted, as it does when the connection was lost in the moment at
+        which it was noted. What was counted all the same counts once, for it is the same."""
+        for number, received, readings in kept.journal(self._store, self._noted, before):
+            self._binner.add(self._counters.count(readings, self._table, received), received)
+            self._noted = number
 
     def _say_what_is_full(self, refused: Mapping[str, int]) -> None:
         """Once for each service."""
@@ -194,7 +207,8 @@ class Live:
             number = self._or_busy(
                 lambda: self._store.note_asked(source, answer.until, answer.memo, body, now)
             )
-            self._noted = number or self._noted
+            if number:
+                self._reach(number)
             longest = self._binner.longest
             refused = self._binner.add(self._counters.count(readings, self._table, now), now)
             if not readings.cumulative.any():
@@ -233,10 +247,12 @@ class Live:
 
     def _or_busy(self, keep: Callable[[], T]) -> T:
         try:
-            return keep()
+            done = keep()
         except StoreTrouble as trouble:
             self._in_trouble(trouble)
             raise Busy from trouble
+        self._well_again()
+        return done
 
     def _alive_at(self, now: float) -> None:
         """Between two signs of our life far apart we slept: nobody listened then."""
@@ -280,6 +296,8 @@ class Live:
         with self._door:
             self._alive_at(now)
             binner = self._binner
+            if now >= binner.next + binner.width + binner.grace:
+                self._take_in()
             bins = binner.close(min(now - binner.grace, binner.next + AT_ONCE * binner.width))
             if not len(bins):
                 return None
@@ -343,9 +361,7 @@ class Live:
         if self._owed.bins is not None:
             self._stored = self._owed.bins.end
         self._owed = Closing()
-        if self.trouble:
-            log.info("the database can be used again")
-            self.trouble = ""
+        self._well_again()
         for one in fresh:
             log.info("news: incident %s, event %d", one.incident, one.number)
         return len(fresh)
@@ -360,6 +376,11 @@ class Live:
                 "later: set `grace: %.0fs`, or OTEL_METRIC_EXPORT_INTERVAL=%d at the senders",
                 longest, binner.grace, longest + 5, max(1, binner.grace - 5) * 1000,
             )  # fmt: skip
+
+    def _well_again(self) -> None:
+        if self.trouble:
+            log.info("the database can be used again")
+            self.trouble = ""
 
     def _in_trouble(self, trouble: StoreTrouble) -> None:
         if str(trouble) != self.trouble:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Row, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts.deliver import everywhere
 from alerts.messages import Message
@@ -21,6 +20,7 @@ from alerts.packed import pack, unpack
 from stillwatch import tables
 from stillwatch.history import History
 from stillwatch.store import Store
+from stillwatch.upserts import put
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +127,7 @@ class Mailbox:
             c.execute(update(tables.outbox).where(tables.outbox.c.number == delivery.number).values(kept))
             if lane:
                 row = {"channel": lane, "until": pause}
-                held = upsert(tables.pauses).values(row)
-                c.execute(held.on_conflict_do_update(index_elements=["channel"], set_={"until": pause}))
+                put(c, tables.pauses, row, "channel", row)
 
     def _readable(self, rows: Sequence[Row[Any]]) -> list[Delivery]:
         """One damaged message holds up no other: it is given up, once and loudly."""

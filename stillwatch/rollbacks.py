@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from alerts import rollbacks, web
 from alerts.incidents import Incident
@@ -28,6 +27,7 @@ from alerts.webhook import signature
 from stillwatch import tables
 from stillwatch.store import Store, post
 from stillwatch.tables import StoreTrouble
+from stillwatch.upserts import add
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Rollbacks:
         again = {"state": "asked", "incident": wanted.incident, "tries": of.tries + 1, "whole": whole}
         self._any = True
         with self._store.writing() as c:
-            new = c.execute(upsert(tables.rollbacks).values(row).on_conflict_do_nothing()).rowcount > 0
+            new = add(c, tables.rollbacks, row)
             failed = (of.key == wanted.key) & (of.state == "failed")
             new = new or c.execute(update(tables.rollbacks).where(failed).values(again)).rowcount > 0
             kept = c.execute(select(of.whole).where(of.key == wanted.key)).scalar_one()

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, text
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from alerts.incidents import Event
 from alerts.messages import Message
@@ -27,7 +26,9 @@ from collector.deployments import Deployment
 from collector.words import Word
 from stillwatch import tables
 from stillwatch.blobs import in_one, joined, pack_counts, pack_late, unpack_counts, unpack_late
-from stillwatch.tables import StoreTrouble, clear, open_file
+from stillwatch.database import clear, database_at, opened
+from stillwatch.tables import NoDatabase, StoreTrouble
+from stillwatch.upserts import add, put
 
 SNAPSHOTS = 3  # the newest so many are kept
 PART = (
@@ -67,32 +68,38 @@ class Closing:
 
 
 class Store:
-    """One SQLite file. Safe to use from several threads. Every method may raise StoreTrouble."""
+    """One database (see database.py). Safe to use from several threads. Every method may raise StoreTrouble."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = open_file(path)
+    def __init__(self, where: Path | str) -> None:
+        self._database = database_at(where)
+        self._engine = opened(self._database)
         self._writer = self._engine.execution_options(writes=True)
-        self._turn = threading.Lock()  # our own threads queue here, not at SQLite's busy timeout
+        self._turn = threading.Lock()  # our own threads queue here, not at the database's own lock
+        self._unsure = False  # is it not known whether the last commit came about?
         with self.reading() as c:
-            self._rows = c.execute(select(func.count()).select_from(tables.series)).scalar_one()
+            self._rows = _series(c)
 
     @property
-    def engine(self) -> Engine:
-        return self._engine
+    def name(self) -> str:
+        """How the database is called before people."""
+        return self._database.name
 
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with clear(self.path), self._engine.begin() as connection:
+        """One transaction: it sees one state of everything."""
+        with clear(self._database), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction: all of it is on disk when this ends, or nothing."""
-        with self._turn, clear(self.path), self._writer.begin() as connection:
+        """One transaction: all of it is on disk when this ends, or nothing. Nobody else writes meanwhile.
+
+        Where it raises, it may have come about all the same, when the connection was lost in the moment of its end.
+        """
+        with self._turn, clear(self._database), self._writer.begin() as connection:
             yield connection
 
     # Intervals, and the news that they brought.
@@ -100,17 +107,17 @@ class Store:
     def settle_width(self, width: int) -> None:
         """A file holds intervals of one width, in seconds. Raises StoreTrouble for another."""
         with self.writing() as c:
-            c.execute(upsert(tables.settled).values(name="width", value=width).on_conflict_do_nothing())
+            add(c, tables.settled, {"name": "width", "value": width})
         if self._width() != width:
             raise StoreTrouble(
-                f"{self.path}: recorded with `interval: {self._width()}s`, not {width}s; "
+                f"{self.name}: recorded with `interval: {self._width()}s`, not {width}s; "
                 "set it back or name another file in `database`"
             )
 
     def _width(self) -> int:
         width = self._settled("width")
         if width is None:
-            raise StoreTrouble(f"{self.path}: nothing was recorded here yet")
+            raise StoreTrouble(f"{self.name}: nothing was recorded here yet")
         return width
 
     def _settled(self, name: str) -> int | None:
@@ -122,8 +129,7 @@ class Store:
         """Keep the moment (epoch seconds) of a sign of our own life: after a crash, since when nobody listened."""
         row = {"name": "alive", "value": now}
         with self.writing() as c:
-            held = upsert(tables.settled).values(row)
-            c.execute(held.on_conflict_do_update(index_elements=["name"], set_=row))
+            put(c, tables.settled, row, "name", row)
 
     def last_alive(self) -> int | None:
         """The newest sign of life, epoch seconds; None when there is none."""
@@ -135,17 +141,22 @@ class Store:
         News that is known already is ignored; returns what was new. `table` has the rows of all series.
         """
         with self.writing() as c:
-            rows = self._keep_series(c, table)
-            if closing.bins is not None:
-                self._keep_intervals(c, closing.bins)
-            fresh = [one for one in closing.news if self._is_new(c, one)]
-            self._keep_collector(c, closing.collector)
-            if closing.snapshot is not None:
-                self._keep_snapshot(c, *closing.snapshot)
-        self._rows = rows
+            fresh: list[News] = []
+            known = _series(c) if self._unsure else self._rows
+            came_about = self._unsure and _holds(c, closing.bins)
+            self._unsure = True
+            if not came_about:
+                self._keep_series(c, table, known)
+                if closing.bins is not None:
+                    self._keep_intervals(c, closing.bins)
+                fresh = [one for one in closing.news if self._is_new(c, one)]
+                self._keep_collector(c, closing.collector)
+                if closing.snapshot is not None:
+                    self._keep_snapshot(c, *closing.snapshot)
+        self._rows, self._unsure = len(table), False
         return fresh
 
-    def _keep_series(self, c: Connection, table: SeriesTable) -> int:
+    def _keep_series(self, c: Connection, table: SeriesTable, known: int) -> None:
         added = [
             {
                 "row": row,
@@ -154,11 +165,10 @@ class Store:
                 "version": key.version,
                 "attributes": json.dumps(key.attributes),
             }
-            for row, key in enumerate(table.keys[self._rows :], self._rows)
+            for row, key in enumerate(table.keys[known:], known)
         ]
         if added:
             c.execute(insert(tables.series), added)
-        return self._rows + len(added)
 
     def _keep_intervals(self, c: Connection, bins: Bins) -> None:
         kept = []
@@ -179,9 +189,9 @@ class Store:
             c.execute(insert(tables.intervals), kept)
 
     def _is_new(self, c: Connection, one: News) -> bool:
+        place = select(func.coalesce(func.max(tables.news.c.place), 0) + 1)  # nobody else writes meanwhile
         row = {"incident": one.incident, "number": one.number, "time": one.time, "line": one.line}
-        taken = c.execute(upsert(tables.news).values(row).on_conflict_do_nothing())
-        if taken.rowcount == 0:
+        if not add(c, tables.news, {**row, "place": place.scalar_subquery()}):
             return False
         post(c, one.incident, one.messages, one.time)
         if one.event is not None:
@@ -193,16 +203,13 @@ class Store:
             return
         state, upto = collector
         row = {"only": 1, "journal": upto, "state": state}
-        held = upsert(tables.collector).values(row)
-        c.execute(held.on_conflict_do_update(index_elements=["only"], set_={"journal": upto, "state": state}))
+        put(c, tables.collector, row, "only", row)
         c.execute(delete(tables.journal).where(tables.journal.c.number <= upto))
 
     def _keep_snapshot(self, c: Connection, upto: int, state: bytes) -> None:
         whole, of, rest = memoryview(state), tables.snapshots.c, tables.snapshot_parts.c
         row = {"upto": upto, "crc": zlib.crc32(state), "state": whole[:PART]}
-        c.execute(
-            upsert(tables.snapshots).values(row).on_conflict_do_update(index_elements=["upto"], set_=row)
-        )
+        put(c, tables.snapshots, row, "upto", row)
         c.execute(delete(tables.snapshot_parts).where(rest.upto == upto))
         for number, at in enumerate(range(PART, len(whole), PART)):
             part = {"upto": upto, "number": number, "state": whole[at : at + PART]}
@@ -264,7 +271,7 @@ class Store:
             counts = [unpack_counts(row.counts) for row in rows]
             late = [unpack_late(row.late, i) for i, row in enumerate(rows) if row.late is not None]
         except ValueError as error:
-            raise StoreTrouble(f"{self.path}: damaged at interval {rows[0].start}: {error}") from error
+            raise StoreTrouble(f"{self.name}: damaged at interval {rows[0].start}: {error}") from error
         values = np.full((len(rows), max(map(len, counts))), np.nan)
         for i, column in enumerate(counts):
             values[i, : len(column)] = column
@@ -286,7 +293,7 @@ class Store:
         """
         blocks = list(self.history(start, end))
         if not blocks:
-            raise StoreTrouble(f"{self.path}: no interval was recorded in that time")
+            raise StoreTrouble(f"{self.name}: no interval was recorded in that time")
         table = self.table()
         bins = in_one(blocks, len(table))
         return table, bins, self.deployments(upto=int(bins.closed[-1]))
@@ -294,7 +301,7 @@ class Store:
     def lines(self) -> list[str]:
         """All news in the order in which it was made: the lines of alerts.jsonl."""
         with self.reading() as c:
-            return list(c.execute(select(tables.news.c.line).order_by(text("rowid"))).scalars())
+            return list(c.execute(select(tables.news.c.line).order_by(tables.news.c.place)).scalars())
 
     # Deployments.
 
@@ -306,7 +313,7 @@ class Store:
 
     def _add_deployment(self, c: Connection, one: Deployment) -> bool:
         row = {"id": one.id, "service": one.service, "known": one.known, "whole": pack(one)}
-        return c.execute(upsert(tables.deployments).values(row).on_conflict_do_nothing()).rowcount > 0
+        return add(c, tables.deployments, row)
 
     def _finish(self, c: Connection, one: Deployment) -> bool:
         if one.finished:
@@ -342,7 +349,7 @@ class Store:
             "whole": pack(one),
         }
         with self.writing() as c:
-            return c.execute(upsert(tables.words).values(row).on_conflict_do_nothing()).rowcount > 0
+            return add(c, tables.words, row)
 
     def words(self, after: int | None = None, upto: int | None = None) -> tuple[Word, ...]:
         """Those that became known after `after` and not after `upto` (epoch seconds), as they were said."""
@@ -366,7 +373,9 @@ class Store:
             with self.reading() as c:
                 first, more = of.upto == upto, rest.upto == upto
                 size = c.execute(select(func.length(of.state)).where(first)).scalar_one()
-                size += c.execute(select(func.sum(func.length(rest.state))).where(more)).scalar_one() or 0
+                size += int(
+                    c.execute(select(func.sum(func.length(rest.state))).where(more)).scalar_one() or 0
+                )
                 state = np.empty(size, dtype=np.uint8)  # not cleared: each byte of it is touched once
                 at = seen = 0
                 asked = (
@@ -399,10 +408,9 @@ class Store:
         Returns the number of the journal row, 0 where there is none.
         """
         row = {"source": source, "until": until, "memo": memo}
-        held = upsert(tables.asked).values(row)
         number = 0
         with self.writing() as c:
-            c.execute(held.on_conflict_do_update(index_elements=["source"], set_=row))
+            put(c, tables.asked, row, "source", row)
             if body is not None:
                 added = c.execute(insert(tables.journal).values(received=received, body=body))
                 number = added.inserted_primary_key[0]  # type: ignore[index]  # there is one
@@ -420,18 +428,18 @@ class Store:
         if is_filling is not None:
             row = {"name": "filling", "value": int(is_filling)}
             with self.writing() as c:
-                held = upsert(tables.settled).values(row)
-                c.execute(held.on_conflict_do_update(index_elements=["name"], set_=row))
+                put(c, tables.settled, row, "name", row)
         return bool(self._settled("filling"))
 
-    def noted(self) -> Iterator[tuple[int, float, bytes]]:
-        """(number, received, body) of what is in no collector state yet, in order."""
+    def noted(self, after: int = 0, before: int | None = None) -> Iterator[tuple[int, float, bytes]]:
+        """(number, received, body) of what is in no collector state yet, in order; after, before: numbers."""
         of = tables.journal.c
-        at = 0
+        at = after
         while True:
-            asked = (
-                select(of.number, of.received, of.body).where(of.number > at).order_by(of.number).limit(100)
-            )
+            asked = select(of.number, of.received, of.body).where(of.number > at)
+            if before is not None:
+                asked = asked.where(of.number < before)
+            asked = asked.order_by(of.number).limit(100)
             with self.reading() as c:
                 found = c.execute(asked).all()
             if not found:
@@ -440,8 +448,32 @@ class Store:
             at = found[-1].number
 
 
+@contextmanager
+def existing(where: Path | str) -> Iterator[Store]:
+    """What a daemon keeps there, to be looked into. Raises NoDatabase where none ever did, StoreTrouble."""
+    database = database_at(where)
+    if not database.exists():
+        raise NoDatabase(f"{database.name}: no such database; name the daemon's in `database`")
+    store = Store(where)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def _attributes(written: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in json.loads(written)) if written != "[]" else ()
+
+
+def _series(c: Connection) -> int:
+    """How many are kept."""
+    return c.execute(select(func.count()).select_from(tables.series)).scalar_one()
+
+
+def _holds(c: Connection, bins: Bins | None) -> bool:
+    """Are these intervals kept? They are all or none of them, and with them all that closed with them."""
+    of = tables.intervals.c
+    return bins is not None and c.execute(select(of.start).where(of.start == bins.start)).first() is not None
 
 
 def post(c: Connection, incident: str, messages: Sequence[Message], now: int) -> None:
@@ -459,7 +491,7 @@ def post(c: Connection, incident: str, messages: Sequence[Message], now: int) ->
             "not_before": 0,
             "why": "",
         }
-        c.execute(upsert(tables.outbox).values(row).on_conflict_do_nothing())
+        add(c, tables.outbox, row)
 
 
 def _keep_incident(c: Connection, event: Event, remarks: Sequence[str]) -> None:
@@ -467,5 +499,4 @@ def _keep_incident(c: Connection, event: Event, remarks: Sequence[str]) -> None:
     newest: dict[str, Any] = {"resolved": of.resolved, "number": event.number, "event": pack(event)}
     newest["shown"] = json.dumps(remarks)
     row = {"id": of.id, "opened": of.opened, "muted": 0, "edits": 0, **newest}
-    held = upsert(tables.incidents).values(row)
-    c.execute(held.on_conflict_do_update(index_elements=["id"], set_=newest))
+    put(c, tables.incidents, row, "id", newest)

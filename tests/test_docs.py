@@ -37,7 +37,8 @@ def test_a_command_in_the_documents_has_help_with_an_example(name: str) -> None:
 def test_settings_in_the_documents_load(document: Path) -> None:
     for block in blocks(document, "yaml"):
         loaded = config.parse(block, document.name, None)
-        assert loaded.signals or loaded.webhooks or loaded.kubernetes
+        named = loaded.database != config.Settings().database
+        assert loaded.signals or loaded.webhooks or loaded.kubernetes or named
 
 
 SOURCES = [

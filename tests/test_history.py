@@ -227,20 +227,6 @@ def test_silences_come_back_from_the_database_and_those_that_ended_are_kept(desk
     ]
 
 
-def test_a_database_of_the_first_format_is_taken_over(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    store = Store(path)
-    with store.writing() as c:
-        c.exec_driver_sql("DROP TABLE incidents")
-        c.exec_driver_sql("DROP TABLE silences")
-        c.exec_driver_sql("PRAGMA user_version = 1")
-    store.close()
-    store = Store(path)
-    assert History(store).incidents() == []
-    assert Mailbox(store).muted("i1", 5) == "no"
-    store.close()
-
-
 def test_an_edit_that_fails_while_silenced_is_tried_again(desk: Desk) -> None:
     desk.news(SPIKE)
     desk.round()

@@ -89,7 +89,7 @@ def _news(event: Event) -> News:
 class World:
     """A database and a daemon on it that can die at any moment."""
 
-    def __init__(self, path: Path, now: int = T0) -> None:
+    def __init__(self, path: Path | str, now: int = T0) -> None:
         self.path = path
         self.start(now)
 

@@ -5,13 +5,7 @@ Needs PostgreSQL's programs (Debian's package postgresql) for half of it.
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -27,7 +21,6 @@ from collector.sql import Question, Sql
 
 W = 60
 T0 = 1_650_000_000 // W * W
-NEEDED = "needs PostgreSQL (on Debian or Ubuntu: apt-get install postgresql)"
 OPENS = """
 SELECT date_trunc('minute', opened_at) AS time, campaign AS campaign, count(*) AS count
 FROM opens WHERE opened_at >= :since AND opened_at < :until GROUP BY 1, 2
@@ -36,45 +29,6 @@ IN_SQLITE = """
 SELECT strftime('%Y-%m-%d %H:%M:00', opened_at) AS time, campaign, count(*) AS count
 FROM opens WHERE opened_at >= :since AND opened_at < :until GROUP BY 1, 2
 """
-
-
-def programs() -> str:
-    """The folder of PostgreSQL's programs, "" where there is none."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
-    which = shutil.which("initdb")
-    return str(Path(found[-1] if found else which or "initdb").parent) if found or which else ""
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The address of a server of our own, on loopback."""
-    where = programs()
-    if not where:
-        if os.environ.get("CI"):
-            pytest.fail(NEEDED)
-        pytest.skip(NEEDED)
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are for one user only
-        if user:
-            shutil.chown(name, "postgres")  # it refuses to run as root
-        yield from _server(where, user, Path(name))
-
-
-def _server(where: str, user: list[str], folder: Path) -> Iterator[str]:
-    data = folder / "data"
-    init = [f"{where}/initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "--no-sync"]
-    subprocess.run([*user, *init], check=True, capture_output=True, cwd="/")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c timezone=Europe/Berlin"
-    control = [*user, f"{where}/pg_ctl", "-D", str(data), "-w"]
-    subprocess.run(
-        [*control, "-o", options, "-l", str(folder / "log"), "start"],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-    )  # fmt: skip
-    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd="/")
 
 
 @pytest.fixture

@@ -20,11 +20,13 @@ from alerts.messages import Message
 from collector.bins import Bins, Late, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from collector.points import Readings, Stream
+from stillwatch import tables
 from stillwatch.blobs import pack_counts, unpack_counts
 from stillwatch.journal import pack_readings, unpack_readings
 from stillwatch.mailbox import Mailbox
+from stillwatch.sqlite_file import FORMAT
 from stillwatch.store import Closing, News, Store
-from stillwatch.tables import FORMAT, StoreTrouble
+from stillwatch.tables import StoreTrouble
 
 TABLE = SeriesTable(
     [SeriesKey("a", "m"), SeriesKey("a", "m", "2", (("path", "ü"), ("x", ""))), SeriesKey("b", "n")]
@@ -37,12 +39,29 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "s.db"
 
 
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    made = Store(path)
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    kept = str(tmp_path / "s.db") if request.param == "SQLite" else request.getfixturevalue("postgres")
+    assert isinstance(kept, str)
+    return kept
+
+
+def begun(where: Path | str) -> Iterator[Store]:
+    made = Store(where)
     made.settle_width(60)
     yield made
     made.close()
+
+
+@pytest.fixture
+def store(where: str) -> Iterator[Store]:
+    yield from begun(where)
+
+
+@pytest.fixture
+def in_file(path: Path) -> Iterator[Store]:
+    yield from begun(path)
 
 
 def block(
@@ -119,12 +138,12 @@ def test_readings_come_back_exactly(
         assert getattr(back, name).dtype == getattr(readings, name).dtype
 
 
-def test_intervals_come_back_as_they_were_judged_with_what_came_late(store: Store, path: Path) -> None:
+def test_intervals_come_back_as_they_were_judged_with_what_came_late(store: Store, where: str) -> None:
     late = Late(np.array([0, 1, 1]), np.array([0, 60, 0]), np.array([0, 2, 1]), np.array([1.0, 2.5, 0.0]))
     first = block(600, [[1.0, NAN, 0.0], [NAN, NAN, 1e300]], late=late)
     store.commit(Closing(first), TABLE)
     store.commit(Closing(block(720, [[3.0, 4.0, 5.0]])), TABLE)
-    again = Store(path)
+    again = Store(where)
     whole = list(again.history())
     assert len(whole) == 1
     same(whole[0].cut(0, 2), first)
@@ -199,18 +218,17 @@ def test_the_journal_holds_what_no_collector_state_holds(store: Store) -> None:
     assert store.note(b"x", 1.0) > numbers[-1], "a number is never used again"
 
 
-def test_only_the_newest_snapshots_are_kept_and_a_broken_one_is_passed_over(store: Store, path: Path) -> None:
+def test_only_the_newest_snapshots_are_kept_and_a_broken_one_is_passed_over(store: Store) -> None:
     for i in range(1, 6):
         store.commit(Closing(snapshot=(i * 60, b"state %d" % i)), TABLE)
     assert [upto for upto, _ in store.snapshots()] == [300, 240, 180]
-    with sqlite3.connect(path) as raw:
-        raw.execute("UPDATE snapshots SET state = x'00' WHERE upto = 300")
-    raw.close()
+    with store.writing() as c:
+        c.execute(tables.snapshots.update().where(tables.snapshots.c.upto == 300).values(state=b"\0"))
     assert next(store.snapshots()) == (240, b"state 4")
 
 
 def test_a_snapshot_that_one_value_cannot_hold_is_kept_in_parts(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stillwatch.store.PART", 1000)
     long, longer = os.urandom(3500), os.urandom(9001)
@@ -218,9 +236,8 @@ def test_a_snapshot_that_one_value_cannot_hold_is_kept_in_parts(
     store.commit(Closing(snapshot=(120, longer)), TABLE)
     store.commit(Closing(snapshot=(120, long)), TABLE)
     assert list(store.snapshots()) == [(120, long), (60, longer)]
-    with sqlite3.connect(path) as raw:
-        raw.execute("DELETE FROM snapshot_parts WHERE upto = 120 AND number = 1")
-    raw.close()
+    with store.writing() as c:
+        c.exec_driver_sql("DELETE FROM snapshot_parts WHERE upto = 120 AND number = 1")
     assert list(store.snapshots()) == [(60, longer)]
     for i in range(3, 6):
         store.commit(Closing(snapshot=(i * 60, b"short")), TABLE)
@@ -316,23 +333,23 @@ def test_a_damaged_file_says_so_wherever_the_damage_is(path: Path) -> None:
     assert True in seen
 
 
-def test_a_full_disk_is_said_and_nothing_is_half_kept(store: Store) -> None:
-    store.commit(Closing(block(600, [[1.0, 2.0, 3.0]])), TABLE)
-    with store.reading() as c:
+def test_a_full_disk_is_said_and_nothing_is_half_kept(in_file: Store) -> None:
+    in_file.commit(Closing(block(600, [[1.0, 2.0, 3.0]])), TABLE)
+    with in_file.reading() as c:
         most = c.exec_driver_sql("PRAGMA page_count").scalar_one()
         c.exec_driver_sql(f"PRAGMA max_page_count = {most}")
     with pytest.raises(StoreTrouble) as error:
-        store.commit(Closing(snapshot=(660, os.urandom(10**6))), TABLE)
+        in_file.commit(Closing(snapshot=(660, os.urandom(10**6))), TABLE)
     assert "no space left" in one_line(error)
-    with store.reading() as c:
+    with in_file.reading() as c:
         c.exec_driver_sql("PRAGMA max_page_count = 1000000")
-    store.commit(Closing(snapshot=(660, os.urandom(10**6))), TABLE)
+    in_file.commit(Closing(snapshot=(660, os.urandom(10**6))), TABLE)
 
 
 def test_a_locked_file_is_said_and_goes_on_when_the_other_lets_go(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+    in_file: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stillwatch.tables.WAIT", 0)
+    monkeypatch.setattr("stillwatch.sqlite_file.WAIT", 0)
     mine = Store(path)
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
@@ -351,9 +368,9 @@ print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM intervals").fet
 """
 
 
-def test_readers_in_other_processes_do_not_disturb_and_see_whole_commits(store: Store, path: Path) -> None:
-    store.commit(Closing(block(600, [[1.0, 2.0, 3.0]])), TABLE)
-    with store.writing() as c:
+def test_readers_in_other_processes_do_not_disturb_and_see_whole_commits(in_file: Store, path: Path) -> None:
+    in_file.commit(Closing(block(600, [[1.0, 2.0, 3.0]])), TABLE)
+    with in_file.writing() as c:
         c.exec_driver_sql("DELETE FROM intervals")
         told = subprocess.run(
             [sys.executable, "-c", READER, str(path)], capture_output=True, text=True, check=True
@@ -370,7 +387,7 @@ from alerts.messages import Message
 from collector.bins import Bins, SeriesKey, SeriesTable
 from stillwatch.store import Closing, News, Store
 
-store = Store(Path(sys.argv[1]))
+store = Store(sys.argv[1])
 store.settle_width(60)
 start = store.end() or 0
 table = SeriesTable(SeriesKey("a", str(i)) for i in range(1000))
@@ -384,12 +401,10 @@ while True:
 """
 
 
-def test_after_kill_9_every_commit_that_was_confirmed_is_whole(path: Path) -> None:
+def test_after_kill_9_every_commit_that_was_confirmed_is_whole(where: str) -> None:
     confirmed = -60
     for kill_after in (3, 17, 30):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-        )
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, where], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         for _ in range(kill_after):
             confirmed = int(writer.stdout.readline())
@@ -398,7 +413,7 @@ def test_after_kill_9_every_commit_that_was_confirmed_is_whole(path: Path) -> No
         writer.stdout.close()
         writer.wait()
         confirmed = max([confirmed, *map(int, rest[:-1])])
-        store = Store(path)
+        store = Store(where)
         starts = [b.start + 60 * i for b in store.history() for i in range(len(b))]
         assert starts == list(range(0, starts[-1] + 60, 60))
         assert starts[-1] >= confirmed

@@ -113,17 +113,18 @@ def test_check_says_what_the_daemon_sees_already(tmp_path: Path) -> None:
     world, known = lived(ratio, 60, 0.0, 1)
     file = tmp_path / "s.db"
     settings = config.parse(
-        "services: {it: {signals: {failing: {kind: error_ratio, errors: errors, total: requests}}}}",
+        "services: {it: {signals: {failing: {kind: error_ratio, errors: errors, total: requests}}}}\n"
+        f"database: {file}",
         "s",
         None,
     )
-    assert young_lines(settings, file) == []
+    assert young_lines(settings) == []
     store = Store(file)
     store.settle_width(60)
     bins = world.bins().cut(0, 60)
     store.commit(Closing(bins, snapshot=(bins.end, dump(State(known, (), ())))), world.table())
     store.close()
-    blank, head, line = young_lines(settings, file)
+    blank, head, line = young_lines(settings)
     assert (blank, head) == ("", "still young at 2022-02-28T01:00:00Z:")
     assert line.startswith("  it failing: 1 h of data; sees ")
 
