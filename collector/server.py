@@ -38,7 +38,7 @@ _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "a
 MOST_MEMBERS = 100  # of one gzip body; senders make one
 DOORS = (
     "POST /v1/metrics (OTLP), POST /api/v1/write (remote write), POST /deployments, POST /webhooks/{sender}, "
-    "GET /gate, GET /healthz"
+    "GET /gate, GET /healthz, GET /metrics"
 )
 # What is handed to the desk, and with which methods.
 DESK = {
@@ -91,6 +91,7 @@ class Door:
     metrics: takes Readings; returns once they cannot be lost, with how many were refused by reason
         (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; may raise Busy.
     clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503.
+    own: what is measured of ourselves, and its Content-Type.
     gate: the verdict on a candidate, from the parameters of the address, as JSON; ValueError for a bad question.
     desk: answers what people ask and say of incidents with a status and JSON; may raise Busy, and ValueError for
         what makes no sense.
@@ -107,6 +108,7 @@ class Door:
     deployments: Callable[[Sequence[Deployment]], None]
     clock: Callable[[], float]
     health: Callable[[], Mapping[str, object]]
+    own: Callable[[], tuple[bytes, str]] | None = None
     gate: Callable[[Mapping[str, str]], Mapping[str, object]] | None = None
     desk: Callable[[Asked], tuple[int, object]] | None = None
     slack: Callable[[str, Mapping[str, str], bytes], int] | None = None
@@ -132,7 +134,7 @@ class Refused(Exception):  # noqa: N818
 
 def app(door: Door) -> Starlette:
     """POST /v1/metrics (OTLP/HTTP), POST /api/v1/write (Prometheus remote write), POST /deployments (JSON), GET
-    /gate, GET /healthz, and the desk.
+    /gate, GET /healthz, GET /metrics (Prometheus text), and the desk.
 
     Answers: 200 (204 to remote write); 400 with a reason; 401 without the token; 413 too large; 415 another type or
     packing than the door takes; 503 with Retry-After when too much is going on, or a body comes slowly.
@@ -173,6 +175,14 @@ def app(door: Door) -> Starlette:
     async def health(request: Request) -> Response:
         answer = await run_in_threadpool(door.health)
         return JSONResponse(dict(answer), 503 if answer.get("ok") is False else 200)
+
+    async def own(request: Request) -> Response:
+        if not _may_enter(request, door.token):
+            return JSONResponse({"error": "expected Authorization: Bearer with the token"}, 401)
+        if door.own is None:
+            return JSONResponse({"error": "nothing is measured here"}, 404)
+        text, kind = await run_in_threadpool(door.own)
+        return Response(text, media_type=kind)
 
     async def gate(request: Request) -> Response:
         if not _may_enter(request, door.token):
@@ -237,6 +247,7 @@ def app(door: Door) -> Starlette:
             Route("/webhooks/{sender}", webhook, methods=["POST"]),
             Route("/gate", gate, methods=["GET"]),
             Route("/healthz", health, methods=["GET"]),
+            Route("/metrics", own, methods=["GET"]),
         ],
         exception_handlers={404: _elsewhere, 405: _elsewhere},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.nap import sleep_using_event
@@ -49,6 +49,7 @@ class Asker:
         self._until = 0
         self._counts = 0.0
         self._failing_since = 0
+        self._answered = 0
         self.trouble = ""
 
     @property
@@ -113,12 +114,15 @@ class Asker:
             log.info("source %s answers again; it failed since %s", self.name, rfc3339(self._failing_since))
         if not self.trouble:
             self._failing_since = 0
+            self._answered = self._now()
 
-    def health(self) -> dict[str, object]:
-        """For /healthz. until: epoch seconds, everything before it was told, 0 = not yet."""
+    def health(self) -> dict[str, Any]:
+        """For /healthz. until: epoch seconds, everything before it was told, 0 = not yet. answered: when it last
+        did, 0 = not yet."""
         return {
             "ok": not self.trouble,
             "until": self._until,
+            "answered": self._answered,
             "trouble": self.trouble,
             "failing_since": self._failing_since,
         }

@@ -70,6 +70,16 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Who hears by OTLP how we fare. url: of a receiver, without /v1/metrics, empty = nowhere; every: seconds."""
+
+    url: str = ""
+    token: str = field(default="", repr=False)
+    every: int = 60
+    traces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Kubernetes:
     """A cluster that is watched. kubeconfig: None = of the cluster that we run in, else the user's own. namespaces:
     empty = all. services: by `NAMESPACE/NAME` of a workload."""
@@ -110,6 +120,7 @@ class Settings:
     webhooks: Mapping[str, Hook] = field(default_factory=dict)
     sources: tuple[Asked, ...] = ()
     kubernetes: Kubernetes | None = None
+    telemetry: Telemetry = field(default_factory=Telemetry)
     database: str = field(default="stillwatch.db", repr=False)  # its address may hold a password
 
     @property
@@ -185,6 +196,12 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             {name: of.attributes for name, of in written.services.items() if of.attributes is not None},
         ),
         kubernetes=None if written.kubernetes is None else _kubernetes(written.kubernetes),
+        telemetry=Telemetry(
+            written.telemetry.url or "",
+            secrets.variable(written.telemetry.token_env, "telemetry", "token_env"),
+            written.telemetry.every,
+            written.telemetry.traces,
+        ),
         webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
         sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
         database=_database(written.database, secrets),

@@ -474,6 +474,15 @@ class Database(Strict):
         return self
 
 
+class Telemetry(Strict):
+    """Where to send what is measured of ourselves, by OTLP over HTTP."""
+
+    url: WebAddress | None = None
+    token_env: Variable | None = None
+    every: Annotated[int, within(5, 3600, "a duration from 5s to 1h, such as 60s")] = 60
+    traces: bool = False
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -491,6 +500,7 @@ class File(Strict):
     fallback: Fallback | None = None
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     limits: Limits = Limits()
+    telemetry: Telemetry = Telemetry()
     webhooks: dict[Literal[*SENDERS], WebhookIn] = {}  # type: ignore[valid-type]  # one list of their names
     sources: dict[Label, AnySource] = {}
     kubernetes: Kubernetes | None = None

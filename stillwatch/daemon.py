@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ from stillwatch.desk import Desk
 from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
+from stillwatch.own_metrics import OwnMetrics, Standing
 from stillwatch.replaying import plan_of
 from stillwatch.rollbacks import Rollbacks
 from stillwatch.slack_desk import SlackDesk
@@ -83,6 +85,7 @@ def run(settings: Settings) -> int:
             history = History(store, _pressable(settings), _planned(settings), hold, back)
             told = judgement(settings, store, history)
             sources = opened(settings.sources, settings.interval)
+            own = stack.enter_context(_measured(settings))
             _fill_in(settings, store, told, sources, stopping)
             if stopping.is_set():
                 log.info("stopped; the next start goes on with the history of sources")
@@ -95,6 +98,7 @@ def run(settings: Settings) -> int:
                 clock.now(),
                 settings.limits,
                 naming=settings.naming,
+                stage=own.stage,
             )
             history.adopt(live.open_incidents)
             place, channel = _place(settings)
@@ -106,10 +110,16 @@ def run(settings: Settings) -> int:
             log.error("cannot start: %s", error)
             return 1
         stack.enter_context(_signals(stopping))
+        place = replace(place, sender=own.counting(place.sender, _kind(settings)))
+        places = [
+            replace(one, sender=own.counting(one.sender, receiver.address))
+            for receiver, one in zip(settings.receivers, places, strict=True)
+        ]
         couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
         threading.Thread(target=back.work, args=[stopping], name="roll back", daemon=True).start()
         askers = [Asker(source, live, clock.now, stopping) for source in sources]
         health = partial(_health, live, store, askers)
+        own.watch(partial(_standing, live, store, askers))
         desk = Desk(
             history,
             clock.now,
@@ -119,7 +129,7 @@ def run(settings: Settings) -> int:
             live.deployed,
         )
         in_slack = _in_slack(settings, desk)
-        door = _door(settings, store, live, desk, in_slack, health)
+        door = replace(_door(settings, store, live, desk, in_slack, health), own=own.text)
         with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
             _listen_to_slack(settings, in_slack, stopping)
             _watch_kubernetes(settings, live, stopping)
@@ -189,6 +199,11 @@ def _place(settings: Settings) -> tuple[Place, str]:
         )
     nobody = Receiver(TERMINAL, TERMINAL)
     return SENDERS[TERMINAL](nobody, clock.now), "this terminal (no Slack token and channel are set)"
+
+
+def _kind(settings: Settings) -> str:
+    """What _place leads to."""
+    return "slack" if settings.slack.token and settings.default != TERMINAL else TERMINAL
 
 
 def _couriers(
@@ -329,6 +344,33 @@ def _health(live: Live, store: Store, askers: Sequence[Asker]) -> dict[str, obje
         return told | {"outbox": mailbox.depth(now), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:
         return told | {"ok": False, "trouble": str(trouble)}
+
+
+def _measured(settings: Settings) -> AbstractContextManager[OwnMetrics]:
+    if not settings.telemetry.url:
+        return nullcontext(OwnMetrics(clock.now))
+    from stillwatch.telemetry import sending  # costs a fifth of a second
+
+    return sending(settings.telemetry, clock.now)
+
+
+def _standing(live: Live, store: Store, askers: Sequence[Asker]) -> Standing:
+    """All that /metrics says of how we fare."""
+    now, mailbox = clock.now(), Mailbox(store)
+    figures = live.figures(now)
+    fares = {asker.name: asker.health() for asker in askers}
+    try:
+        waiting, given_up = mailbox.waiting_since(now), mailbox.given_up()
+    except StoreTrouble as trouble:
+        figures, waiting, given_up = replace(figures, trouble=str(trouble)), [], 0
+    return Standing(
+        now,
+        figures,
+        waiting,
+        given_up,
+        {name: int(of["answered"]) for name, of in fares.items()},
+        {name: int(not of["ok"]) for name, of in fares.items()},
+    )
 
 
 def _in_slack(settings: Settings, desk: Desk) -> SlackDesk:

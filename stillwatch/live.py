@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -66,6 +66,40 @@ class Advance(Protocol):
 
 
 STEP: Advance = partial(engine.advance, spend=True)
+Stage = Callable[[str], AbstractContextManager[object]]
+
+
+def untimed(stage: str) -> AbstractContextManager[object]:
+    """Where nobody wants to know how long a stage of the tick takes."""
+    del stage
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How the watch stands, and what it counted since its start; cheap to ask for. Times: epoch seconds, 0 = never.
+
+    lag: seconds by which closing is overdue. refused: data points that were refused or late, by reason.
+    judged_until: end of the last interval that was judged and kept. evidence: signals judged, in each interval.
+    blind: seconds of intervals that were judged late for a defect of ours.
+    """
+
+    taken: int = 0
+    last_taken: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    crowded: Mapping[str, int] = field(default_factory=dict)
+    series: int = 0
+    watermark: int = 0
+    lag: int = 0
+    judged_until: int = 0
+    intervals: int = 0
+    evidence: int = 0
+    judged: int = 0
+    learning: int = 0
+    snapshot_bytes: int = 0
+    blind_since: int = 0
+    blind: int = 0
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +122,7 @@ class Live:
     interval, grace: seconds. now: epoch seconds at which we begin to listen. Raises StoreTrouble.
     silent: seconds without a sign of our own life after which nobody listened, limits: of times and series, if not
     the usual ones. naming: stands for the settings by which keys are made; other ones, other text.
+    stage: is entered for each stage of a tick that has something to do, by its name (see own_metrics.STAGES).
     """
 
     def __init__(
@@ -100,8 +135,10 @@ class Live:
         limits: Limits | None = None,
         silent: int | None = None,
         naming: str = "",
+        stage: Stage = untimed,
     ) -> None:
         self._store = store
+        self._stage = stage
         self._judgement = judgement
         self._limits = limits or Limits()
         self._taken = 0  # data points, since the start
@@ -117,6 +154,10 @@ class Live:
         self._plan: Plan | None = None
         self._progress = Progress()
         self._newest: Bins | None = None  # the last interval in which something was counted
+        self._intervals = 0  # judged since the start, and each signal in each of them
+        self._evidence = 0
+        self._snapshot_bytes = 0
+        self._blind = 0  # seconds of intervals that waited until we could see again
         self.last_tick = 0
         self.blind_since = 0
         self.trouble = ""
@@ -270,7 +311,8 @@ class Live:
         later call goes on from here. What `advance` raises comes out: the intervals are kept, and the next call
         judges them again, from the newest snapshot on, as a start does.
         """
-        with self._step:
+        due = self._behind or self._owed != Closing() or self._is_due(now)
+        with self._step, self._stage("tick") if due else nullcontext():
             fresh = 0
             try:
                 self._keep()
@@ -291,9 +333,13 @@ class Live:
         """Is something stored that was not judged (a start, or a step that raised)?"""
         return self._judged != self._stored
 
+    def _is_due(self, now: int) -> bool:
+        """Has the grace of the first open interval passed?"""
+        return now >= self._binner.next + self._binner.width + self._binner.grace
+
     def _close(self, now: int) -> Bins | None:
         """Cut off the next intervals that are due; they are owed to the store from here on."""
-        with self._door:
+        with self._door, self._stage("close") if self._is_due(now) else nullcontext():
             self._alive_at(now)
             binner = self._binner
             if now >= binner.next + binner.width + binner.grace:
@@ -345,19 +391,30 @@ class Live:
             with settling():
                 plan = self._judgement.plan(self._known)
         self._spent = True
-        state, events = self._judgement.advance(self._state, bins, told, plan, words=said)
-        news = tuple(self._judgement.news(event) for event in events)
+        with self._stage("advance"):
+            state, events = self._judgement.advance(self._state, bins, told, plan, words=said)
+        with self._stage("word"):
+            news = tuple(self._judgement.news(event) for event in events)
         due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
-        cache = (bins.end, snapshot.dump(state)) if due else None
+        cache = (bins.end, self._dump(state)) if due else None
+        self._intervals += len(bins)
+        self._evidence += len(bins) * len(plan.signals)
         self._plan, self._state, self._judged, self._spent = plan, state, bins.end, False
         self._progress.look(state.memory, plan, self._known, bins.end)
         return replace(closing, news=news, snapshot=cache)
+
+    def _dump(self, state: State) -> bytes:
+        with self._stage("snapshot"):
+            raw = snapshot.dump(state)
+        self._snapshot_bytes = len(raw)
+        return raw
 
     def _keep(self) -> int:
         """Write what is owed; returns how much news was new. Raises StoreTrouble, and then it stays owed."""
         if self._owed == Closing():
             return 0
-        fresh = self._store.commit(self._owed, self._known)
+        with self._stage("commit"):
+            fresh = self._store.commit(self._owed, self._known)
         if self._owed.bins is not None:
             self._stored = self._owed.bins.end
         self._owed = Closing()
@@ -410,6 +467,7 @@ class Live:
         if self.blind_since:
             log.warning("sees again; was blind since %s", _moment(self.blind_since))
             self._store.say("", self._judgement.sight(self.blind_since, True), now)
+            self._blind += max(0, now - self.blind_since)
             self.blind_since = 0
 
     def stop(self, patience: float = -1) -> None:
@@ -423,7 +481,7 @@ class Live:
         try:
             self._keep()
             if self._judged is not None and not self._behind and not self._spent:
-                self._store.commit(Closing(snapshot=(self._judged, snapshot.dump(self._state))), self._known)
+                self._store.commit(Closing(snapshot=(self._judged, self._dump(self._state))), self._known)
         except StoreTrouble as trouble:
             self._in_trouble(trouble)
         finally:
@@ -452,6 +510,32 @@ class Live:
             latest, known = self._newest, self._known
         return {} if latest is None else told_of(latest, known)
 
+    def figures(self, now: int) -> Figures:
+        """How the watch stands; at most a moment's wait, and no look into the model or the store."""
+        with self._door:
+            binner = self._binner
+            refused, watermark, series = dict(binner.refused), binner.next, len(self._table)
+            crowded = dict(self._counters.crowded.most_common(CROWDED))
+        blind_since = self.blind_since
+        return Figures(
+            taken=self._taken,
+            last_taken=self._last_taken,
+            refused=refused,
+            crowded=crowded,
+            series=series,
+            watermark=watermark,
+            lag=max(0, now - (watermark + binner.width + binner.grace)),
+            judged_until=min(self._judged or 0, self._stored or 0),
+            intervals=self._intervals,
+            evidence=self._evidence,
+            judged=self._progress.judged,
+            learning=self._progress.learning,
+            snapshot_bytes=self._snapshot_bytes,
+            blind_since=blind_since,
+            blind=self._blind + (max(0, now - blind_since) if blind_since else 0),
+            trouble=self.trouble,
+        )
+
     def health(self, now: int) -> dict[str, object]:
         """For /healthz. Times are epoch seconds, 0 = never; lag: seconds by which closing is overdue.
 
@@ -459,27 +543,22 @@ class Live:
         and what they wait for. taken: data points since the start, the last of them at last_taken. crowded: of
         services that have too many series, how many points of new ones were refused since the start.
         """
-        with self._door:
-            binner = self._binner
-            refused, watermark, series = dict(binner.refused), binner.next, len(self._table)
-            taken, last_taken = self._taken, self._last_taken
-            crowded = dict(self._counters.crowded.most_common(CROWDED))
-        lag = max(0, now - (watermark + binner.width + binner.grace))
+        of = self.figures(now)
         return {
-            "ok": not self.blind_since and not self.trouble and lag <= max(2 * binner.width, 30),
+            "ok": not of.blind_since and not of.trouble and of.lag <= max(2 * self._binner.width, 30),
             "last_tick": self.last_tick,
-            "watermark": watermark,
-            "lag": lag,
-            "refused": refused,
-            "series": series,
-            "taken": taken,
-            "last_taken": last_taken,
+            "watermark": of.watermark,
+            "lag": of.lag,
+            "refused": of.refused,
+            "series": of.series,
+            "taken": of.taken,
+            "last_taken": of.last_taken,
             "limits": {"series": self._limits.series, "per_service": self._limits.per_service},
-            "crowded": crowded,
-            "judged": self._progress.judged,
+            "crowded": of.crowded,
+            "judged": of.judged,
             "learning": self._progress.waiting(),
-            "blind_since": self.blind_since,
-            "trouble": self.trouble,
+            "blind_since": of.blind_since,
+            "trouble": of.trouble,
         }
 
 

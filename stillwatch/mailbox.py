@@ -43,11 +43,22 @@ class Mailbox:
 
     def depth(self, now: int) -> int:
         """How many deliveries are due by `now` (epoch seconds) and wait, but for those of silenced incidents."""
+        return len(self.waiting_since(now))
+
+    def waiting_since(self, now: int) -> list[int]:
+        """Of each of those, since when it might have been sent (epoch seconds)."""
         of, it = tables.outbox.c, tables.incidents.c
         silenced = select(it.id).where(it.muted == 1, it.resolved == 0)
-        asked = select(of.message).where(of.state == "waiting", of.incident.not_in(silenced))
+        asked = select(of.entered, of.message).where(of.state == "waiting", of.incident.not_in(silenced))
         with self._store.reading() as c:
-            return sum(_due(text) <= now for text in c.execute(asked).scalars())
+            found = [(row.entered, _due(row.message)) for row in c.execute(asked)]
+        return [max(entered, due) for entered, due in found if due <= now]
+
+    def given_up(self) -> int:
+        """How many deliveries were given up, ever."""
+        asked = select(func.count()).where(tables.outbox.c.state == "given up")
+        with self._store.reading() as c:
+            return int(c.execute(asked).scalar_one())
 
     def not_taken(self) -> dict[str, str]:
         """Of each channel that did not take what waits for it, what the last try failed of."""

@@ -25,10 +25,11 @@ MOST_NAMED = 20
 
 
 class Progress:
-    """judged: how many signals are judged as far as they ever will be."""
+    """judged: how many signals are judged as far as they ever will be; learning: how many are not yet."""
 
     def __init__(self) -> None:
         self.judged = 0
+        self.learning = 0
         self._known: dict[str, int] = {}
         self._latest: tuple[Memory, Plan, SeriesTable, int] | None = None
         self._said: tuple[int, dict[str, str]] = (0, {})
@@ -67,6 +68,7 @@ class Progress:
         changed = [name for name, stage in known.items() if self._known.get(name) != stage]
         self._known = known
         self.judged = int(np.count_nonzero(now == Learning.READY))
+        self.learning = len(now) - self.judged
         for stage in Learning:
             of = [name for name in changed if known[name] == stage]
             if of:

@@ -164,7 +164,9 @@ def test_a_failing_source_is_said_once_and_when_it_answers_again(
     assert watch.asker.health()["ok"] is False
     assert watch.asker.health()["failing_since"] == T0 + 60
     watch.until(T0 + 400)
-    assert watch.asker.health() == {"ok": True, "until": T0 + 360, "trouble": "", "failing_since": 0}
+    assert watch.asker.health() == {
+        "ok": True, "until": T0 + 360, "answered": T0 + 360, "trouble": "", "failing_since": 0
+    }  # fmt: skip
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("source ")]
     assert len(said) == 2
     assert "\x1b" not in "".join(said)

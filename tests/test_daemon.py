@@ -79,6 +79,7 @@ class Daemon:
         slack: str = "http://127.0.0.1:9/api/",
         token: str = "",
         grpc_port: int = 0,
+        more: str = "",
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -87,6 +88,7 @@ class Daemon:
         self.config = folder / "stillwatch.yaml"
         self.config.write_text(
             CONFIG.format(interval=interval, port=self.port, folder=folder, slack=slack, grpc_port=grpc_port)
+            + more
         )
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK", "OTEL"))}
         self.environ |= {"DOOR_TOKEN": "let-me-in", "PYTHONWARNINGS": "default"}
