@@ -111,6 +111,14 @@ class Slack:
                 problems.append(f"{channel}: {failure}")
         return problems
 
+    def who(self) -> str:
+        """Ask Slack who we are, which nobody sees: what stands in the way, in a sentence; "" = nothing."""
+        try:
+            self._answer(self._client.auth_test)
+        except SlackFailed as failure:
+            return str(failure)
+        return ""
+
     # Posting and editing.
 
     def _post(self, message: Message, key: str, channel: str, thread: Receipt | None) -> Receipt:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from alerts.receivers import Receiver
 from alerts.rollbacks import Way
@@ -80,6 +80,16 @@ class Telemetry:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """url: where a sign of life goes, a secret. every: seconds. fails: ask URL/fail when all is not well, else ask
+    nothing."""
+
+    url: str = field(repr=False)
+    every: int = 60
+    fails: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Kubernetes:
     """A cluster that is watched. kubeconfig: None = of the cluster that we run in, else the user's own. namespaces:
     empty = all. services: by `NAMESPACE/NAME` of a workload."""
@@ -122,6 +132,7 @@ class Settings:
     kubernetes: Kubernetes | None = None
     telemetry: Telemetry = field(default_factory=Telemetry)
     database: str = field(default="stillwatch.db", repr=False)  # its address may hold a password
+    heartbeat: Heartbeat | None = None
 
     @property
     def naming(self) -> str:
@@ -202,6 +213,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
             written.telemetry.every,
             written.telemetry.traces,
         ),
+        heartbeat=None if written.heartbeat is None else _heartbeat(written.heartbeat, secrets),
         webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
         sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
         database=_database(written.database, secrets),
@@ -475,6 +487,16 @@ def _kubernetes(written: config_sources.Kubernetes) -> Kubernetes:
         {workload: tuple(services) for workload, services in written.services.items()},
         written.environment,
     )
+
+
+def _heartbeat(written: schema.Heartbeat, secrets: _Secrets) -> Heartbeat:
+    key = "url_env" if written.url_file is None else "url_file"
+    url = secrets.variable(written.url_env, "heartbeat", key)
+    if written.url_file is not None:
+        url = secrets.file_of(written.url_file, "heartbeat", key)
+    if secrets.environ is not None and urlsplit(url).scheme not in ("https", "http"):
+        raise secrets.bad("no address", "one that begins with https:// or http://", "heartbeat", key)
+    return Heartbeat(url, written.every, written.fail)
 
 
 def _hook(sender: str, written: config_sources.WebhookIn, secrets: _Secrets) -> Hook:

@@ -483,6 +483,20 @@ class Telemetry(Strict):
     traces: bool = False
 
 
+class Heartbeat(Strict):
+    """A watcher outside that hears from us as long as all is well. Whoever knows its address can speak for us."""
+
+    url_env: Variable | None = None
+    url_file: Name | None = None
+    every: Annotated[int, within(5, 3600, "a duration from 5s to 1h, such as 60s")] = 60
+    fail: bool = False
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        one_of({"url_env": self.url_env, "url_file": self.url_file}, "either url_env or url_file")
+        return self
+
+
 class File(Strict):
     """The whole of stillwatch.yaml."""
 
@@ -501,6 +515,7 @@ class File(Strict):
     listen: Annotated[Listen, BeforeValidator(_address)] = Listen()
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
+    heartbeat: Heartbeat | None = None
     webhooks: dict[Literal[*SENDERS], WebhookIn] = {}  # type: ignore[valid-type]  # one list of their names
     sources: dict[Label, AnySource] = {}
     kubernetes: Kubernetes | None = None

@@ -41,6 +41,7 @@ from stillwatch.backfill import backfill
 from stillwatch.calendars import Calendars
 from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
+from stillwatch.heartbeat import Heart, Way, within
 from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
@@ -110,7 +111,9 @@ def run(settings: Settings) -> int:
             log.error("cannot start: %s", error)
             return 1
         stack.enter_context(_signals(stopping))
-        place = replace(place, sender=own.counting(place.sender, _kind(settings)))
+        way = _way_to_slack(settings)
+        heard = None if way is None else way.went
+        place = replace(place, sender=own.counting(place.sender, _kind(settings), heard))
         places = [
             replace(one, sender=own.counting(one.sender, receiver.address))
             for receiver, one in zip(settings.receivers, places, strict=True)
@@ -118,8 +121,9 @@ def run(settings: Settings) -> int:
         couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
         threading.Thread(target=back.work, args=[stopping], name="roll back", daemon=True).start()
         askers = [Asker(source, live, clock.now, stopping) for source in sources]
-        health = partial(_health, live, store, askers)
-        own.watch(partial(_standing, live, store, askers))
+        heart = _heart(settings, live, store, way)
+        health = partial(_health, live, store, askers, heart)
+        own.watch(partial(_standing, live, store, askers, heart))
         desk = Desk(
             history,
             clock.now,
@@ -133,6 +137,8 @@ def run(settings: Settings) -> int:
         with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
             _listen_to_slack(settings, in_slack, stopping)
             _watch_kubernetes(settings, live, stopping)
+            if heart is not None:
+                threading.Thread(target=heart.work, args=[stopping], name="heartbeat", daemon=True).start()
             log.info(
                 "watching (%s), listening on %s:%s%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
@@ -204,6 +210,22 @@ def _place(settings: Settings) -> tuple[Place, str]:
 def _kind(settings: Settings) -> str:
     """What _place leads to."""
     return "slack" if settings.slack.token and settings.default != TERMINAL else TERMINAL
+
+
+def _way_to_slack(settings: Settings) -> Way | None:
+    if _kind(settings) != "slack":
+        return None
+    from alerts.slack import Slack
+
+    return Way(Slack(settings.slack.token, settings.slack.base_url).who, clock.now)
+
+
+def _heart(settings: Settings, live: Live, store: Store, way: Way | None) -> Heart | None:
+    wanted = settings.heartbeat
+    if wanted is None:
+        return None
+    longest = within(settings.interval, settings.grace)
+    return Heart(wanted, live.figures, longest, Mailbox(store), way, clock.now)
 
 
 def _couriers(
@@ -336,10 +358,12 @@ def _fill_in(
             raise CannotStart(f"the history of sources cannot be kept: {busy.__cause__}") from None
 
 
-def _health(live: Live, store: Store, askers: Sequence[Asker]) -> dict[str, object]:
+def _health(live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None) -> dict[str, object]:
     now = clock.now()
     told, mailbox = live.health(now), Mailbox(store)
     told["sources"] = {asker.name: asker.health() for asker in askers}
+    if heart is not None:
+        told["heartbeat"] = heart.health()
     try:
         return told | {"outbox": mailbox.depth(now), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:
@@ -354,7 +378,7 @@ def _measured(settings: Settings) -> AbstractContextManager[OwnMetrics]:
     return sending(settings.telemetry, clock.now)
 
 
-def _standing(live: Live, store: Store, askers: Sequence[Asker]) -> Standing:
+def _standing(live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None) -> Standing:
     """All that /metrics says of how we fare."""
     now, mailbox = clock.now(), Mailbox(store)
     figures = live.figures(now)
@@ -370,6 +394,7 @@ def _standing(live: Live, store: Store, askers: Sequence[Asker]) -> Standing:
         given_up,
         {name: int(of["answered"]) for name, of in fares.items()},
         {name: int(not of["ok"]) for name, of in fares.items()},
+        {} if heart is None else dict(heart.counts),
     )
 
 

@@ -43,6 +43,7 @@ class Standing:
     """All that is asked for at one reading. Times: epoch seconds, 0 = never.
 
     waiting: since when each delivery that is due waits. answered: of each source, when it last did.
+    failing: 1 of each that does not. beats: of the heart, by outcome.
     """
 
     now: int
@@ -51,6 +52,7 @@ class Standing:
     given_up: int = 0
     answered: Mapping[str, int] = field(default_factory=dict)
     failing: Mapping[str, int] = field(default_factory=dict)
+    beats: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ INSTRUMENTS = (
         ("source",), _by("source", _ages)),
     Instrument("stillwatch.source.failing", "gauge", "", "1 where its last answer was an error, else 0",
         ("source",), _by("source", lambda of: of.failing)),
+    Instrument("stillwatch.heartbeats", "counter", "{ping}", "pings to the watcher outside, and those withheld",
+        ("outcome",), _by("outcome", lambda of: of.beats)),
     Instrument("process.memory.usage", "gauge", "By", "physical memory of the daemon",
         read=_plain(_memory)),
     Instrument("process.cpu.time", "counter", "s", "processor time of the daemon", ("cpu.mode",), _processor),
@@ -203,11 +207,15 @@ class OwnMetrics:
                 else:
                     self._stages.record(took, {"stage": name})
 
-    def counting(self, sender: Sender, place: str) -> Sender:
-        """The same place to tell, with its outcomes counted."""
-        return _Counting(
-            sender, lambda outcome: self._deliveries.add(1, {"place": place, "outcome": outcome})
-        )
+    def counting(self, sender: Sender, place: str, told: Callable[[str], object] | None = None) -> Sender:
+        """The same place to tell, with its outcomes counted. told: hears of each as well."""
+
+        def count(outcome: str) -> None:
+            self._deliveries.add(1, {"place": place, "outcome": outcome})
+            if told is not None:
+                told(outcome)
+
+        return _Counting(sender, count)
 
     def shutdown(self, seconds: float) -> None:
         """Say the last, as far as there is time."""

@@ -54,6 +54,7 @@ FULL = Standing(
     given_up=1,
     answered={"prom": 930, "new": 0},
     failing={"prom": 0, "new": 1},
+    beats={"taken": 1},
 )
 
 
