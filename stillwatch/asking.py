@@ -49,8 +49,14 @@ class Asker:
         self._until = 0
         self._counts = 0.0
         self._failing_since = 0
-        self._answered = 0
+        self.answered = 0  # when it last did, epoch seconds
+        self._began = 0  # when the question was asked that is not answered yet
+        self.services: frozenset[str] = frozenset()  # of which it has told
         self.trouble = ""
+
+    def silent_since(self) -> int:
+        """Since when it fails or lets us wait, epoch seconds; 0: it answers."""
+        return self._failing_since or self._began
 
     @property
     def name(self) -> str:
@@ -88,6 +94,7 @@ class Asker:
             pass  # the store is in trouble, and the watch says so
         self.trouble = said
         self._say(before)
+        self._began = 0
 
     def _once(self) -> bool:
         """Ask for the next stretch of time; is there more to ask for at once?"""
@@ -95,13 +102,16 @@ class Asker:
         since, memo = self._live.asked_until(self.name)
         since = max(since, now - LOOK_BACK)
         upto = min(now, since + self._source.most)
+        self._began = now
         answer = patiently(self._source, since, upto, memo, self._stopping)
         if answer is None:
             return False
+        self.services |= {key.service for key in answer.readings.keys}
         self._live.asked(
             self.name, answer, self._now()
         )  # when it came, which may be a while after the question
         self._until = answer.until
+        self.answered = self._now()
         self._counts += float(answer.readings.value[~answer.readings.cumulative].sum())
         return upto < now and answer.until > since and not self._stopping.is_set()
 
@@ -114,7 +124,6 @@ class Asker:
             log.info("source %s answers again; it failed since %s", self.name, rfc3339(self._failing_since))
         if not self.trouble:
             self._failing_since = 0
-            self._answered = self._now()
 
     def health(self) -> dict[str, Any]:
         """For /healthz. until: epoch seconds, everything before it was told, 0 = not yet. answered: when it last
@@ -122,7 +131,7 @@ class Asker:
         return {
             "ok": not self.trouble,
             "until": self._until,
-            "answered": self._answered,
+            "answered": self.answered,
             "trouble": self.trouble,
             "failing_since": self._failing_since,
         }

@@ -38,6 +38,7 @@ from detectors.compiled import is_cached
 from stillwatch import aside, clock, engine, gate, kubernetes_watch, maintenance, selfwatch
 from stillwatch.asking import Asker
 from stillwatch.backfill import backfill
+from stillwatch.blind_sources import BlindSources
 from stillwatch.calendars import Calendars
 from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
@@ -121,6 +122,7 @@ def run(settings: Settings) -> int:
         couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
         threading.Thread(target=back.work, args=[stopping], name="roll back", daemon=True).start()
         askers = [Asker(source, live, clock.now, stopping) for source in sources]
+        blind = BlindSources(askers, store, history, settings.default, settings.interval, clock.now)
         heart = _heart(settings, live, store, way)
         health = partial(_health, live, store, askers, heart)
         own.watch(partial(_standing, live, store, askers, heart))
@@ -137,6 +139,10 @@ def run(settings: Settings) -> int:
         with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
             _listen_to_slack(settings, in_slack, stopping)
             _watch_kubernetes(settings, live, stopping)
+            if askers:
+                threading.Thread(
+                    target=blind.work, args=[stopping], name="blind sources", daemon=True
+                ).start()
             if heart is not None:
                 threading.Thread(target=heart.work, args=[stopping], name="heartbeat", daemon=True).start()
             log.info(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from alerts.messages import Message
+from alerts.mrkdwn import escape, inert
 from alerts.notices import Notice, Part
 
 
@@ -25,6 +26,23 @@ def sight(channel: str, since: int, sees: bool) -> tuple[Message, ...]:
     text = f"Stillwatch sees again (it was blind since {moment}) and has judged all that came meanwhile."
     said = _notice(key, since, text, over=True)
     return (Message(f"{key}:over", channel, text, reply_to=key, broadcast=True, notice=said),)
+
+
+def source(channel: str, name: str, since: int, why: str, sees: bool) -> tuple[Message, ...]:
+    """Said when a source that is asked has been silent for long, and when it answers again. why: as it failed, from
+    outside."""
+    key = f"source:{name}:{since}"
+    moment = datetime.fromtimestamp(since, UTC).strftime("%H:%M UTC")
+    if not sees:
+        reason = f" ({inert(why)})" if why else ""
+        text = (
+            f"Stillwatch is blind since {moment} to what source {inert(name)} counts: it does not answer{reason}. "
+            "What is missing of its services is not told one by one. It goes on being asked."
+        )
+        return (Message(key, channel, escape(text), notice=_notice(key, since, text, over=False)),)
+    text = f"Source {inert(name)} answers again (it was silent since {moment}). Its counts of meanwhile come late."
+    said = _notice(key, since, text, over=True)
+    return (Message(f"{key}:over", channel, escape(text), reply_to=key, broadcast=True, notice=said),)
 
 
 def _notice(key: str, since: int, text: str, over: bool) -> Notice:
