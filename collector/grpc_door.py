@@ -7,7 +7,7 @@ Never: a message unpacked beyond its bound, a refusal that a sender takes for lo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -18,7 +18,8 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from collector import otlp
-from collector.server import Busy, Door, Refused, brings_token, metrics_answer, unpack
+from collector.server import Busy, Door, Refused, metrics_answer, unpack
+from collector.tokens import refusal
 
 EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 SPARE = 4  # threads that turn away who finds no room
@@ -31,8 +32,14 @@ _CODES = {
 }
 
 
-def listen(door: Door, host: str, port: int) -> tuple[grpc.Server, int]:
-    """A server that has begun to listen, and its port. port 0: any that is free. Raises OSError."""
+Pair = tuple[bytes, bytes]  # key and certificate in PEM
+
+
+def listen(
+    door: Door, host: str, port: int, shown: Callable[[], Pair] | None = None
+) -> tuple[grpc.Server, int]:
+    """A server that has begun to listen, and its port. port 0: any that is free. shown: asked at each handshake;
+    without it calls come in the clear. Raises OSError."""
     server = grpc.server(
         ThreadPoolExecutor(door.at_once + SPARE, thread_name_prefix="grpc"),
         handlers=[_Export(door)],
@@ -43,8 +50,18 @@ def listen(door: Door, host: str, port: int) -> tuple[grpc.Server, int]:
             ("grpc.per_message_decompression", 0),
         ],
     )
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        if shown is None:
+            bound = server.add_insecure_port(address)
+        else:
+            first = grpc.ssl_server_certificate_configuration([shown()])
+            bound = server.add_secure_port(
+                address,
+                grpc.dynamic_ssl_server_credentials(
+                    first, lambda: grpc.ssl_server_certificate_configuration([shown()])
+                ),
+            )
     except RuntimeError as error:
         raise OSError(f"cannot listen on {host}:{port} for gRPC") from error
     server.start()
@@ -64,10 +81,9 @@ class _Export(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def _export(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         try:
-            if not brings_token(
-                dict(context.invocation_metadata()).get("authorization", ""), self._door.token
-            ):
-                raise Refused(401, "expected authorization: Bearer with the token of this collector")
+            brought = dict(context.invocation_metadata()).get("authorization", "")
+            if self._door.tokens.opened_by("ingest", brought) is None:
+                raise Refused(401, refusal("ingest"))
             if not self._room.acquire(blocking=False):
                 raise Refused(503, "too many requests at once", retry_after=1)
             try:

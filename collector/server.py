@@ -8,7 +8,7 @@ Never: a look at a clock, a store or a daemon; a traceback or a 500 for what a s
 from __future__ import annotations
 
 import asyncio
-import hmac
+import logging
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,18 +21,24 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from collector import announced, otlp, remote_write
 from collector.deployments import Deployment
+from collector.errors import printable
+from collector.guard import Guard
 from collector.points import Readings
+from collector.tokens import Purpose, Tokens, refusal
 from collector.webhooks import cdevents
 from collector.webhooks.hook import Hook
 from collector.webhooks.receive import BODY, SENDERS, receive, receive_events
 from collector.webhooks.signed import Unsigned
 from collector.webhooks.told import Call, Passed
+
+log = logging.getLogger(__name__)
 
 _ENCODINGS: dict[str, otlp.Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 MOST_MEMBERS = 100  # of one gzip body; senders make one
@@ -61,6 +67,7 @@ _PROTOCOLS: dict[str, remote_write.Protocol] = {
 }
 # Of samples that no sender can mend, as a gauge that is called like a counter: counted, and no refusal.
 _NO_FAULT = ("not finite", "negative")
+BRIEF = ("ok", "watermark", "lag")  # of health, to whom it does not concern how we are in detail
 SLACK = ("/slack/interactions", "/slack/commands")
 SLACK_BODY = 1024 * 1024  # bytes: a press comes with the whole card
 
@@ -90,8 +97,8 @@ class Door:
 
     metrics: takes Readings; returns once they cannot be lost, with how many were refused by reason
         (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; may raise Busy.
-    clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503.
-    own: what is measured of ourselves, and its Content-Type.
+    clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503. Only BRIEF is
+        told to who brings no token for reading. own: what is measured of ourselves, and its Content-Type.
     gate: the verdict on a candidate, from the parameters of the address, as JSON; ValueError for a bad question.
     desk: answers what people ask and say of incidents with a status and JSON; may raise Busy, and ValueError for
         what makes no sense.
@@ -99,7 +106,8 @@ class Door:
         but a signature, which is looked at there.
     webhooks: by the last part of their path; their senders bring a signature, or a token of their own.
     processes: who was heard of before, for what remote write says of them only now and then.
-    token: what senders must bring as `Authorization: Bearer ...`; empty lets everybody in.
+    tokens: who may come in for what; none at all lets everybody in who asks for an address, or for localhost.
+    open: nobody needs one, and we may be asked for by any name.
     body: bytes a body may have, packed and unpacked; at_once: requests with a body held at one time;
     patience: seconds in which a body must have come.
     """
@@ -115,7 +123,8 @@ class Door:
     decode: Callable[[bytes, otlp.Encoding], Readings] = field(default_factory=lambda: otlp.Decoder().decode)
     webhooks: Mapping[str, Hook] = field(default_factory=dict)
     processes: Callable[[], Sequence[str]] = tuple
-    token: str = ""
+    tokens: Tokens = field(default_factory=Tokens)
+    open: bool = False
     body: int = 16 * 1024 * 1024
     at_once: int = 32
     patience: float = 30.0
@@ -136,8 +145,8 @@ def app(door: Door) -> Starlette:
     """POST /v1/metrics (OTLP/HTTP), POST /api/v1/write (Prometheus remote write), POST /deployments (JSON), GET
     /gate, GET /healthz, GET /metrics (Prometheus text), and the desk.
 
-    Answers: 200 (204 to remote write); 400 with a reason; 401 without the token; 413 too large; 415 another type or
-    packing than the door takes; 503 with Retry-After when too much is going on, or a body comes slowly.
+    Answers: 200 (204 to remote write); 400 with a reason; 401 without a token for it; 413 too large; 415 another
+    type or packing than the door takes; 503 with Retry-After when too much is going on, or a body comes slowly.
     To OTLP senders as a google.rpc.Status, in the encoding in which they asked.
     """
     room = asyncio.Semaphore(door.at_once)
@@ -148,7 +157,7 @@ def app(door: Door) -> Starlette:
         try:
             if encoding is None:
                 raise Refused(415, f"expected Content-Type {' or '.join(_ENCODINGS)}")
-            return await _admit(request, door, room, partial(_take_metrics, door, encoding))
+            return await _admit(request, door, room, "ingest", partial(_take_metrics, door, encoding))
         except Refused as no:
             return _status(no, encoding or "protobuf")
 
@@ -159,7 +168,7 @@ def app(door: Door) -> Starlette:
             if kind.strip() != "application/x-protobuf" or protocol is None:
                 raise Refused(415, "expected Content-Type application/x-protobuf, of remote write 1.0 or 2.0")
             take = partial(_take_written, door, reader, protocol)
-            return await _admit(request, door, room, take, {"snappy": remote_write.unpack})
+            return await _admit(request, door, room, "ingest", take, {"snappy": remote_write.unpack})
         except Refused as no:
             return PlainTextResponse(no.reason, no.status, no.headers)
 
@@ -168,25 +177,27 @@ def app(door: Door) -> Starlette:
         try:
             if _media_type(request) != "application/json" and not cdevents.is_event(call):
                 raise Refused(415, "expected Content-Type application/json, or a CloudEvent")
-            return await _admit(request, door, room, partial(_take_deployments, door, call))
+            return await _admit(request, door, room, "deployments", partial(_take_deployments, door, call))
         except Refused as no:
             return JSONResponse({"error": no.reason}, no.status, no.headers)
 
     async def health(request: Request) -> Response:
         answer = await run_in_threadpool(door.health)
-        return JSONResponse(dict(answer), 503 if answer.get("ok") is False else 200)
+        whole = _brings(request, door, "reading") is not None
+        told = {key: value for key, value in answer.items() if whole or key in BRIEF}
+        return JSONResponse(told, 503 if answer.get("ok") is False else 200)
 
     async def own(request: Request) -> Response:
-        if not _may_enter(request, door.token):
-            return JSONResponse({"error": "expected Authorization: Bearer with the token"}, 401)
+        if _brings(request, door, "reading") is None:
+            return JSONResponse({"error": refusal("reading")}, 401)
         if door.own is None:
             return JSONResponse({"error": "nothing is measured here"}, 404)
         text, kind = await run_in_threadpool(door.own)
         return Response(text, media_type=kind)
 
     async def gate(request: Request) -> Response:
-        if not _may_enter(request, door.token):
-            return JSONResponse({"error": "expected Authorization: Bearer with the token"}, 401)
+        if _brings(request, door, "reading") is None:
+            return JSONResponse({"error": refusal("reading")}, 401)
         if door.gate is None:
             return JSONResponse({"error": "nothing is compared here"}, 404)
         if room.locked():
@@ -201,10 +212,11 @@ def app(door: Door) -> Starlette:
 
     def at_desk(path: str) -> Callable[[Request], Awaitable[Response]]:
         async def desk(request: Request) -> Response:
+            purpose: Purpose = "reading" if _method(request) == "GET" else "acting"
             try:
                 if request.method == "POST" and _media_type(request) != "application/json":
                     raise Refused(415, "expected Content-Type application/json")
-                return await _admit(request, door, room, partial(_ask_desk, door, path, request))
+                return await _admit(request, door, room, purpose, partial(_ask_desk, door, path, request))
             except Refused as no:
                 return JSONResponse({"error": no.reason}, no.status, no.headers)
 
@@ -217,10 +229,9 @@ def app(door: Door) -> Starlette:
                 raise Refused(404, _no_hook(request.path_params["sender"]))
             if _media_type(request) != "application/json":
                 raise Refused(415, "expected Content-Type application/json")
-            within = replace(door, token="", body=min(BODY, door.body))
-            return await _admit(
-                request, within, room, partial(_take_webhook, door, hook, dict(request.headers))
-            )
+            within = replace(door, body=min(BODY, door.body))
+            take = partial(_take_webhook, door, hook, dict(request.headers))
+            return await _admit(request, within, room, None, take)
         except Refused as no:
             return JSONResponse({"error": no.reason}, no.status, no.headers)
 
@@ -249,6 +260,7 @@ def app(door: Door) -> Starlette:
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", own, methods=["GET"]),
         ],
+        middleware=[Middleware(Guard, by_address=not door.tokens.wanted and not door.open)],
         exception_handlers={404: _elsewhere, 405: _elsewhere},
     )
     answers.router.redirect_slashes = False  # an exporter that does not follow would lose its counts
@@ -273,16 +285,21 @@ async def _admit(
     request: Request,
     door: Door,
     room: asyncio.Semaphore,
+    purpose: Purpose | None,
     take: Callable[[bytes], Response],
     packings: Mapping[str, Unpack | None] | None = None,
 ) -> Response:
     """What `take` answers to the body, for a sender who may come in while there is room. Raises Refused.
 
+    purpose: what the sender has to bring a token for; None where the body says who sent it.
     packings: the Content-Encodings that are understood; gzip and identity if left out.
     """
     packings = {"gzip": unpack, "identity": None} if packings is None else packings
-    if not _may_enter(request, door.token):
-        raise Refused(401, "expected Authorization: Bearer with the token of this collector")
+    brought = "" if purpose is None else _brings(request, door, purpose)
+    if purpose is not None and brought is None:
+        raise Refused(401, refusal(purpose))
+    if purpose == "acting" and brought:
+        log.info("%s %s, with the token %s", request.method, printable(request.url.path[:200]), brought)
     packing = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
     if packing not in packings:
         raise Refused(415, f"expected Content-Encoding {' or '.join(packings)}")
@@ -303,17 +320,8 @@ async def _admit(
             raise Refused(503, "not now", busy.retry_after) from None
 
 
-def _may_enter(request: Request, token: str) -> bool:
-    return brings_token(request.headers.get("authorization", ""), token)
-
-
-def brings_token(authorization: str, token: str) -> bool:
-    """Is it `Bearer` and the token; compared in a time that tells nothing about it."""
-    if not token:
-        return True
-    scheme, _, brought = authorization.partition(" ")
-    same = hmac.compare_digest(brought.strip().encode("latin-1"), token.encode())
-    return same and scheme.lower() == "bearer"
+def _brings(request: Request, door: Door, purpose: Purpose) -> str | None:
+    return door.tokens.opened_by(purpose, request.headers.get("authorization", ""))
 
 
 async def _body(request: Request, door: Door) -> bytes:

@@ -7,6 +7,7 @@ Never: a token in a message, a second try, a proxy between us and our own loopba
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +55,10 @@ def call(
     to_ourselves = parts.hostname in ("127.0.0.1", "localhost", "::1")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
+        # The certificates that the system trusts, and those of SSL_CERT_FILE.
+        trusted = ssl.create_default_context() if parts.scheme == "https" else True
         # A proxy of the environment would look for our own loopback on its machine.
-        with httpx2.Client(timeout=patience, trust_env=not to_ourselves) as client:
+        with httpx2.Client(timeout=patience, trust_env=not to_ourselves, verify=trusted) as client:
             got = client.request(
                 method, f"{url.rstrip('/')}{path}", params=params, json=body, headers=headers
             )
@@ -67,10 +70,14 @@ def call(
         raise NoAnswer(
             f"nobody answers at {url} ({error}); check that `stillwatch run` is up and `listen` says this address"
         ) from None
-    if got.status_code == 401:
-        raise NoAnswer(f"{url} wants another token; check the variable that `listen: token_env` names")
     try:
         told = json.loads(got.text)
     except ValueError:
         told = {}
-    return Answer(got.status_code, told if isinstance(told, dict) else {}, got.text)
+    answer = Answer(got.status_code, told if isinstance(told, dict) else {}, got.text)
+    if got.status_code == 401:
+        raise NoAnswer(
+            f"{url} wants another token ({answer.error[:200]}); check the variable STILLWATCH_TOKEN, or the one "
+            "that --token-env names"
+        )
+    return answer

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alerts.places import SENDERS
@@ -21,7 +21,7 @@ from collector.moments import rfc3339
 from detectors.discover import discover
 from detectors.signals import Signal, Term
 from stillwatch import clock
-from stillwatch.config import POSTGRESQL, TERMINAL, Settings
+from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
 
 PATIENCE = 3.0  # seconds
 
@@ -240,34 +240,38 @@ def known_series(where: str) -> SeriesTable | None:
 
 def _door(settings: Settings) -> Finding:
     """Free for us, or already ours."""
-    host, port = settings.listen.host, settings.listen.port
-    where = f"{host}:{port}"
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    wanted = settings.listen
+    where = f"{wanted.host}:{wanted.port}"
+    if why := wanted.stands_open:
+        return Finding(False, "listen", why)
+    if wanted.tls is not None and (trouble := wanted.tls.trouble()):
+        return Finding(False, "listen", trouble)
+    family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family):
-            alone = settings.listen.token or host in ("127.0.0.1", "::1", "localhost")
-            warning = "" if alone else ", and whoever reaches it may send counts: set `token_env`"
+        with socket.create_server((wanted.host, wanted.port), family=family):
+            warning = ", and whoever reaches it may send counts" if wanted.open else ""
             return Finding(True, "listen", f"{where} is free{warning}")
     except OSError as error:
         reason = error.strerror or str(error)
-    answer = _health(host, port)
+    answer = _health(wanted)
     if answer is None:
         return Finding(False, "listen", f"{where}: {reason}")
     if answer.get("ok") is False:
-        return Finding(
-            False, "listen", f"{where}: our daemon is there, but not well: {answer.get('trouble')}"
-        )
-    return Finding(True, "listen", f"{where}: our daemon is there, {answer.get('series')} series")
+        said = answer.get("trouble", f"see {wanted.url}/healthz")
+        return Finding(False, "listen", f"{where}: our daemon is there, but not well: {said}")
+    series = f", {answer['series']} series" if "series" in answer else ""
+    return Finding(True, "listen", f"{where}: our daemon is there{series}")
 
 
-def _health(host: str, port: int) -> dict[str, object] | None:
+def _health(wanted: Listen) -> dict[str, object] | None:
     """What a daemon of ours says of itself, None if nobody answers as one."""
     import httpx2
 
-    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (not bound, asked)
-    url = f"http://[{own}]:{port}/healthz" if ":" in own else f"http://{own}:{port}/healthz"
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(wanted.host, wanted.host)  # noqa: S104  (not bound, asked)
+    url = f"{replace(wanted, host=own).url}/healthz"
     try:
-        answer = json.loads(httpx2.get(url, timeout=PATIENCE, trust_env=False).text)
+        # Whose certificate it is matters to who sends something; here nothing is.
+        answer = json.loads(httpx2.get(url, timeout=PATIENCE, trust_env=False, verify=False).text)
     except (httpx2.HTTPError, OSError, ValueError):
         return None
     return answer if isinstance(answer, dict) and "watermark" in answer else None

@@ -29,11 +29,13 @@ from stillwatch.cli_options import (
     if_there,
     say,
     settings_of,
+    token_of,
     token_option,
     url_option,
 )
 from stillwatch.cli_people import deployments, incidents, silence, status
 from stillwatch.cli_report import report
+from stillwatch.cli_token import token
 
 if TYPE_CHECKING:
     from collector.dataset import Dataset
@@ -228,7 +230,7 @@ def deployed(
         description,
     )
     try:
-        click.echo(pipeline.tell(url, os.environ.get(token_env, "").strip(), one))
+        click.echo(pipeline.tell(url, token_of(token_env), one))
     except NoAnswer as reason:
         return say(str(reason), TROUBLE)
     return 0
@@ -289,7 +291,7 @@ def gate(
     if dataset is not None:
         told = _gate_of(dataset, config, asked)
     else:
-        at, token = url or daemon_of(config), os.environ.get(token_env, "").strip()
+        at, token = url or daemon_of(config), token_of(token_env)
         try:
             told = gates.wait_for(
                 lambda: gates.ask(at, token, asked), patience or 0, lambda line: click.echo(line, err=True)
@@ -457,6 +459,7 @@ cli.add_command(incidents)
 cli.add_command(status)
 cli.add_command(deployments)
 cli.add_command(report)
+cli.add_command(token)
 
 
 def strangers(find: Callable[[str], Any] = find_spec) -> list[str]:

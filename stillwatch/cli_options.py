@@ -33,7 +33,7 @@ token_option = click.option(
     "--token-env",
     default=TOKEN,
     show_default=True,
-    help="Variable that holds the daemon's token, if it wants one.",
+    help="Variable that holds your token, if the daemon wants one (or, with _FILE behind its name, the file).",
 )
 
 
@@ -92,9 +92,24 @@ def settings_of(file: Path | None, secrets: bool = True, live: bool = False) -> 
 
 def daemon_of(config: Path | None) -> str:
     """Where the daemon of these settings listens."""
-    listen = settings_of(config or if_there(Path(CONFIG)), secrets=False).listen
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    return f"http://{host}:{listen.port}"
+    return settings_of(config or if_there(Path(CONFIG)), secrets=False).listen.url
+
+
+def token_of(variable: str) -> str:
+    """The token that this variable holds, or the file that the variable of this name and `_FILE` names; empty where
+    there is neither. Raises BadInput: the file cannot be read."""
+    from collector.errors import BadInput
+
+    held = os.environ.get(variable, "").strip()
+    file = os.environ.get(f"{variable}_FILE", "")
+    if held or not file:
+        return held
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise BadInput(
+            f"{variable}_FILE", 0, "", "a file that cannot be read", "one with the token"
+        ) from None
 
 
 def say(line: str, status: int) -> int:

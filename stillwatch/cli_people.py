@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from stillwatch.cli_options import (
     config_option,
     daemon_of,
     say,
+    token_of,
     token_option,
     url_option,
 )
@@ -342,7 +342,7 @@ def _ask(
     from alerts.terminal_lines import clean
     from stillwatch.caller import NoAnswer, call
 
-    at, token = url or daemon_of(config), os.environ.get(token_env, "").strip()
+    at, token = url or daemon_of(config), token_of(token_env)
     try:
         got = call(method, at, path, token, PATIENCE, params=params, body=body)
     except NoAnswer as reason:

@@ -7,6 +7,7 @@ Never: an unknown or repeated key passed over; a secret in the file, in a messag
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,10 +22,12 @@ from alerts.silences import matcher
 from collector.errors import BadInput, shown
 from collector.otlp_names import Choice
 from collector.points import Limits
+from collector.tokens import PURPOSES, Tokens, of_one
 from collector.webhooks.hook import Hook
 from detectors.signals import Budget, Signal, Term
 from stillwatch.maintenance import DAYS, Window
 from stillwatch.sources import Asked
+from stillwatch.tls import Tls
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -60,13 +63,40 @@ class Slack:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """token: what senders have to bring, empty where anybody may come in. grpc_port: 0 = no gRPC, None = the usual
-    one, unless somebody else has it."""
+    """tokens: who may come in for what. open: nobody needs one. tls: None = in the clear. grpc_port: 0 = no gRPC,
+    None = the usual one, unless somebody else has it."""
 
     host: str = "127.0.0.1"
     port: int = 4318
-    token: str = field(default="", repr=False)
+    tokens: Tokens = field(default_factory=Tokens)
+    open: bool = False
+    tls: Tls | None = None
     grpc_port: int | None = None
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others than this machine may reach it."""
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+    @property
+    def stands_open(self) -> str:
+        """Why a whole network could come in by mistake, and what to do; empty when it could not."""
+        if not self.exposed or self.tokens.wanted or self.open:
+            return ""
+        return (
+            f"{self.host} can be reached from other machines, and no token is wanted there: make one with "
+            "`stillwatch token ingest deployments reading acting` and put what it prints into the settings, or say "
+            "`listen: {open: true}` where something else keeps strangers out"
+        )
+
+    @property
+    def url(self) -> str:
+        """Where our own commands ask."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +228,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         if written.fallback is None
         else _target(written.fallback, receivers, secrets, "fallback"),
         maintenance=tuple(_window(window) for window in written.maintenance),
-        listen=Listen(
-            written.listen.host, written.listen.port, secrets.listen(written.listen), written.listen.grpc_port
-        ),
+        listen=_listen(written.listen, secrets),
         limits=Limits(series=written.limits.series, per_service=written.limits.per_service),
         choice=Choice(
             written.limits.attributes,
@@ -447,11 +475,6 @@ class _Secrets:
             self.environ.get(usual, "").strip() if variable is None else self.variable(variable, "slack", key)
         )
 
-    def listen(self, written: schema.Listen) -> str:
-        if self.environ is None or written.token_env is None:
-            return ""
-        return self.variable(written.token_env, "listen", "token_env")
-
     def of_hook(self, sender: str, written: config_sources.WebhookIn) -> str:
         at = ("webhooks", sender)
         if self.environ is None or written.secret_file is None:
@@ -497,6 +520,18 @@ def _heartbeat(written: schema.Heartbeat, secrets: _Secrets) -> Heartbeat:
     if secrets.environ is not None and urlsplit(url).scheme not in ("https", "http"):
         raise secrets.bad("no address", "one that begins with https:// or http://", "heartbeat", key)
     return Heartbeat(url, written.every, written.fail)
+
+
+def _listen(written: schema.Listen, secrets: _Secrets) -> Listen:
+    named = written.tokens
+    known = {purpose: dict(getattr(named, purpose)) for purpose in PURPOSES}
+    for_all = of_one(secrets.variable(written.token_env, "listen", "token_env"), "token_env").known
+    whole = {purpose: {**for_all.get(purpose, {}), **own} for purpose, own in known.items()}
+    tokens = Tokens({purpose: of for purpose, of in whole.items() if of})
+    if written.open and (written.token_env is not None or any(known.values())):
+        raise secrets.bad("true", "no `open` where there are tokens", "listen", "open")
+    tls = None if written.tls is None else Tls(Path(written.tls.certificate), Path(written.tls.key))
+    return Listen(written.host, written.port, tokens, written.open, tls, written.grpc_port)
 
 
 def _hook(sender: str, written: config_sources.WebhookIn, secrets: _Secrets) -> Hook:

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from alerts.rollbacks import PLACES
 from alerts.silences import holds_for_all, matcher
-from collector import moments
+from collector import moments, tokens
 from collector.webhooks.receive import SENDERS
 from stillwatch import days_off
 from stillwatch.config_kinds import (
@@ -103,7 +103,7 @@ def _address(value: object) -> object:
         return value
     host, _, port = value.rpartition(":")
     if not port.isdecimal() or not port.isascii() or len(port) > 5 or not host:
-        raise ValueError("HOST:PORT, or a mapping of host, port and token_env")
+        raise ValueError("HOST:PORT, or a mapping of host, port and tokens")
     return {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
 
 
@@ -238,10 +238,34 @@ class Slack(Strict):
     base_url: Annotated[str, BeforeValidator(secure_address)] = "https://slack.com/api/"
 
 
+def _hash(value: object) -> object:
+    return tokens.read(value) if isinstance(value, str) else value
+
+
+Hashes = dict[Label, Annotated[bytes, BeforeValidator(_hash)]]
+
+
+class Tokens(Strict):
+    """What each token hashes to, by a name of its own."""
+
+    ingest: Hashes = {}
+    deployments: Hashes = {}
+    reading: Hashes = {}
+    acting: Hashes = {}
+
+
+class Tls(Strict):
+    certificate: Name
+    key: Name
+
+
 class Listen(Strict):
     host: Name = "127.0.0.1"
     port: int = Field(default=4318, ge=1, le=65535)
     token_env: Variable | None = None
+    tokens: Tokens = Tokens()
+    open: bool = False
+    tls: Tls | None = None
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
 
 

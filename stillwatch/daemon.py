@@ -54,6 +54,7 @@ from stillwatch.sources import opened
 from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble, Unreachable
 from stillwatch.telling import Telling
+from stillwatch.tls import Shown
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ def run(settings: Settings) -> int:
     stopping = threading.Event()
     with ExitStack() as stack:
         try:
+            shown = _shown(settings.listen)
             if not settings.database.startswith(POSTGRESQL):
                 stack.enter_context(_alone(Path(settings.database)))
             store = _store(settings.database, stopping)
@@ -136,7 +138,11 @@ def run(settings: Settings) -> int:
         )
         in_slack = _in_slack(settings, desk)
         door = replace(_door(settings, store, live, desk, in_slack, health), own=own.text)
-        with _ticking(live), _serving(door, listener) as server, _serving_grpc(door, settings, grpc_port):
+        with (
+            _ticking(live),
+            _serving(door, listener, shown) as server,
+            _serving_grpc(door, settings, grpc_port, shown),
+        ):
             _listen_to_slack(settings, in_slack, stopping)
             _watch_kubernetes(settings, live, stopping)
             if askers:
@@ -479,7 +485,8 @@ def _door(
         slack=in_slack.over_http if settings.slack.signing_secret else None,
         decode=Decoder(settings.choice).decode,
         webhooks=settings.webhooks,
-        token=settings.listen.token,
+        tokens=settings.listen.tokens,
+        open=settings.listen.open,
     )
 
 
@@ -500,19 +507,21 @@ def _ticking(live: Live) -> Iterator[None]:
 
 
 @contextmanager
-def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app(door),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            timeout_graceful_shutdown=1,
-            timeout_keep_alive=IDLE,
-        )
+def _serving(door: Door, listener: socket.socket, shown: Shown | None) -> Iterator[threading.Thread]:
+    config = uvicorn.Config(
+        app(door),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on who asks from where
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=IDLE,
     )
+    config.load()
+    config.ssl = None if shown is None else shown.context
+    server = uvicorn.Server(config)
     # In a thread of its own uvicorn leaves the signals to us.
     thread = threading.Thread(target=server.run, args=([listener],), name="door", daemon=True)
     thread.start()
@@ -524,14 +533,14 @@ def _serving(door: Door, listener: socket.socket) -> Iterator[threading.Thread]:
 
 
 @contextmanager
-def _serving_grpc(door: Door, settings: Settings, port: int) -> Iterator[None]:
+def _serving_grpc(door: Door, settings: Settings, port: int, shown: Shown | None) -> Iterator[None]:
     """port: 0 = not at all."""
     if not port:
         yield
         return
     from collector.grpc_door import listen  # costs a tenth of a second
 
-    server, _ = listen(door, settings.listen.host, port)
+    server, _ = listen(door, settings.listen.host, port, None if shown is None else shown.renewed)
     try:
         yield
     finally:
@@ -583,6 +592,21 @@ def _listener(host: str, port: int, key: str = "port") -> Iterator[socket.socket
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _shown(wanted: Listen) -> Shown | None:
+    """The certificate of our doors, if there is one. Raises CannotStart: also where the doors would stand open."""
+    if wanted.stands_open:
+        raise CannotStart(wanted.stands_open)
+    if wanted.tls is None:
+        if wanted.exposed and wanted.tokens.wanted:
+            log.warning(
+                "tokens come in the clear; set `listen: {tls: ...}`, or have a proxy with TLS before us"
+            )
+        return None
+    if trouble := wanted.tls.trouble():
+        raise CannotStart(trouble)
+    return Shown(wanted.tls)
 
 
 @contextmanager

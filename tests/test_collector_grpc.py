@@ -27,6 +27,7 @@ from test_collector_server import DELTA, WRONG, Behind, body, bomb, door
 from collector.bins import SeriesKey
 from collector.grpc_door import EXPORT, listen
 from collector.server import Door
+from collector.tokens import of_one
 
 __all__ = ["door"]  # a fixture
 Call = grpc.UnaryUnaryMultiCallable
@@ -104,7 +105,7 @@ def test_what_a_real_sdk_counts_is_what_is_counted(
 
 
 def test_only_who_brings_the_token_comes_in(door: Door, behind: Behind) -> None:
-    with serving(replace(door, token="s3cret")) as port, calling(port) as call:
+    with serving(replace(door, tokens=of_one("s3cret"))) as port, calling(port) as call:
         for brought in ([], [("authorization", "Bearer wrong")], [("authorization", "Basic s3cret")]):
             code, reason, after = refused(call, body(), metadata=brought)
             assert (code, after) == ("UNAUTHENTICATED", 0)

@@ -38,6 +38,7 @@ from collector.otlp import Decoder
 from collector.otlp_names import Choice
 from collector.points import Limits, Readings
 from collector.server import Busy, Door, app
+from collector.tokens import of_one
 
 ROOT = Path(__file__).parent.parent
 PROTOBUF = {"content-type": "application/x-protobuf"}
@@ -384,7 +385,7 @@ def test_what_is_refused_of_a_good_body_is_told_as_partial_success(at: str, behi
 
 
 def test_only_who_brings_the_token_comes_in(door: Door, behind: Behind) -> None:
-    with serving(replace(door, token="s3cret-é")) as at, httpx2.Client(base_url=at) as client:
+    with serving(replace(door, tokens=of_one("s3cret-é"))) as at, httpx2.Client(base_url=at) as client:
         wrong: list[dict[str, str]] = [
             {},
             {"authorization": "Bearer"},
@@ -496,7 +497,7 @@ def raw(at: str, sent: bytes, close: bool = False) -> bytes:
         return wire.recv(65536)
 
 
-HEAD = b"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+HEAD = b"POST /v1/metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
 
 
 def test_who_lies_about_length_dawdles_or_goes_away_harms_nobody(door: Door, behind: Behind) -> None:

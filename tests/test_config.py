@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from alerts.routes import Route, Step
 from collector.errors import BadInput
+from collector.tokens import of_one
 from detectors.signals import Budget, Signal, Term
 from stillwatch import config
 from stillwatch.config import Settings
@@ -102,7 +103,7 @@ def test_everything_that_can_be_set_is_set() -> None:
             Route("#lost", service=("parser",), kind=("data_loss", "no_data"), environment=("production",)),
             Route("#rest"),
         ),
-        listen=config.Listen("0.0.0.0", 1, "knock"),
+        listen=config.Listen("0.0.0.0", 1, of_one("knock", "token_env")),
         database="/var/lib/stillwatch.db",
     )  # fmt: skip
 
@@ -178,7 +179,7 @@ def test_slacks_token_comes_from_the_usual_variable_or_from_a_file(tmp_path: Pat
 
 def test_where_nobody_needs_secrets_none_are_looked_for() -> None:
     found = config.parse(WHOLE, "stillwatch.yaml", None)
-    assert (found.slack.token, found.listen.token) == ("", "")
+    assert (found.slack.token, found.listen.tokens.wanted) == ("", False)
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

@@ -18,6 +18,7 @@ from alerts.incidents import Event
 from alerts.silences import Silence, matcher
 from collector.bins import SeriesTable
 from collector.server import Asked, Door
+from collector.tokens import of_one
 from stillwatch.cli import _run
 from stillwatch.desk import Desk
 from stillwatch.history import History
@@ -179,7 +180,7 @@ def test_what_is_planned_is_shown_by_its_id_while_it_is_open(tmp_path: Path) -> 
 def test_nobody_comes_to_the_desk_without_the_token(tmp_path: Path) -> None:
     asked: list[object] = []
     door = Door(
-        lambda _: {}, lambda _: None, lambda: 0, dict, token="secret",
+        lambda _: {}, lambda _: None, lambda: 0, dict, tokens=of_one("secret"),
         desk=lambda one: (200, {"asked": asked.append(one)}),
     )  # fmt: skip
     right, wrong = ({"authorization": f"Bearer {token}"} for token in ("secret", "wrong"))

@@ -112,6 +112,7 @@ sources:
 """
 Counted = Counter[tuple[str, tuple[tuple[str, str], ...], int]]
 MOST_APART = 1.0  # seconds: less than what lies between the edge of an interval and its first event
+DOOR = {"Authorization": "Bearer let-me-in"}
 COMMAND = "from stillwatch.cli import main; main()"
 
 
@@ -306,7 +307,7 @@ def test_counts_of_each_interval_are_what_the_service_counted(
         running.end(f"shop-{instance}")
     expected = shop.noted()
     time.sleep(3 * WIDTH)
-    health = httpx2.get(f"{shop.url}/healthz", trust_env=False).json()
+    health = httpx2.get(f"{shop.url}/healthz", headers=DOOR, trust_env=False).json()
     assert running.end("daemon", signal.SIGTERM) == 0
     assert len({metric for metric, _, _ in expected}) == 3
     shop.agrees(expected)
@@ -338,7 +339,7 @@ def test_what_is_written_to_one_and_asked_for_by_another_is_what_the_service_cou
         running.end(f"shop-{instance}")
     expected = shop.noted()
     time.sleep(5 * WIDTH)
-    health = httpx2.get(f"{asking}/healthz", trust_env=False).json()
+    health = httpx2.get(f"{asking}/healthz", headers=DOOR, trust_env=False).json()
     assert health["sources"]["scraped"]["ok"], health
     assert running.end("daemon", signal.SIGTERM) == 0
     assert running.end("asking", signal.SIGTERM) == 0

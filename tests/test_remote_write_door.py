@@ -32,6 +32,7 @@ from test_collector_server import Behind, serving
 
 from collector.bins import SeriesKey
 from collector.server import Door
+from collector.tokens import of_one
 
 WRITE = {
     "content-type": "application/x-protobuf",
@@ -121,7 +122,7 @@ def test_values_that_are_no_counts_are_left_out_without_a_word_to_who_cannot_men
 
 
 def test_only_who_brings_the_token_comes_in(door: Door, behind: Behind) -> None:
-    with serving(replace(door, token="s3cret")) as at:
+    with serving(replace(door, tokens=of_one("s3cret"))) as at:
         body = snappy(first([orders(), *about()]))
         assert post(at, body).status_code == 401
         assert post(at, body, WRITE | {"authorization": "Bearer s3cret"}).status_code == 204

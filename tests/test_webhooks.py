@@ -18,6 +18,7 @@ from webhook_calls import NOW, SECRET, SIGNING, body, headers, samples, sender_o
 from collector.deployments import Deployment
 from collector.otlp import BadRequest
 from collector.server import Door
+from collector.tokens import of_one
 from collector.webhooks.hook import Hook
 from collector.webhooks.receive import BODY, SENDERS, receive, receive_events
 from collector.webhooks.signed import Unsigned
@@ -357,7 +358,7 @@ def test_over_http_each_answer_says_what_to_do() -> None:
         lambda: NOW,
         lambda: {"ok": True},
         webhooks=hooks,
-        token="for others",
+        tokens=of_one("for others"),
     )
     with serving(door) as at:
         for sample in SAMPLES:
@@ -390,7 +391,7 @@ def test_over_http_each_answer_says_what_to_do() -> None:
 
 def test_over_http_a_cloud_event_comes_in_at_deployments() -> None:
     behind = Behind()
-    door = Door(behind.metrics, behind.deployments, lambda: NOW, lambda: {"ok": True}, token="t")
+    door = Door(behind.metrics, behind.deployments, lambda: NOW, lambda: {"ok": True}, tokens=of_one("t"))
     kinds = {"content-type": "application/cloudevents+json", "authorization": "Bearer t"}
     with serving(door) as at:
         got = httpx2.post(f"{at}/deployments", content=json.dumps(event("deployed")), headers=kinds)
