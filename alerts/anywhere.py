@@ -1,7 +1,7 @@
 """Every other place, by the library `apprise`: its documentation has their addresses.
 
 In: a message. Out: a receipt, or SendFailed. Never: a word that apprise could take for a mention; an address in the
-log. apprise lives here.
+log; a redirect followed. apprise lives here.
 Takes: url (which holds the secrets).
 
 Apprise says only whether it worked. What failed is sent again, and may then come twice.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 
-from apprise import Apprise, NotifyFormat, NotifyType
+from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 
 from alerts.messages import Message
 from alerts.mrkdwn import fit_lines
@@ -27,13 +27,19 @@ TYPES = {
 }
 
 
+class _Stay(AppriseAsset):
+    """Unless the address itself says `redirect=yes`, nobody is followed to another place."""
+
+    http_redirects = False
+
+
 class Anywhere:
     """Raises ValueError where apprise does not know the address."""
 
     def __init__(self, receiver: Receiver) -> None:
         logging.getLogger("apprise").setLevel(logging.CRITICAL)  # it would log what we tell
         self._to = receiver
-        self._apprise = Apprise()
+        self._apprise = Apprise(asset=_Stay())
         if not self._apprise.add(receiver.url):
             raise ValueError(f"receivers.{receiver.name}: apprise does not know such an address")
 

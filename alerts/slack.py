@@ -14,7 +14,6 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
-from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web import SlackResponse
 
@@ -23,6 +22,7 @@ from alerts.outbox import Receipt
 from alerts.slack_base import is_loopback, quiet_sdk
 from alerts.slack_errors import BODY, CARD_LOST, SlackFailed, from_answer, from_connection
 from alerts.slack_look import Answer, Look, has_file, has_key, rows
+from alerts.slack_web import Web
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Slack:
         loopback = is_loopback(base_url)
         quiet = quiet_sdk(f"{__name__}.sdk")
         # Its default handlers post again after a cut connection, and so twice when only the answer was lost.
-        self._client = WebClient(token, base_url, logger=quiet, retry_handlers=[])
+        self._client = Web(token, base_url, logger=quiet, retry_handlers=[])
         self._client.timeout = timeout  # type: ignore[assignment]  # urllib takes parts of a second
         if loopback:
             self._client.proxy = None

@@ -10,10 +10,10 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from errno import ECONNREFUSED
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.client import BaseSocketModeClient
@@ -22,6 +22,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 
 from alerts.slack_base import is_loopback, quiet_sdk
 from alerts.slack_errors import SlackFailed, from_answer, from_connection
+from alerts.slack_web import Web, is_slacks
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Socket:
     ) -> None:
         loopback = is_loopback(base_url)
         quiet = quiet_sdk(f"{__name__}.sdk")
-        web = WebClient(base_url=base_url, logger=quiet, retry_handlers=[])
+        web = Web(base_url=base_url, logger=quiet, retry_handlers=[])
         if loopback:
             web.proxy = None
         self._take = take
@@ -117,7 +118,7 @@ def check(app_token: str, base_url: str, timeout: float) -> str:
     """What stands in the way of a socket, one sentence; empty when nothing does. None is opened."""
     try:
         is_loopback(base_url)
-        web = WebClient(base_url=base_url, logger=quiet_sdk(f"{__name__}.sdk"), retry_handlers=[])
+        web = Web(base_url=base_url, logger=quiet_sdk(f"{__name__}.sdk"), retry_handlers=[])
         web.timeout = timeout  # type: ignore[assignment]  # urllib takes parts of a second
         web.apps_connections_open(app_token=app_token)
     except SlackApiError as error:
@@ -141,10 +142,9 @@ class _Client(SocketModeClient):
         if self.disabled:
             raise ConnectionRefusedError("Socket Mode is switched off")
         url = str(self.web_client.apps_connections_open(app_token=self.app_token)["url"])
-        parts = urlsplit(url)
-        if parts.scheme == "wss" or (self.loopback and parts.scheme == "ws" and is_loopback(url)):
+        if is_slacks(url, self.web_client.base_url) and urlsplit(url).scheme in ("ws", "wss"):
             return url
-        raise ConnectionRefusedError("Slack named an address that is not wss://")
+        raise ConnectionRefusedError(ECONNREFUSED, "Slack named an address for a socket that is not its own")
 
     def enqueue_message(self, message: str) -> None:
         if '"disconnect"' in message:

@@ -40,7 +40,10 @@ def client(kubeconfig: str | None) -> Any:
         from kubernetes import config
     except ImportError:
         raise NoClient("the client is not installed; pip install 'stillwatch[kubernetes]'") from None
+    from urllib3 import Retry
+
     settings = api.Configuration()
+    settings.retries = Retry(3, redirect=0)  # a server that points elsewhere is not followed there
     try:
         if kubeconfig is None:
             try:

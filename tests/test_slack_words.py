@@ -26,13 +26,14 @@ from alerts import jsonl, messages
 from alerts.deliver import Place, deliver
 from alerts.incidents import Event
 from alerts.slack import Slack
-from alerts.slack_answer import is_slacks
 from alerts.slack_base import is_loopback
 from alerts.slack_buttons import buttons, command, press
 from alerts.slack_signed import Signed
 from alerts.slack_socket import Socket, check
+from alerts.slack_web import is_slacks
 from collector.bins import SeriesTable
 from collector.server import Busy, Door
+from collector.tokens import of_one
 from stillwatch.desk import Desk
 from stillwatch.history import History
 from stillwatch.mailbox import Mailbox
@@ -116,7 +117,13 @@ def office(tmp_path: Path) -> Iterator[Office]:
         worker = threading.Thread(target=in_slack.work, args=[stopping])
         worker.start()
         door = Door(
-            lambda _: {}, lambda _: None, now, dict, desk=desk.answer, slack=in_slack.over_http, token="t"
+            lambda _: {},
+            lambda _: None,
+            now,
+            dict,
+            desk=desk.answer,
+            slack=in_slack.over_http,
+            tokens=of_one("t"),
         )
         made = Office(slack, store, history, in_slack, door, explained)
         made.news(SPIKE)
