@@ -7,10 +7,12 @@ Never: a clock, a guess that makes a burst: what cannot be known to have happene
 from __future__ import annotations
 
 import json
+from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -18,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import SeriesTable
+from collector.doubts import Doubts, Owed
+from collector.lives import Lives, counter
 from collector.points import NANOS, Catalogue, Limits, Points, Readings, Sign, Stream, tally, why_not
 
 FORGET = 86400  # s of silence after which a process and its totals are forgotten
@@ -35,7 +39,6 @@ SPEAKS = (
 )
 NAMED = 1000  # services of which it is said how many points were refused; those of the others are added up
 
-Life = tuple[int, int, int]  # series row, stream number, start (ns)
 # row, start, end, count of Points, and int64[n]: the place of the reading that says it, -1 = none does
 Columns = tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]
@@ -103,6 +106,9 @@ class Counters:
        clocks differ, and a total that seems to fall by that would count whole.
     9. A delta counts as it is, once. One that a heard process leaves out of an export is measured 0:
        exporters leave out deltas in which nothing happened.
+    10. A start that lies before the last export of the same counters, none of which fell, is none of a restart
+       after it: the counters go on, until an earlier start is told again. Then these are several processes with
+       one name, and rules 4 and 5 hold after all (see `Doubts`). A start not before its reading says nothing.
 
     crowded: points refused for want of room, by service, since we began.
 
@@ -115,17 +121,9 @@ class Counters:
         self._listening = int(now * NANOS)
         self._swept = now
         self._streams: dict[Stream, int] = {}
-        self._lives: dict[Life, int] = {}  # -> slot in the columns below
-        self._total = np.zeros(64)
-        self._time = np.zeros(64, dtype=np.int64)
-        # The step that led there: what it went on from, and whether the counter began anew in it.
-        self._total_before = np.zeros(64)
-        self._time_before = np.zeros(64, dtype=np.int64)
-        self._anew = np.zeros(64, dtype=np.bool_)
-        # The first total of a life if it did not count, and its time; 0 = it did. What came to it may be told late.
-        self._first_total = np.zeros(64)
-        self._first_time = np.zeros(64, dtype=np.int64)
-        self._unsaid: dict[str, list[tuple[int, int]]] = {}  # process -> row and slot of such lives
+        self._lives = Lives()
+        self._doubts = Doubts()
+        self._unsaid: dict[str, array[int]] = {}  # process -> slots of its lives that say no start
         # process -> its starts (ns), each as said, and the first scrape that said it; in the order of scrapes
         self._starts: dict[str, list[tuple[int, int]]] = {}
         self._speaks: dict[str, tuple[str, int]] = {}  # process -> who tells of it, and when last (ns)
@@ -201,8 +199,14 @@ class Counters:
         if places is not None and readings.counter is not None:
             rows = np.where(why == 0, places.row[readings.counter], -1)
         no_room: Counter[str] = Counter()
-        for i in np.flatnonzero((why == 0) & (rows < 0)).tolist():
-            key = readings.keys[i]
+        unknown = np.flatnonzero((why == 0) & (rows < 0))
+        keys = [readings.keys[i] for i in unknown.tolist()]
+        if self._fit(Counter(map(itemgetter(0), keys)), table):
+            rows[unknown] = table.rows(keys)
+            if places is not None and readings.counter is not None:
+                places.row[readings.counter[unknown]] = rows[unknown]
+            return rows, no_room
+        for i, key in zip(unknown.tolist(), keys, strict=True):
             row = table.find(key)
             full = self._full(key.service, table) if row < 0 else ""
             if full:
@@ -216,14 +220,26 @@ class Counters:
                 places.row[readings.counter[i]] = rows[i]
         return rows, no_room
 
+    def _fit(self, more: Mapping[str, int], table: SeriesTable) -> bool:
+        """Is there room for so many more series of each service?"""
+        self._measure(table)
+        most = self._limits.per_service
+        return len(table) + sum(more.values()) <= self._limits.series and all(
+            self._sizes[service] + count <= most for service, count in more.items()
+        )
+
     def _full(self, service: str, table: SeriesTable) -> str:
         """Why there is no room for one more series of a service; "" where there is."""
-        for key in table.keys[self._sized :]:
-            self._sizes[key.service] += key.age < 0  # one series, however many ages
-        self._sized = len(table)
+        self._measure(table)
         if len(table) >= self._limits.series:
             return "too many series"
         return "too many series of one service" if self._sizes[service] >= self._limits.per_service else ""
+
+    def _measure(self, table: SeriesTable) -> None:
+        """Count the series that each service has by now: one for all ages."""
+        if self._sized < len(table):
+            self._sizes.update([key.service for key in table.keys[self._sized :] if key.age < 0])
+            self._sized = len(table)
 
     def _number(self, stream: Stream) -> int:
         return self._streams.setdefault(stream, len(self._streams))
@@ -237,20 +253,20 @@ class Counters:
         places: _Places | None,
     ) -> tuple[Columns, int]:
         """The counts of the running totals at the places `at`, and how many lives there was no room for."""
-        slot_of = self._slots(rows, numbers, readings, at, places)
-        crowd = int(np.count_nonzero(slot_of < 0))
+        slot_of, owed = self._slots(rows, numbers, readings, at, places)
+        crowd, lives = int(np.count_nonzero(slot_of < 0)), self._lives
         at, slot_of = at[slot_of >= 0], slot_of[slot_of >= 0]
         row, time, value = rows[at], readings.time[at], readings.value[at]
         start, said = self._began(readings, at)
-        between = self._between(slot_of, row, time, value, said, at)
-        later = np.flatnonzero(time > self._time[slot_of])
+        between = _joined(owed, self._between(slot_of, row, time, value, said, at))
+        later = np.flatnonzero(time > lives.time[slot_of])
         order = later[np.lexsort((time[later], slot_of[later]))]
         slot_of, row, time, value, of = slot_of[order], row[order], time[order], value[order], at[order]
         # Within a request a life may report several times: each goes on from the one before it.
         follows = np.zeros(len(order), dtype=np.bool_)
         follows[1:] = slot_of[1:] == slot_of[:-1]
-        last_total = np.where(follows, np.roll(value, 1), self._total[slot_of])
-        last_time = np.where(follows, np.roll(time, 1), self._time[slot_of])
+        last_total = np.where(follows, np.roll(value, 1), lives.total[slot_of])
+        last_time = np.where(follows, np.roll(time, 1), lives.time[slot_of])
         fresh = time > last_time  # false for the same moment told twice in one request
         slot_of, row, time, value, of = slot_of[fresh], row[fresh], time[fresh], value[fresh], of[fresh]
         last_total, last_time, start, said = (
@@ -259,11 +275,11 @@ class Counters:
         # Which scrape was the first of another process is certain; when that began is by another clock.
         other = said > last_time
         anew = (value < last_total) | (other & (start > last_time - SAME_START * NANOS))
-        self._total[slot_of] = value  # sorted by time, and the last assignment to a slot stays
-        self._time[slot_of] = time
-        self._total_before[slot_of] = last_total
-        self._time_before[slot_of] = last_time
-        self._anew[slot_of] = anew
+        lives.total[slot_of] = value  # sorted by time, and the last assignment to a slot stays
+        lives.time[slot_of] = time
+        lives.total_before[slot_of] = last_total
+        lives.time_before[slot_of] = last_time
+        lives.anew[slot_of] = anew
         count = np.where(anew, value, value - last_total)
         since = np.where(anew & other, np.clip(start, last_time, time - 1), last_time)
         for i in np.flatnonzero(anew).tolist():
@@ -279,35 +295,181 @@ class Counters:
         readings: Readings,
         at: NDArray[np.int64],
         places: _Places | None,
-    ) -> NDArray[np.int64]:
-        """int64[n] slot of the life of each running total at the places `at`, -1 where there is no room for it."""
-        slots = np.full(len(at), -1, dtype=np.int64)
-        start, counter = readings.start[at], None if readings.counter is None else readings.counter[at]
-        if places is not None and counter is not None:
-            slots = np.where(places.start[counter] == start, places.slot[counter], -1)
+    ) -> tuple[NDArray[np.int64], Columns]:
+        """int64[n] slot of the life of each running total at the places `at`, -1 where there is no room for it; and
+        what turns out to be owed."""
+        slots, owed = np.full(len(at), -1, dtype=np.int64), _columns([])
+        start, which = readings.start[at], None if readings.counter is None else readings.counter[at]
+        ignored = np.zeros(len(at), dtype=np.bool_)
+        if self._doubts.ignored:
+            ignored = self._doubts.ignores(numbers)[readings.stream[at]]
+        if places is not None and which is not None:
+            slots = np.where((places.start[which] == start) | ignored, places.slot[which], -1)
         rest = np.flatnonzero(slots < 0)
         if not len(rest):
-            return slots
-        number, time, value = numbers[readings.stream[at]], readings.time[at], readings.value[at]
-        columns = rows[at][rest].tolist(), number[rest].tolist(), start[rest].tolist()
-        lives = list(zip(*columns, strict=True))
-        found = [self._lives.get(life, -1) for life in lives]
-        born = [i for i, slot in enumerate(found) if slot < 0]
-        when = time[rest].tolist()
-        for i in sorted(born, key=when.__getitem__):
-            slot = self._lives.get(lives[i], -1)
-            if slot < 0:
-                instance = readings.streams[readings.stream[at[rest[i]]]].instance
-                if len(self._lives) >= self._limits.counters:
-                    self.crowded[readings.keys[at[rest[i]]].service] += 1
-                    self._turned_away.add(instance)
-                    continue
-                slot = self._birth(lives[i], instance, when[i], float(value[rest[i]]))
-            found[i] = slot
+            return slots, owed
+        lives, number, start = self._lives, numbers[readings.stream[at[rest]]], start[rest]
+        row, time = rows[at[rest]], readings.time[at[rest]]
+        present = lives.present(row, number)
+        found = np.where((lives.start[present] == start) | ignored[rest], present, -1)
+        other = np.flatnonzero((present >= 0) & (found < 0))
+        if len(other):
+            found[other] = lives.other(row[other], number[other], start[other])
+            other = other[found[other] >= 0]
+            owed = self._told_again(found[other], present[other], time[other])
+            lives.lead(found[other[time[other] > lives.time[present[other]]]])
+        born = np.flatnonzero(found < 0)
+        if len(born):
+            found[born] = self._born(rows, numbers, readings, at, at[rest[born]], present[born])
         slots[rest] = found
-        if places is not None and counter is not None:
-            places.slot[counter[rest]], places.start[counter[rest]] = slots[rest], start[rest]
+        if places is not None and which is not None:
+            places.slot[which[rest]], places.start[which[rest]] = found, start
+        return slots, owed
+
+    def _told_again(
+        self, slots: NDArray[np.int64], present: NDArray[np.int64], time: NDArray[np.int64]
+    ) -> Columns:
+        """What is owed where another life goes on beside the present one: they are of two processes (rule 10)."""
+        lives = self._lives
+        beside = (time > lives.time[slots]) & (time > lives.start[present])
+        beside &= lives.time[present] > lives.start[slots]
+        number, time = lives.number[slots[beside]], time[beside]
+        found: list[tuple[int, int, int, float, int]] = []
+        for which in np.unique(number).tolist():
+            for slot, one in self._doubts.told_again(which, int(time[number == which].max())).items():
+                found.append((int(lives.row[slot]), one.since, one.time, one.total, -1))
+        return _columns(found)
+
+    def _born(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        readings: Readings,
+        at: NDArray[np.int64],
+        born: NDArray[np.int64],
+        present: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """int64[m] slots of the lives that the readings at `born` speak of first, -1 where there is no room.
+
+        at: the places of all running totals; present: the slots of the lives that the counters lead, -1 = none.
+        """
+        stream, start, time = (column[born] for column in (readings.stream, readings.start, readings.time))
+        which = counter(rows[born], numbers[stream])
+        order = np.lexsort((time, start, which))
+        first = np.ones(len(order), dtype=np.bool_)
+        first[1:] = (np.diff(which[order]) != 0) | (np.diff(start[order]) != 0)
+        life = np.empty(len(order), dtype=np.int64)
+        life[order] = np.cumsum(first) - 1
+        found = np.full(int(first.sum()), -1, dtype=np.int64)
+        room = np.argsort(time[order[first]], kind="stable")[
+            : max(self._limits.counters - len(self._lives), 0)
+        ]
+        if len(room) < len(found):
+            for i in born[~np.isin(life, room)].tolist():
+                self.crowded[readings.keys[i].service] += 1
+                self._turned_away.add(readings.streams[readings.stream[i]].instance)
+        new = order[first][room]
+        found[room] = self._birth(rows, numbers, readings, at, born[new], present[new])
+        return found[life]
+
+    def _birth(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        readings: Readings,
+        at: NDArray[np.int64],
+        born: NDArray[np.int64],
+        present: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """int64[m] slots of new lives, the first totals of which stand at `born` in the order of time; set to what
+        they go on from (rules 4 to 6, and 10)."""
+        lives = self._lives
+        stream, start, time = (column[born] for column in (readings.stream, readings.start, readings.time))
+        total = readings.value[born]
+        number, said = numbers[stream], np.where(start < time, start, 0)
+        export, settled, began, heard = self._exports(readings, stream, time)
+        settled, heard = settled[export], heard[export]
+        begun = np.where(said > 0, said, began[export])
+        earliest = np.maximum(time - np.where(said > 0, FORGET, YOUNG) * NANOS, self._listening)
+        whole = settled | (begun >= earliest)
+        since = np.where(settled | (said == 0), np.maximum(begun, heard), begun)
+        since = np.minimum(since, time - 1)
+        last, last_total = self._last(rows, numbers, readings, at, born, present)
+        fell = np.bincount(export, (last > 0) & (total < last_total))[export] > 0
+        goes_on = (last > 0) & (said <= last) & ~fell & ~self._doubts.are_several(number)
+        slots = lives.add(rows[born], number, start, (present < 0) | (time > lives.time[present]))
+        before = np.where(goes_on, last_total, 0.0)
+        lives.total[slots] = lives.total_before[slots] = np.where(whole, before, total)
+        lives.time[slots] = np.where(whole, np.where(goes_on, last, since), time)
+        lives.time_before[slots] = lives.time[slots]
+        lives.first_total[slots], lives.first_time[slots] = (
+            np.where(whole, 0.0, total),
+            np.where(whole, 0, time),
+        )
+        for i in np.flatnonzero(whole & (before > 0)).tolist():
+            owed = Owed(float(before[i]), int(since[i]), int(time[i]))
+            self._doubts.owe(int(number[i]), int(slots[i]), owed)
+        for i in np.unique(export[goes_on], return_index=True)[1].tolist():
+            which = np.flatnonzero(goes_on)[i]
+            if self._doubts.went_on(int(number[which]), int(time[which])):
+                lives.forget_others(int(number[which]))
+                self._places.clear()
+        self._index(readings.streams, stream, slots)
         return slots
+
+    def _exports(
+        self, readings: Readings, stream: NDArray[np.int64], time: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+        """Of these readings which export each is of, int64[n]; and of each export: is the process known for long
+        enough for rule 5, when it began if that is said beside the readings, and when it was heard before."""
+        moments, moment = np.unique(time, return_inverse=True)
+        distinct, first, export = np.unique(
+            stream * len(moments) + moment, return_index=True, return_inverse=True
+        )
+        settled = np.zeros(len(distinct), dtype=np.bool_)
+        began, before = np.zeros((2, len(distinct)), dtype=np.int64)
+        for i, one in enumerate(first.tolist()):
+            instance, at = readings.streams[stream[one]].instance, int(time[one])
+            heard = self._heard.get(instance)
+            known = heard is not None and at - heard.first >= SETTLE * NANOS
+            settled[i] = known and heard is not None and self._whole(instance, heard, at)
+            began[i] = min(self._start_at(instance, at)[0], at - 1)
+            before[i] = self._before(instance, at) if settled[i] or began[i] else 0
+        return export, settled, began, before
+
+    def _last(
+        self,
+        rows: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        readings: Readings,
+        at: NDArray[np.int64],
+        born: NDArray[np.int64],
+        present: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Time and total that the counters of the readings at `born` said last before, in this request or an
+        earlier one; 0 where they said none, or a later one as well."""
+        last, total, lives = np.zeros(len(born), dtype=np.int64), np.zeros(len(born)), self._lives
+        new = counter(rows[born], numbers[readings.stream[born]])
+        known = present >= 0
+        if not known.any() and len(np.unique(new)) == len(new):
+            return last, total
+        which, time = counter(rows[at], numbers[readings.stream[at]]), readings.time[at]
+        order = np.lexsort((time, which))
+        which, time = which[order], time[order]
+        moment = np.ones(len(order), dtype=np.bool_)
+        moment[1:] = (np.diff(which) != 0) | (np.diff(time) != 0)
+        begins = np.flatnonzero(moment)[
+            np.cumsum(moment) - 1
+        ]  # of each reading: the first of its counter and time
+        place = np.empty(len(readings), dtype=np.int64)
+        place[at[order]] = begins - 1
+        before = place[born]
+        here = (before >= 0) & (which[before] == new)
+        last[here], total[here] = time[before[here]], readings.value[at[order[before[here]]]]
+        earlier = known & (lives.time[present] > last)
+        last[earlier], total[earlier] = lives.time[present[earlier]], lives.total[present[earlier]]
+        last[last >= readings.time[born]] = 0
+        return last, total
 
     def _began(
         self, readings: Readings, at: NDArray[np.int64]
@@ -345,22 +507,23 @@ class Counters:
     ) -> Columns:
         """What came after its successor, and still adds something: the last word of a process before it began
         anew, and what was there before a first total that did not count."""
-        before = self._time_before[slot_of]
-        of_old = self._anew[slot_of] & (time > before) & (said <= before)
-        of_old &= value >= self._total_before[slot_of]
-        of_first = (time < self._first_time[slot_of]) & (value <= self._first_total[slot_of])
+        lives = self._lives
+        before = lives.time_before[slot_of]
+        of_old = lives.anew[slot_of] & (time > before) & (said <= before)
+        of_old &= value >= lives.total_before[slot_of]
+        of_first = (time < lives.first_time[slot_of]) & (value <= lives.first_total[slot_of])
         found: list[tuple[int, int, int, float, int]] = []
-        places = np.flatnonzero((time < self._time[slot_of]) & (of_old | of_first))
+        places = np.flatnonzero((time < lives.time[slot_of]) & (of_old | of_first))
         for i in places[np.argsort(time[places], kind="stable")].tolist():
             slot, moment, total = slot_of[i], int(time[i]), float(value[i])
-            last, last_total = int(self._time_before[slot]), float(self._total_before[slot])
-            first, first_total = int(self._first_time[slot]), float(self._first_total[slot])
+            last, last_total = int(lives.time_before[slot]), float(lives.total_before[slot])
+            first, first_total = int(lives.first_time[slot]), float(lives.first_total[slot])
             if moment < first and total <= first_total:
                 found.append((int(row[i]), moment, first, first_total - total, int(at[i])))
-                self._first_time[slot], self._first_total[slot] = moment, total
+                lives.first_time[slot], lives.first_total[slot] = moment, total
             elif of_old[i] and last < moment and total >= last_total:
                 found.append((int(row[i]), last, moment, total - last_total, int(at[i])))
-                self._time_before[slot], self._total_before[slot] = moment, total
+                lives.time_before[slot], lives.total_before[slot] = moment, total
         return _columns(found)
 
     def _begun(self, signs: Iterable[Sign], now: float) -> Columns:
@@ -376,71 +539,36 @@ class Counters:
             others = [one for one in known if one not in same]
             start = (same[0][0] if same else sign.start, sign.time)
             self._starts[sign.instance] = sorted([*others, start], key=lambda one: one[1])[-STARTS:]
-            for row, slot in self._unsaid.get(sign.instance, ()):
-                found += self._restarted(row, slot, sign)
+            for slot in self._unsaid.get(sign.instance, ()):
+                found += self._restarted(slot, sign)
         return _columns(found)
 
-    def _restarted(self, row: int, slot: int, sign: Sign) -> list[tuple[int, int, int, float, int]]:
+    def _restarted(self, slot: int, sign: Sign) -> list[tuple[int, int, int, float, int]]:
         """What was not counted of the first total of a life or in its last step, now that it is known which process
         said it."""
-        time, before = int(self._time[slot]), int(self._time_before[slot])
-        total, first = float(self._total_before[slot]), int(self._first_time[slot])
+        lives = self._lives
+        row, time, before = int(lives.row[slot]), int(lives.time[slot]), int(lives.time_before[slot])
+        total, first = float(lives.total_before[slot]), int(lives.first_time[slot])
         if first and self._start_at(sign.instance, first)[1] == sign.time:
             start = min(sign.start, first - 1)
             if start < max(self._listening, first - YOUNG * NANOS):
                 return []
-            self._first_time[slot] = 0
+            lives.first_time[slot] = 0
             since = max(start, self._before(sign.instance, first))
-            return [(row, since, first, float(self._first_total[slot]), -1)]
-        if not before < sign.time <= time or self._anew[slot] or sign.start <= before - SAME_START * NANOS:
+            return [(row, since, first, float(lives.first_total[slot]), -1)]
+        if not before < sign.time <= time or lives.anew[slot] or sign.start <= before - SAME_START * NANOS:
             return []
-        self._anew[slot] = True
+        lives.anew[slot] = True
         start = min(max(sign.start, before), time - 1)
         return [(row, max(start, self._before(sign.instance, time)), time, total, -1)]
 
     def _timely(self, time: int, now: float) -> bool:
         return (now - self._limits.age) * NANOS <= time <= (now + self._limits.ahead) * NANOS
 
-    def _birth(self, life: Life, instance: str, time: int, total: float) -> int:
-        """The slot of a life seen for the first time, set to what it goes on from (rules 4 to 6)."""
-        slot = self._lives[life] = len(self._lives)
-        if slot == len(self._total):
-            self._widen(np.arange(slot), slot)
-        if not life[2]:
-            self._unsaid.setdefault(instance, []).append((life[0], slot))
-        start = life[2] or min(self._start_at(instance, time)[0], time - 1)
-        heard = self._heard.get(instance)
-        earliest = max(self._listening, time - (FORGET if life[2] else YOUNG) * NANOS)
-        self._anew[slot] = False
-        self._first_time[slot] = 0
-        if heard is not None and time - heard.first >= SETTLE * NANOS and self._whole(instance, heard, time):
-            since = max(start, self._before(instance, time))
-        elif start >= earliest:
-            # One who says starts beside the readings (rule 7) is scraped: each scrape holds all that there is.
-            since = start if life[2] else max(start, self._before(instance, time))
-        else:
-            self._total[slot] = self._total_before[slot] = self._first_total[slot] = total
-            self._time[slot] = self._time_before[slot] = self._first_time[slot] = time
-            return slot
-        since = min(since, time - 1)
-        self._total[slot] = self._total_before[slot] = 0.0
-        self._time[slot] = self._time_before[slot] = since
-        return slot
-
     def _whole(self, instance: str, heard: Heard, time: int) -> bool:
         """Did we take all that there was of a process in its export before `time`?"""
         before, partly = heard.before(time), self._partly.get(instance)
         return before > 0 and (partly is None or before - partly >= SETTLE * NANOS)
-
-    def _widen(self, keep: NDArray[np.int64], more: int) -> None:
-        """The columns with these slots, and room for `more`."""
-        self._total = np.concatenate([self._total[keep], np.zeros(more)])
-        self._time = np.concatenate([self._time[keep], np.zeros(more, dtype=np.int64)])
-        self._total_before = np.concatenate([self._total_before[keep], np.zeros(more)])
-        self._time_before = np.concatenate([self._time_before[keep], np.zeros(more, dtype=np.int64)])
-        self._anew = np.concatenate([self._anew[keep], np.zeros(more, dtype=np.bool_)])
-        self._first_total = np.concatenate([self._first_total[keep], np.zeros(more)])
-        self._first_time = np.concatenate([self._first_time[keep], np.zeros(more, dtype=np.int64)])
 
     def _of_one_sender(self, readings: Readings, taken: NDArray[np.bool_], now: float) -> NDArray[np.bool_]:
         """`taken` without what another of several equal senders tells of a process (rule 8)."""
@@ -568,29 +696,24 @@ class Counters:
         oldest, ancient = (int((now - age) * NANOS) for age in (silence, FORGET + self._limits.age))
         self._heard = {who: heard for who, heard in self._heard.items() if heard.last >= oldest}
         self._deltas = {who: rows for who, rows in self._deltas.items() if who in self._heard}
-        known = {number for stream, number in self._streams.items() if stream.instance in self._heard}
-        stays = {
-            life: slot
-            for life, slot in self._lives.items()
-            if self._time[slot] >= ancient and life[1] in known
-        }
-        slots = np.array(list(stays.values()), dtype=np.int64)
-        self._widen(slots, 64)
         self._starts = {who: starts for who, starts in self._starts.items() if who in self._heard}
         self._speaks = {who: one for who, one in self._speaks.items() if who in self._heard}
         self._partly = {who: last for who, last in self._partly.items() if who in self._heard}
-        self._lives = {life: slot for slot, life in enumerate(stays)}
-        used = {number for _, number, _ in self._lives} | {number for number, _, _ in self._seen}
+        self._doubts.forget(int(now * NANOS))
+        lives, known = self._lives, np.zeros(len(self._streams) + 1, dtype=np.bool_)
+        known[[number for stream, number in self._streams.items() if stream.instance in self._heard]] = True
+        number = lives.number[: lives.used]
+        stays = (lives.time[: lives.used] >= ancient) & known[number]
+        used = {*np.unique(number[stays]).tolist(), *(number for number, _, _ in self._seen)}
         names = [stream for stream, number in self._streams.items() if number in used]
-        self._renumber(names)
-        self._index()
-
-    def _renumber(self, names: Iterable[Stream]) -> None:
-        """Give `names` the numbers 0, 1, ... wherever a stream's number is spoken of."""
         new = {self._streams[stream]: number for number, stream in enumerate(names)}
-        self._streams = {stream: new[old] for stream, old in self._streams.items() if old in new}
-        self._lives = {(row, new[old], start): slot for (row, old, start), slot in self._lives.items()}
+        numbers = np.full(len(self._streams) + 1, -1, dtype=np.int64)
+        numbers[list(new)] = list(new.values())
+        self._streams = {stream: number for number, stream in enumerate(names)}
         self._seen = {(new[old], start, time): told for (old, start, time), told in self._seen.items()}
+        self._doubts.renumber(new, lives.keep(stays, numbers))
+        self._unsaid = {}
+        self._index(tuple(names), lives.number[: lives.used], np.arange(lives.used))
 
     def named(self, naming: str, now: float) -> None:
         """From `now` on (epoch seconds) keys and streams are made as `naming` says.
@@ -608,26 +731,18 @@ class Counters:
         """Those that are not forgotten."""
         return tuple(self._heard)
 
-    def _index(self) -> None:
-        """Lives that say no start, by process."""
-        instances = [stream.instance for stream in self._streams]
-        self._unsaid = {}
-        for (row, number, start), slot in self._lives.items():
-            if not start:
-                self._unsaid.setdefault(instances[number], []).append((row, slot))
+    def _index(self, streams: Sequence[Stream], stream: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+        """Note which of these lives say no start, by process. stream: int64[n], of each its place in `streams`."""
+        unsaid = np.flatnonzero(self._lives.start[slots] == 0)
+        unsaid = unsaid[np.argsort(stream[unsaid], kind="stable")]
+        edges = np.flatnonzero(np.diff(stream[unsaid])) + 1
+        for some in np.split(unsaid, edges) if len(unsaid) else ():
+            instance = streams[stream[some[0]]].instance
+            self._unsaid.setdefault(instance, array("q")).extend(slots[some].tolist())
 
     def state(self) -> dict[str, Any]:
         """All that is known, as arrays and texts (`restore` takes it back; `np.savez` can write it)."""
-        used = len(self._lives)
-        return {
-            "lives": np.array(list(self._lives), dtype=np.int64).reshape(used, 3),
-            "total": self._total[:used].copy(),
-            "time": self._time[:used].copy(),
-            "total_before": self._total_before[:used].copy(),
-            "time_before": self._time_before[:used].copy(),
-            "anew": self._anew[:used].copy(),
-            "first_total": self._first_total[:used].copy(),
-            "first_time": self._first_time[:used].copy(),
+        return self._lives.state() | {
             "rest": json.dumps(
                 {
                     "listening": self._listening,
@@ -640,6 +755,7 @@ class Counters:
                     "partly": list(self._partly.items()),
                     "naming": self._naming,
                     "seen": [(export, at, sorted(rows)) for export, (at, rows) in self._seen.items()],
+                    "doubts": self._doubts.state(),
                 }
             ),
         }
@@ -651,20 +767,8 @@ class Counters:
         self = Counters(0.0, limits)
         self._listening, self._swept = rest["listening"], rest["swept"]
         self._streams = {Stream(*stream): number for number, stream in enumerate(rest["streams"])}
-        self._lives = {
-            (row, stream, start): slot for slot, (row, stream, start) in enumerate(state["lives"].tolist())
-        }
-        self._total, self._time = state["total"], state["time"]
-        # What was written before steps were remembered has none.
-        self._total_before = state.get("total_before", self._total)
-        self._time_before = state.get("time_before", self._time)
-        self._anew = state.get("anew", np.zeros(len(self._total), dtype=np.bool_))
-        # Of a first total that did not count the time stood there, negative, until the next step.
-        first = np.maximum(-self._time_before, 0)
-        self._first_time = state.get("first_time", first)
-        self._first_total = state.get("first_total", self._total_before)
-        self._time_before = np.abs(self._time_before)
-        self._widen(np.arange(len(self._total)), 64)
+        self._lives = Lives.restore(state)
+        self._doubts = Doubts.restore(rest.get("doubts", {}))
         self._heard = {who: Heard(*heard) for who, heard in rest["heard"]}
         self._deltas = {who: set(rows) for who, rows in rest["deltas"]}
         self._starts = {
@@ -673,7 +777,8 @@ class Counters:
         self._speaks = {who: (teller, last) for who, (teller, last) in rest.get("speaks", ())}
         self._partly = dict(rest.get("partly", ()))
         self._naming = rest.get("naming", "")
-        self._index()
+        number = self._lives.number[: self._lives.used]
+        self._index(tuple(self._streams), number, np.arange(self._lives.used))
         self._seen = {(export[0], export[1], export[2]): (at, set(rows)) for export, at, rows in rest["seen"]}
         self._told = sum(len(rows) for _, rows in self._seen.values())
         return self

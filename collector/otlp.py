@@ -48,6 +48,7 @@ _START, _TIME, _DOUBLE, _INT = (
     0x21,
     0x31,
 )  # tags of a number's fields; a count has that of a double
+_ATTRIBUTE, _ATTRIBUTE_OF_HISTOGRAM = 0x3A, 0x4A
 _EXTREMES = 18  # bytes of a histogram's min and max
 
 
@@ -127,6 +128,17 @@ class _Memory:
             group = self._groups[(resource, scope, *metric)] = Group.of(of, within, *metric)
             self.bytes += len(resource) + len(scope) + len(metric[0]) + 500
         return group
+
+    def learn_all(
+        self, group: Group, written: Sequence[bytes], pairs: Sequence[Sequence[tuple[str, str]]]
+    ) -> None:
+        """The same of many counters, none of which is known."""
+        sizes = list(map(len, written))
+        numbers = group.names(pairs, sizes, self.choice, self.catalogue)
+        group.known.update(zip(written, numbers, strict=True))
+        self.bytes += sum(sizes) + 100 * len(sizes)
+        entered = self.catalogue.entered
+        self.entered = self.entered or any(entered[number] > 0 for number in numbers if number >= 0)
 
     def learn(self, group: Group, written: Any, size: int, pairs: Iterable[tuple[str, str]]) -> int:
         """The number of a counter not seen before, `size` bytes of attributes written as `written`."""
@@ -326,25 +338,34 @@ def _look_up(points: Sequence[bytes], kind: str, group: Group, memory: _Memory) 
         return None
     found: list[Any] = [get(tail) for tail in tails]
     if None in found:
-        schema = otlp_wire.NumberPoint if kind == "sum" else otlp_wire.HistogramPoint
-        for i, number in enumerate(found):
-            if number is None:
-                found[i] = _learn(tails[i], schema, group, memory)
-                if found[i] is None:
-                    return None
+        tag = _ATTRIBUTE if kind == "sum" else _ATTRIBUTE_OF_HISTOGRAM
+        unknown = list(
+            dict.fromkeys([tail for tail, number in zip(tails, found, strict=True) if number is None])
+        )
+        try:
+            pairs = [_pairs(_each(tail, tag), memory) for tail in unknown]
+        except (DecodeError, UnicodeDecodeError):
+            return None  # broken, or of another layout, as reading it will show
+        memory.learn_all(group, unknown, pairs)
+        found = [group.known[tail] for tail in tails]
     return found
 
 
-def _learn(tail: bytes, schema: Any, group: Group, memory: _Memory) -> int | None:
-    """The counter with the attributes that `tail` holds; None where it holds something else."""
-    try:
-        rest = schema.FromString(tail)
-        attributes = rest.attributes
-        if len(rest.ListFields()) != bool(attributes):
-            return None
-        return memory.learn(group, tail, len(tail), _pairs(attributes, memory))
-    except (DecodeError, UnicodeDecodeError):
-        return None  # cut in the wrong place, or broken, which reading it will show
+def _each(written: bytes, tag: int) -> list[bytes]:
+    """The messages that `written` holds, each after this tag. Raises DecodeError where it holds anything else."""
+    found, at, end = [], 0, len(written)
+    while at < end - 1:
+        size, begin = written[at + 1], at + 2
+        after = begin + size
+        if size >= 0x80:
+            begin, after = _length_delimited(written, at, tag) or (0, end + 1)
+        if written[at] != tag:
+            break
+        found.append(written[begin:after])
+        at = after
+    if at != end:
+        raise DecodeError
+    return found
 
 
 def _between(points: Sequence[bytes]) -> list[bytes] | None:
@@ -408,16 +429,16 @@ def _read(rows: _Rows, points: Any, number: bool, group: Group, memory: _Memory)
     return len(rows.counters) - before
 
 
-def _pairs(attributes: Iterable[bytes], memory: _Memory) -> list[tuple[str, str]]:
+def _pairs(attributes: Sequence[bytes], memory: _Memory) -> list[Any]:
     """Names and values of attributes; most have been seen, in the company of others."""
-    pairs = []
-    for written in attributes:
-        pair = memory.pairs.get(written)
-        if pair is None:
+    pairs = [memory.pairs.get(written) for written in attributes]
+    if None not in pairs:
+        return pairs
+    for i, written in enumerate(attributes):
+        if pairs[i] is None:
             one = KeyValue.FromString(written)
-            pair = memory.pairs[written] = one.key, _text(one.value)
+            pairs[i] = memory.pairs[written] = one.key, _text(one.value)
             memory.bytes += len(written) + 300
-        pairs.append(pair)
     return pairs
 
 

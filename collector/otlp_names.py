@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from collector import moments
-from collector.bins import SeriesKey
+from collector.bins import SeriesKey, series_key
 from collector.points import NANOS, Catalogue, Stream
 
 ENTERED = "entered"  # attribute: when the events that a point counts had entered
@@ -95,12 +96,39 @@ class Group:
         room = LONGEST_NAME - len(resource.service) - len(resource.version) - len(metric)
         return Group(resource, scope, metric, stream, room, {})
 
+    def names(
+        self,
+        all_pairs: Sequence[Sequence[tuple[str, str]]],
+        sizes: Sequence[int],
+        choice: Choice,
+        catalogue: Catalogue,
+    ) -> list[int]:
+        """The numbers of many counters (see `name`)."""
+        service, version, environment = (
+            self.resource.service,
+            self.resource.version,
+            self.resource.environment,
+        )
+        named = [dict(pairs) for pairs in all_pairs]
+        plain = choice.of(service) is None and max(sizes) + len(ENVIRONMENT) + len(environment) <= self.room
+        if not plain or not {ENTERED}.isdisjoint(chain.from_iterable(named)):
+            return [self.name(pairs, n, choice, catalogue) for pairs, n in zip(all_pairs, sizes, strict=True)]
+        if environment:
+            for attributes in named:
+                attributes.setdefault(ENVIRONMENT, environment)
+        keys = [
+            series_key((service, self.metric, version, tuple(sorted(attributes.items()))))
+            for attributes in named
+        ]
+        return list(catalogue.add_all(keys, self.stream))
+
     def name(self, pairs: Iterable[tuple[str, str]], size: int, choice: Choice, catalogue: Catalogue) -> int:
         """The number of the counter with these attributes; below 0 where it cannot be one (see REFUSALS).
 
         size: bytes of the attributes as they came; what is short then is not measured again.
         """
         attributes, stream, entered = dict(pairs), self.stream, 0
+        wanted = choice.of(self.resource.service)
         said = attributes.pop(ENTERED, "")
         if said:
             try:
@@ -109,7 +137,6 @@ class Group:
                 return -2
             # A counter of its own for each entry.
             stream = stream._replace(scope=f"{stream.scope} {entered}")
-        wanted = choice.of(self.resource.service)
         if wanted is not None:
             attributes, rest = self._chosen(attributes, wanted)
             if rest:

@@ -6,7 +6,7 @@ Never: a clock, a row number for what was refused, a zero for what was not measu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,14 +46,25 @@ class Catalogue:
 
     def add(self, key: SeriesKey, stream: Stream, entered: int = 0) -> int:
         """The number of a counter that has none. entered: see Readings."""
+        self.keys.append(key)
+        self.entered.append(entered)
+        self.stream.append(self._place(stream))
+        return len(self.entered) - 1
+
+    def add_all(self, keys: Sequence[SeriesKey], stream: Stream) -> range:
+        """The numbers of counters of one stream that have none."""
+        first = len(self)
+        self.keys += keys
+        self.entered += [0] * len(keys)
+        self.stream += [self._place(stream)] * len(keys)
+        return range(first, len(self))
+
+    def _place(self, stream: Stream) -> int:
         place = self._places.get(stream)
         if place is None:
             place = self._places[stream] = len(self.streams)
             self.streams.append(stream)
-        self.keys.append(key)
-        self.entered.append(entered)
-        self.stream.append(place)
-        return len(self.entered) - 1
+        return place
 
 
 class Sign(NamedTuple):
