@@ -18,12 +18,10 @@ from collector.deployments import Deployment
 from detectors.findings import Finding
 
 LOOK_BACK = 14 * 1440  # minutes
-SOON_MEDIAN, SOON_SPREAD = (
-    4.0,
-    1.4,
-)  # minutes from a deployment to a fault that is felt when it serves: log-normal
-LATE_MEDIAN, LATE_SPREAD = 480.0, 1.4  # to one that waits for something: a use, a full disk, tonight's job
-LEAST_DELAY = 0.25  # minutes: an onset is known to an interval, a deployment's time to its report
+# How long after its deployment harm is felt: (share, median in minutes, spread) of log-normal laws. Soon is as it
+# serves, or when somebody first uses it; late is what waits for a full disk, tonight's job, tomorrow's busy hour.
+SOON = ((0.65, 1.5, 1.2), (0.35, 20.0, 1.4))
+LATE = ((1.0, 600.0, 1.2),)
 DEPENDENCY, FAILING_DEPENDENCY, OTHER = 0.06, 0.2, 0.004  # beside 1 for the service itself
 BOTH_ALIKE = 0.1  # share of harm by a new version that the old one does as well, such as a changed table
 NEW_ODD = (
@@ -34,30 +32,35 @@ SHORT_FLOW = 3600  # seconds: of slower flows, what came out went in under anoth
 TAKES_HOLD = 1.5  # minutes from putting it back to the end, if that ended it: exponential
 NOT_ENDED = 0.05  # share of harm that goes on though it was put back
 ENDS_ANYWAY = 120.0  # minutes until a fault ends by itself: exponential
-LEFT = 0.6  # of harm, so much less is left as it is until it is over than of what others did
+LEFT = 0.5  # of harm, so much less is left as it is until it is over than of what others did
 UNDONE, OVER_BEFORE = 0.2, 0.1  # it was put back before the fault began; it was over before it was put back
-ROOT = math.sqrt(2 * math.pi)
 NOTICED = 5  # intervals until the end of a fault is noticed
 
 
 def timely(deployment: Deployment, finding: Finding, width: int) -> tuple[float, float]:
     """Density per minute of a fault with this onset by harm that is felt soon, and by harm that is felt late.
 
-    width: seconds of an interval. Averaged over what the onset may be.
+    width: seconds of an interval. Averaged over what the onset may be: it is known to an interval, and that may be
+    the one before.
     """
     soon = late = 0.0
     for onset, part in ((finding.onset_low, 0.25), (finding.onset, 0.5), (finding.onset_high, 0.25)):
-        delay = (onset + width / 2 - deployment.time) / 60
-        if -width / 60 <= delay <= LOOK_BACK:
-            delay = max(delay, LEAST_DELAY)
-            soon += part * _log_normal(delay, SOON_MEDIAN, SOON_SPREAD)
-            late += part * _log_normal(delay, LATE_MEDIAN, LATE_SPREAD)
+        low, high = (onset - deployment.time) / 60, (onset + 2 * width - deployment.time) / 60
+        if high > 0 and low <= LOOK_BACK:
+            part *= 30 / width
+            soon += part * (_felt(SOON, high) - _felt(SOON, low))
+            late += part * (_felt(LATE, high) - _felt(LATE, low))
     return soon, late
 
 
-def _log_normal(x: float, median: float, spread: float) -> float:
-    z = math.log(x / median) / spread
-    return math.exp(-0.5 * z * z) / (x * spread * ROOT)
+def _felt(laws: Sequence[tuple[float, float, float]], minutes: float) -> float:
+    """The part of harm that is felt by then."""
+    if minutes <= 0:
+        return 0.0
+    return sum(
+        share * 0.5 * math.erfc(math.log(median / minutes) / (spread * math.sqrt(2)))
+        for share, median, spread in laws
+    )
 
 
 def feeds(findings: Sequence[Finding]) -> set[str]:
@@ -174,15 +177,20 @@ def ended(back: int, finding: Finding, width: int) -> float:
         return LEFT if finding.phase == "cleared" else 1.0
     if back < finding.onset - width:
         return UNDONE
-    takes = TAKES_HOLD + (width + finding.signal.within / 2) / 60
+    takes = TAKES_HOLD + finding.signal.within / 120
     if finding.phase == "cleared" and finding.recovered:
-        minutes = (finding.recovered - back) / 60
-        if minutes < -2 * width / 60:
+        low, high = ((finding.recovered - back + side * width) / 60 for side in (-1, 1))
+        if high < -width / 60:
             return OVER_BEFORE
-        minutes = max(minutes, 0.0)
-        by_it, anyway = math.exp(-minutes / takes) / takes, math.exp(-minutes / ENDS_ANYWAY) / ENDS_ANYWAY
+        low, high = (
+            max(low, 0.0),
+            max(high, width / 60),
+        )  # it is known to an interval, and that may be the next
+        by_it = math.exp(-low / takes) - math.exp(-high / takes)
+        anyway = math.exp(-low / ENDS_ANYWAY) - math.exp(-high / ENDS_ANYWAY)
     else:
         minutes = max((finding.at - back - NOTICED * width) / 60, 0.0)
+        takes += width / 60
         by_it, anyway = math.exp(-minutes / takes), math.exp(-minutes / ENDS_ANYWAY)
     # What lasts for days is beyond both laws, and no clue any more.
     return NOT_ENDED + (1 - NOT_ENDED) * by_it / anyway if anyway > 0 else NOT_ENDED

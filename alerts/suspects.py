@@ -197,7 +197,7 @@ def _account(onset: int, weights: Mapping[int, tuple[float, float]], none: float
 def _by_itself(finding: Finding, near: Sequence[Deployment], failing: set[str], past: Past) -> float:
     """Rate of faults of this service without a deployment, per minute, at this time of day."""
     harm = LEAST_HARM + sum(HARM[d.kind] for d in near)
-    services = len({d.service for d in near} | failing)
+    services = len({d.service for d in near} | failing | past.blips.deployed.keys())
     rate = harm * past.no_deployment / (1 - past.no_deployment) / (clues.LOOK_BACK * services)
     # People work when they deploy: on other days, how much was deployed within an hour of this time of day?
     now = sum(abs((finding.onset - d.time + 43200) % 86400 - 43200) <= 3600 for d in near)
