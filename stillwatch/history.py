@@ -30,6 +30,8 @@ from stillwatch.rollbacks import Rollbacks
 from stillwatch.store import Store, post
 from stillwatch.upserts import add
 
+AT_ONCE = 500  # names in one question to the database
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -67,6 +69,7 @@ class History:
         self.pressable = pressable
         self._planned = planned
         self._hold = hold
+        self._known: dict[tuple[str, int], Event] = {}  # of the last look: what is open, by id and number
 
     # Incidents.
 
@@ -194,12 +197,45 @@ class History:
     def refresh(self, now: int) -> None:
         """Let cards show what was said since, and tell of open incidents what was silenced until now."""
         self._end_with_incidents()
-        silences = self.silences(now)
-        for kept in self.incidents():
+        silences, found = self.silences(now), self._open()
+        words = self._words_of([kept.id for kept in found])
+        back = self._back.of_each([kept.event.incident for kept in found]) if self._back else {}
+        for kept in found:
             mutes = muting(kept.event.incident, silences, now)
-            lines = remarks(kept.event, mutes, self.words(kept.id), self.rollbacks(kept.event.incident))
+            lines = remarks(kept.event, mutes, words.get(kept.id, ()), back.get(kept.id, ()))
             if lines != kept.shown or bool(mutes) != kept.muted:
                 self._show(kept, lines, bool(mutes), now)
+
+    def _open(self) -> list[Kept]:
+        """Incidents that are open, newest first. They are looked at every second, and an event is long: of those
+        whose newest event is known only what may have changed is read."""
+        of = tables.incidents.c
+        asked = select(of.id, of.number, of.shown, of.muted, of.edits).where(of.resolved == 0)
+        with self._store.reading() as c:
+            rows = c.execute(asked.order_by(of.opened.desc(), of.id)).all()
+            before, known = self._known, dict[tuple[str, int], Event]()
+            for row in rows:
+                key = row.id, row.number
+                event = before.get(key)
+                if event is None:
+                    # In the same reading: it is of this number still.
+                    event = unpack(Event, c.execute(select(of.event).where(of.id == row.id)).scalar_one())
+                known[key] = event
+        self._known = known
+        return [
+            Kept(known[row.id, row.number], tuple(json.loads(row.shown)), bool(row.muted), row.edits)
+            for row in rows
+        ]
+
+    def _words_of(self, incidents: Sequence[str]) -> dict[str, tuple[Word, ...]]:
+        """What was said of each of these, as it was said."""
+        of, found = tables.words.c, dict[str, tuple[Word, ...]]()
+        asked = select(of.incident, of.whole).order_by(of.number)
+        with self._store.reading() as c:
+            for i in range(0, len(incidents), AT_ONCE):
+                for which, whole in c.execute(asked.where(of.incident.in_(incidents[i : i + AT_ONCE]))):
+                    found[which] = (*found.get(which, ()), _word(whole))
+        return found
 
     def _show(self, kept: Kept, lines: tuple[str, ...], muted: bool, now: int) -> None:
         of, key = tables.incidents.c, f"{kept.id}{SAID}{kept.edits + 1}"
@@ -269,5 +305,10 @@ def _kept(row: Row[Any]) -> Kept:
 
 @lru_cache(maxsize=100)
 def _event(packed: str) -> Event:
-    """Open incidents are looked at every second."""
     return unpack(Event, packed)
+
+
+@lru_cache(maxsize=2000)
+def _word(packed: str) -> Word:
+    """What was said of open incidents is looked at every second."""
+    return unpack(Word, packed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import or_, select, update
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PULSE = 1.0  # seconds between looks for what is to be asked
 STALE = 120  # seconds: what could not be asked by then is not what its asker waits for any more
+AT_ONCE = 500  # names in one question to the database
 PIPELINE = "the pipeline"  # what it is called in words
 
 
@@ -52,20 +53,23 @@ class Rollbacks:
 
     def of(self, incident: Incident) -> tuple[Rollback, ...]:
         """What was asked for because of this incident, or of another whose suspects it shares; oldest first."""
+        return self.of_each([incident]).get(incident.id, ())
+
+    def of_each(self, incidents: Sequence[Incident]) -> dict[str, tuple[Rollback, ...]]:
+        """The same of many at once, by id; those of which nothing was asked for are left out."""
         if not self._any:
-            return ()
+            return {}
         of = tables.rollbacks.c
-        suspected = [one.deployment for one in incident.suspects]
-        asked = select(of.whole).where(
-            or_(of.incident == incident.id, of.service.in_({one.service for one in suspected}))
-        )
+        services = sorted({s.deployment.service for one in incidents for s in one.suspects})
+        ids, found = [one.id for one in incidents], dict[int, str]()
         with self._store.reading() as c:
-            found = [unpack(Rollback, whole) for whole in c.execute(asked.order_by(of.number)).scalars()]
-        return tuple(
-            one
-            for one in found
-            if one.incident == incident.id or any(rollbacks.asks_for(one, member) for member in suspected)
-        )
+            for column, names in ((of.incident, ids), (of.service, services)):
+                for i in range(0, len(names), AT_ONCE):
+                    asked = select(of.number, of.whole).where(column.in_(names[i : i + AT_ONCE]))
+                    found |= {row.number: row.whole for row in c.execute(asked)}
+        wanted = [unpack(Rollback, found[number]) for number in sorted(found)]
+        each = {one.id: tuple(w for w in wanted if _is_of(w, one)) for one in incidents}
+        return {which: back for which, back in each.items() if back}
 
     def offers(self, incident: Incident) -> tuple[Offer, ...]:
         """What may be put back now: what is under way, or perhaps is, is offered to nobody else."""
@@ -208,3 +212,8 @@ class Rollbacks:
             for channel in c.execute(standing).scalars().all():
                 if not is_address(channel):
                     post(c, done.incident, [answered(done, channel, tries, now)], now)
+
+
+def _is_of(wanted: Rollback, incident: Incident) -> bool:
+    suspected = (one.deployment for one in incident.suspects)
+    return wanted.incident == incident.id or any(rollbacks.asks_for(wanted, member) for member in suspected)

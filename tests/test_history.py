@@ -18,6 +18,7 @@ from alerts.outbox import Receipt, SendFailed
 from alerts.silences import Silence, matcher
 from collector.bins import SeriesTable
 from collector.words import Word, WordKind
+from stillwatch import history
 from stillwatch.history import History
 from stillwatch.mailbox import Mailbox
 from stillwatch.store import Closing, News, Store
@@ -307,3 +308,25 @@ def test_what_was_open_before_there_was_a_history_is_known_and_left_where_it_is_
     desk.history.adopt([SPIKE.incident])
     [kept] = desk.history.incidents()
     assert kept.event.number == 1
+
+
+def test_however_many_are_open_a_look_reads_again_only_what_is_new(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"{i:012x}" for i in range(150)]
+    for which in ids:
+        desk.news(replace(SPIKE, incident=replace(SPIKE.incident, id=which)))
+    desk.history.refresh(desk.hand.now)
+    read: list[object] = []
+    real = history.unpack
+    monkeypatch.setattr(history, "unpack", lambda kind, text: read.append(kind) or real(kind, text))
+    desk.history.refresh(desk.hand.now + 1)
+    assert read == []
+    desk.store.add_word(Word(ids[7], "acknowledge", "anna", desk.hand.now))
+    worse_now = worse(2, "06:40")
+    desk.news(replace(worse_now, incident=replace(worse_now.incident, id=ids[3])))
+    desk.history.refresh(desk.hand.now + 2)
+    assert read.count(Event) <= 2 and read.count(Word) == 1
+    shown = {kept.id: kept.shown for kept in desk.history.incidents()}
+    assert [which for which, lines in shown.items() if lines] == [ids[7]]
+    assert desk.history.incident(ids[3]).event.number == 2  # type: ignore[union-attr]
