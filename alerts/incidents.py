@@ -179,12 +179,12 @@ def _without(
 
 
 def _possible(incident: Incident, deployments: Sequence[Deployment]) -> list[Deployment]:
-    """All but those that people say it was not, by the id under which it is told or was seen."""
+    """All but those that people say it was not, by any id under which it is told or was seen."""
     not_it = set(incident.excluded)
     return [
         d
         for d in deployments
-        if not_it.isdisjoint((i, of) for i in (d.id, d.seen_as or d.id) for of in (d.service, ""))
+        if not_it.isdisjoint((i, of) for i in (d.id, *d.seen_as) for of in (d.service, ""))
     ]
 
 

@@ -54,6 +54,8 @@ def _shaped(kind: Any, value: Any) -> object:
         return _built(kind, value)
     origin, inside = get_origin(kind), get_args(kind)
     if origin is tuple:
+        if isinstance(value, str):  # where there may be several now there was one
+            value = [value] if value else []
         if len(inside) == 2 and inside[1] is Ellipsis:
             return tuple(_shaped(inside[0], one) for one in value)
         return tuple(_shaped(one, part) for one, part in zip(inside, value, strict=True))

@@ -13,9 +13,9 @@ class Deployment:
     """One member of one release: rows that share an `id` are the services that it shipped.
 
     time: when it began to serve, epoch seconds. reported: when we learned of it; 0 means at `time`. seen: nobody
-    told of it, its version was seen to serve. seen_as: the id under which it was seen before somebody told of it,
-    for what was said of it then; "" = it was not. finished: when it had taken over, if its sender says so; for
-    people to read, no judgement knows of it.
+    told of it, its version was seen to serve. seen_as: the ids under which it was seen (one in each environment)
+    before somebody told of it, for what was said of it then. finished: when it had taken over, if its sender says
+    so; for people to read, no judgement knows of it.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Deployment:
     reported: int = 0
     seen: bool = False
     finished: int = field(default=0, compare=False)
-    seen_as: str = field(default="", compare=False)
+    seen_as: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def known(self) -> int:

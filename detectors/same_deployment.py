@@ -70,6 +70,8 @@ def _of_one_commit(a: str, b: str) -> bool:
 
 def _joined(one: Deployment, other: Deployment, width: int) -> Deployment:
     """Of two that are the same, `one` being the earlier."""
+    if one.seen and other.seen:
+        return replace(one, seen_as=tuple(dict.fromkeys([*one.seen_as, other.id])))
     if one.seen == other.seen:
         return one
     told, seen = (other, one) if one.seen else (one, other)
@@ -78,6 +80,6 @@ def _joined(one: Deployment, other: Deployment, width: int) -> Deployment:
         version=seen.version,
         time=seen.time if told.time - seen.time >= 2 * width else told.time,
         previous_version=told.previous_version or seen.previous_version,
-        seen_as=told.seen_as or seen.id,
+        seen_as=tuple(dict.fromkeys([*one.seen_as, *other.seen_as, seen.id])),
         kind="rollback" if "rollback" in (told.kind, seen.kind) else told.kind,
     )

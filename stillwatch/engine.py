@@ -68,8 +68,11 @@ def advance(
     told_of = _merge(state.deployments, deployments)
     serving, began = follow(state.serving, bins, plan.versions)
     known = _merge(told_of, [_seen(one, bins, told_of) for one in began])
-    each = _Each(known, bins.width)
+    remembered = _Remembered(known, bins.width)
     incidents, past, taught, events = state.incidents, state.past, list(state.taught), list[Event]()
+    # What is told again and was forgotten before stays forgotten.
+    if len(bins):
+        past = remembered.forget(past, incidents, bins.start, int(bins.closed[0]) - bins.width)
     heeded = np.searchsorted(bins.closed, [word.known for word in words]).tolist()
     at = 0
     while at < len(bins):
@@ -77,59 +80,103 @@ def advance(
         end = min([*(i + 1 for i in heeded if i >= at), len(bins)])
         block = bins if end - at == len(bins) else bins.cut(at, end)
         judged = watch(memory, block, plan, known, lambda: bool(taught))
+        turn = 0
         for index, findings in chain(judged, [(len(block), list[Finding]())]):
             if index < len(block):
                 number = block.start // bins.width + index
                 taught[:] = as_before(memory.columns, plan, taught, number)
                 taught.extend(grown_usual(memory.columns, plan, findings, number))
-            # What is due to end before the next news comes before it.
-            while (turn := min(_first_due(incidents, block), index)) < index or findings:
+            # What is due to end, or is too old, before the next news comes before it.
+            while True:
+                due, old = _first_due(incidents, block), remembered.first_old(block, turn)
+                turn = min(due, old, index)
+                if turn == index and not findings:
+                    break
+                if old < min(due, index):
+                    end_of_turn = block.start + block.width * (turn + 1)
+                    past = remembered.forget(past, incidents, end_of_turn, int(block.closed[turn]))
+                    continue
                 new, findings = (findings, []) if turn == index else ([], findings)
                 now = int(block.closed[turn])
-                told = each.by(now)
+                told = remembered.by(now)
                 incidents, news = fold(incidents, new, told, now, bins.width, past)
                 past = remember(past, news, told, bins.width)
+                remembered.look_again()
                 events += news
         said = [word for word, i in zip(words, heeded, strict=True) if i == end - 1]
         if said:
             now = int(block.closed[-1])
-            told = each.by(now)
+            told = remembered.by(now)
             incidents, news, harmless = heed(incidents, said, told, now, bins.width, past)
             events += news
             number = block.end // bins.width - 1
             for finding in harmless:
                 taught.extend(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
+        past = remembered.forget(past, incidents, block.end, int(block.closed[-1]))
         at = end
-    recent, gone = _forget(known, bins)
-    if gone:
-        past = replace(past, blips=with_deployments(past.blips, gone))
-    return State(memory, incidents, recent, past, tuple(taught), serving), events
+    return State(memory, incidents, remembered.all, past, tuple(taught), serving), events
 
 
-def _forget(known: tuple[Deployment, ...], bins: Bins) -> tuple[tuple[Deployment, ...], Sequence[Deployment]]:
-    """What is still remembered after `bins`, and each of those that are not, once. What was told and what was seen
-    of one deployment is forgotten together: the half that is left would be another one."""
-    before = bins.end - LOOK_BACK
-    if all(d.time > before for d in known):
-        return known, ()
-    told = [d for d in known if d.known <= bins.closed[-1]]
-    gone = [(one, every) for one, every in all_of_each(told, bins.width) if every[-1].time <= before]
-    kept = {d for d in told if d.time <= before}.difference(*(every for _, every in gone))
-    return tuple(d for d in known if d.time > before or d in kept), [one for one, _ in gone]
+class _Remembered:
+    """The deployments: at each moment those that are known by then and not forgotten; moments come in order.
 
+    Forgotten is what began LOOK_BACK seconds or more before the end of an interval, with the end of that interval,
+    unless an open incident names its release. What was told and what was seen of one deployment is forgotten
+    together: the half that is left would be another one.
+    """
 
-class _Each:
-    """Each deployment once, as far as it was known by a moment; moments come in order."""
-
-    def __init__(self, known: Sequence[Deployment], width: int) -> None:
-        self._known, self._width = known, width
+    def __init__(self, known: tuple[Deployment, ...], width: int) -> None:
+        self.all = known  # in order of time
+        self._width = width
         self._count, self._found = 0, list[Deployment]()
+        self._spared = set[int]()  # by id(): old, and still needed when that was looked at last
 
     def by(self, now: int) -> list[Deployment]:
-        told = [d for d in self._known if d.known <= now]
-        if len(told) != self._count:  # what was known once stays so
+        """Each deployment once."""
+        told = [d for d in self.all if d.known <= now]
+        if len(told) != self._count:  # what was known once stays so, until it is forgotten
             self._count, self._found = len(told), one_of_each(told, self._width)
         return self._found
+
+    def look_again(self) -> None:
+        """Incidents name others now."""
+        self._spared.clear()
+
+    def first_old(self, block: Bins, turn: int) -> int:
+        """The interval, from `turn` on, at whose end the next of them may be forgotten; where that is the last one
+        of the block, or later, its length."""
+        first = len(block)
+        for one in self.all:
+            if one.time + LOOK_BACK > block.end - self._width:
+                break
+            if id(one) not in self._spared:
+                old = -(-(one.time + LOOK_BACK - block.start) // self._width) - 1
+                known = int(np.searchsorted(block.closed, one.known))
+                first = min(first, max(old, known, turn))
+        return first if first < len(block) - 1 else len(block)
+
+    def forget(self, past: Past, incidents: Sequence[Incident], end: int, now: int) -> Past:
+        """Forget what is too old at the `end` of an interval that was judged at `now`; `past` with it."""
+        before = end - LOOK_BACK
+        old = [d for d in self.all if d.time <= before and d.known <= now]
+        if not old:
+            return past
+        services = {d.service for d in old}
+        told = [d for d in self.all if d.service in services and d.known <= now]
+        named = {s.deployment.id for i in incidents for s in i.suspects}
+        named |= {d.id for i in incidents for d in i.rollbacks}
+        gone = [
+            (one, every)
+            for one, every in all_of_each(told, self._width)
+            if every[-1].time <= before and named.isdisjoint(d.id for d in every)
+        ]
+        each = {id(d) for _, every in gone for d in every}
+        self._spared = {id(d) for d in old} - each
+        if not gone:
+            return past
+        self.all = tuple(d for d in self.all if id(d) not in each)
+        self._count = -1
+        return replace(past, blips=with_deployments(past.blips, [one for one, _ in gone]))
 
 
 def _seen(began: Began, bins: Bins, told: Sequence[Deployment]) -> Deployment:

@@ -51,7 +51,7 @@ def load(raw: bytes | memoryview) -> State:
     size = int.from_bytes(raw[len(MARK) : start], "big")
     told = json.loads(bytes(raw[start : start + size]))
     incidents = tuple(_incident(i) for i in told["incidents"])
-    deployments = tuple(Deployment(**d) for d in told["deployments"])
+    deployments = tuple(_deployment(d) for d in told["deployments"])
     taught = tuple(
         Taught(**{name: _deep(value) for name, value in one.items()}) for one in told.get("taught", ())
     )
@@ -90,15 +90,22 @@ def _blips(told: dict[str, Any]) -> Blips:
     return Blips(of, {service: tuple(times) for service, times in told.get("deployed", {}).items()})
 
 
+def _deployment(told: dict[str, Any]) -> Deployment:
+    seen_as = told.get("seen_as", [])
+    if isinstance(seen_as, str):  # earlier there was but one
+        seen_as = [seen_as] if seen_as else []
+    return Deployment(**dict(told, seen_as=tuple(seen_as)))
+
+
 def _incident(told: dict[str, Any]) -> Incident:
     parts = dict(
         told,
         findings=tuple(_finding(f) for f in told["findings"]),
         suspects=tuple(
-            Suspect(Deployment(**s["deployment"]), s["probability"], _deep(s["evidence"]))
+            Suspect(_deployment(s["deployment"]), s["probability"], _deep(s["evidence"]))
             for s in told["suspects"]
         ),
-        rollbacks=tuple(Deployment(**d) for d in told["rollbacks"]),
+        rollbacks=tuple(_deployment(d) for d in told["rollbacks"]),
         excluded=_deep(told.get("excluded", [])),
         lasting=Lasting(**told["lasting"]) if told.get("lasting") else None,
         wanted_back=tuple(Word(**word) for word in told.get("wanted_back", ())),

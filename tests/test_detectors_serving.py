@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from alerts.packed import pack, unpack
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
 from detectors import serving as of
@@ -321,6 +322,22 @@ def test_one_release_is_seen_in_each_environment_at_its_time() -> None:
     ]
     assert in_blocks(keyed, counts, TOLD, range(301)).deployments == whole.deployments
     assert len(one_of_each(whole.deployments, W)) == 1
+
+
+def test_what_was_seen_in_two_environments_keeps_both_its_names_once_it_is_told_of() -> None:
+    told = replace(TOLD, environment="")
+    seen = [
+        replace(told, id=f"seen-{name}", environment=name, time=told.time + 60 * i, seen=True)
+        for i, name in enumerate(("staging", "production"), 1)
+    ]
+    (one,) = one_of_each([*seen, told], 60)
+    assert (one.id, one.seen_as) == (told.id, ("seen-staging", "seen-production"))
+    state = replace(State.empty(), deployments=(one,))
+    assert load(dump(state)).deployments[0].seen_as == one.seen_as
+    earlier = dump(state).replace(b'["seen-staging", "seen-production"]', b'"seen-staging"' + b" " * 21)
+    assert load(earlier).deployments[0].seen_as == ("seen-staging",)
+    text = pack(one).replace('["seen-staging","seen-production"]', '"seen-staging"')
+    assert unpack(Deployment, text).seen_as == ("seen-staging",)
 
 
 def test_another_version_or_service_told_is_another_deployment() -> None:

@@ -17,7 +17,7 @@ from detectors import memory
 from detectors.plan import Plan
 from detectors.signals import Signal, Term
 from detectors.watch import watch
-from stillwatch.engine import State, advance
+from stillwatch.engine import LOOK_BACK, State, advance
 from stillwatch.snapshot import dump, load
 
 FAULT = DAY + 600  # minute at which the importer begins to fail
@@ -73,6 +73,46 @@ def test_blocks_of_any_sizes_change_no_event(whole: tuple[Bins, Plan, list[str]]
         state, news = advance(state, bins.cut(first, last), DEPLOYMENTS, plan)
         events += news
     assert told(events) == lines
+
+
+OLD = FAULT + 5  # minute with which what was deployed two weeks before is forgotten
+TRAIN = Deployment("release", START + 60 * OLD - LOOK_BACK, "forms", "9", "8")  # named by the fault's release
+STRANGER = replace(TRAIN, id="long ago", version="7")
+LATE = replace(TRAIN, id="told late", time=STRANGER.time - 600, reported=STRANGER.time + LOOK_BACK + 1200)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_is_two_weeks_old_is_forgotten_with_the_same_interval_however_it_is_cut(
+    whole: tuple[Bins, Plan, list[str]], size: int
+) -> None:
+    bins, plan, _ = whole
+    dated = [TRAIN, STRANGER, LATE, *DEPLOYMENTS]
+    state, events = State.empty(), list[Event]()
+    edges = [0, *range(OLD - 20, OLD + 120, size), len(bins)]
+    for first, last in pairwise(edges):
+        known = int(bins.closed[first]) - 60, int(bins.closed[last - 1])
+        new = [d for d in dated if (first == 0 or known[0] < d.known) and d.known <= known[1]]
+        state, news = advance(state, bins.cut(first, last), new, plan)
+        events += news
+    at_once, lines = advance(State.empty(), bins, dated, plan)
+    assert told(events) == told(lines)
+    assert dump(state) == dump(at_once)
+    # What was told late is the same deployment as what is still remembered then.
+    assert state.past.blips.deployed == {"forms": (LATE.time, STRANGER.time)}
+
+
+def test_what_an_open_incident_names_is_remembered_until_it_is_over(
+    whole: tuple[Bins, Plan, list[str]],
+) -> None:
+    bins, plan, _ = whole
+    state, ages = State.empty(), dict[int, set[str]]()
+    dated = [TRAIN, STRANGER, *DEPLOYMENTS]
+    for first, last in pairwise([0, OLD - 1, OLD, OLD + 20, len(bins)]):
+        state, _ = advance(state, bins.cut(first, last), dated, plan)
+        ages[last] = {d.id for d in state.deployments if d.service == "forms"}
+    assert ages == {
+        OLD - 1: {"release", "long ago"}, OLD: {"release"}, OLD + 20: {"release"}, len(bins): set(),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("at", [100, FAULT + 3, FAULT + 35])
