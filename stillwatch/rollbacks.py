@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 
 from alerts import rollbacks, web
 from alerts.incidents import Incident
