@@ -61,9 +61,10 @@ class Binner:
         """Epoch seconds at which the first interval that is not closed starts."""
         return self._next * self.width
 
-    def add(self, points: Points, now: float) -> dict[str, int]:
+    def add(self, points: Points, now: float, wait: int = 0) -> dict[str, int]:
         """Take points that arrived at `now` (epoch seconds); how many were refused, by reason.
 
+        wait: so many intervals later is it judged; what comes within them is late for nobody, and told as late.
         The answer includes what was refused on the way here (`points.refused`). What lies before
         our first interval, or before the oldest that late counts are kept for, is left out as "too old".
         """
@@ -85,12 +86,12 @@ class Binner:
             in_part = int(np.count_nonzero(~outside & (shares.cut > 0)))
             self.refused += Counter({"too old in part": in_part})
             self.longest = max(self.longest, float((points.end - points.start).max()) / NANOS)
-            self._lay(points, shares, now)
+            self._lay(points, shares, now, wait)
         refused = +refused
         self.refused.update(refused)
         return dict(refused)
 
-    def _lay(self, points: Points, shares: Shares, now: float) -> None:
+    def _lay(self, points: Points, shares: Shares, now: float, wait: int) -> None:
         """Put shares into their open intervals, and those of closed ones aside."""
         row, bin_ = self._by_entry(points, shares)
         # Closed are those handed out, and those whose moment (end + grace) has passed.
@@ -98,7 +99,8 @@ class Binner:
         late = bin_ < open_from
         if late.any():
             self._late.append((now, bin_[late], row[late], shares.count[late]))
-            self.refused += Counter(late=int(np.count_nonzero(shares.count[late] > 0)))
+            too_late = (bin_ < open_from - wait) & (shares.count > 0)
+            self.refused += Counter(late=int(np.count_nonzero(too_late)))
         for number in np.unique(bin_[~late]).tolist():
             here = np.flatnonzero(~late & (bin_ == number))
             rows = row[here]

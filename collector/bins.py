@@ -6,7 +6,7 @@ Never: a clock, a file, a default of zero for what was not measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -58,10 +58,14 @@ series_key: Callable[[tuple[str, str, str, tuple[tuple[str, str], ...]]], Series
 
 
 class SeriesTable:
-    """Gives each series a row for life: rows are added, never moved or reused."""
+    """Gives each series a row for life: rows are added, never moved or reused.
 
-    def __init__(self, keys: Iterable[SeriesKey] = ()) -> None:
+    sources: row -> the name of the source that is asked for it; of what is sent to us there is none.
+    """
+
+    def __init__(self, keys: Iterable[SeriesKey] = (), sources: Mapping[int, str] | None = None) -> None:
         self.keys: list[SeriesKey] = list(keys)
+        self.sources: dict[int, str] = dict(sources or {})
         self._rows: dict[SeriesKey, int] = {key: row for row, key in enumerate(self.keys)}
         if len(self._rows) < len(self.keys):  # some were named twice
             self.keys = list(self._rows)
@@ -76,6 +80,10 @@ class SeriesTable:
     def find(self, key: SeriesKey) -> int:
         """The row of `key`, -1 if it has none."""
         return self._rows.get(key, -1)
+
+    def first(self, rows: int) -> SeriesTable:
+        """A table of the first so many rows."""
+        return SeriesTable(self.keys[:rows], {row: name for row, name in self.sources.items() if row < rows})
 
     def row(self, key: SeriesKey) -> int:
         """The row of `key`; a key never seen before gets the next one."""
@@ -142,6 +150,32 @@ class Bins:
     def end(self) -> int:
         """Epoch seconds at which the last interval ends."""
         return self.start + self.width * len(self)
+
+    def appeared(self, before: int = 0) -> NDArray[np.int64]:
+        """int64[intervals]: how many series, from the first row on, had appeared when each was judged, of which so
+        many had before."""
+        late = self.late
+        rows = max(self.values.shape[1], int(late.row.max(initial=-1)) + 1, before)
+        first = np.full(rows - before, len(self))
+        measured = ~np.isnan(self.values[:, before:])
+        known = measured.shape[1]
+        first[:known] = np.where(measured.any(axis=0), measured.argmax(axis=0), len(self))
+        new = late.row >= before
+        np.minimum.at(first, late.row[new] - before, late.interval[new])
+        highest = np.full(len(self) + 1, before)
+        np.maximum.at(highest, first, np.arange(before + 1, rows + 1))
+        return np.maximum.accumulate(highest[:-1])
+
+    def settled(self) -> Bins:
+        """The same with the late counts in their places, as far as these are in the block."""
+        at = (self.late.start - self.start) // self.width
+        here = np.flatnonzero((at >= 0) & (self.late.row < self.values.shape[1]))
+        if not len(here):
+            return replace(self, late=Late.none())
+        values, into = self.values.copy(), (at[here], self.late.row[here])
+        values[into] = np.nan_to_num(values[into])
+        np.add.at(values, into, self.late.count[here])
+        return replace(self, values=values, late=Late.none())
 
     def cut(self, first: int, last: int) -> Bins:
         """Intervals first..last-1 as a block of its own, with the late counts that became known in them."""

@@ -7,7 +7,7 @@ Never: a count known before it was received, an interval without any row taken f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,13 @@ def _between(found: Cells, start: int | None, end: int | None) -> Cells:
         kept &= found.time >= start
     if end is not None:
         kept &= found.time < end
-    return Cells(found.time[kept], found.value[kept], found.received[kept], found.series[kept], found.keys)
+    return replace(
+        found,
+        time=found.time[kept],
+        value=found.value[kept],
+        received=found.received[kept],
+        series=found.series[kept],
+    )
 
 
 def _bins(found: Cells, width: int, grace: int, name: str) -> tuple[SeriesTable, Bins]:
@@ -144,7 +150,10 @@ def _table(found: Cells, known: measured.Whole) -> tuple[SeriesTable, measured.W
     seen.sort(key=lambda i: (int(first[i]), found.keys[i]))
     place = np.zeros(len(found.keys), dtype=np.int64)
     place[seen] = np.arange(len(seen))
-    return SeriesTable(found.keys[i] for i in seen), place[found.series]
+    sources = {
+        row: found.told_by[found.keys[i]] for row, i in enumerate(seen) if found.keys[i] in found.told_by
+    }
+    return SeriesTable((found.keys[i] for i in seen), sources), place[found.series]
 
 
 def _late(found: Cells, rows: measured.Whole, row: measured.Whole, known: measured.Whole) -> Late:
@@ -183,6 +192,15 @@ def write(
         code = np.array([codes.get(text, -1) for text in texts], dtype=np.int32)[rows.series]
         columns[name] = pa.DictionaryArray.from_arrays(
             pa.array(code, pa.int32(), mask=code < 0), pa.array(dictionary, pa.string())
+        )
+    if table.sources:
+        told_by = np.full(len(keys), -1, dtype=np.int32)
+        sources = sorted(set(table.sources.values()))
+        for row, source in table.sources.items():
+            told_by[place[row]] = sources.index(source)
+        code = told_by[rows.series]
+        columns[measured.TOLD_BY] = pa.DictionaryArray.from_arrays(
+            pa.array(code, pa.int32(), mask=code < 0), pa.array(sources, pa.string())
         )
     age = np.array([key.age for key in keys], dtype=np.int64)[rows.series]
     if (age >= 0).any():

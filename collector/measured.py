@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from collector.errors import shown
 from collector.tabular import A_NAME, Column, Sheet, is_name
 
 NEEDED = ("time", "service", "metric", "value")
-NAMED = (*NEEDED, "version", "received", "entered")
+TOLD_BY = "told_by"  # which source of ours told a series
+NAMED = (*NEEDED, "version", "received", "entered", TOLD_BY)
 ESCAPE = "attribute."  # before an attribute that is called like one of our columns
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -31,13 +32,15 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Cells:
     """All rows. time: int64[rows], start of the interval; value: float64[rows], NaN = not measured;
-    received: int64[rows], epoch seconds, 0 = in time; series: int64[rows], index into keys."""
+    received: int64[rows], epoch seconds, 0 = in time; series: int64[rows], index into keys. told_by: the source
+    that is asked for a series, where there is one."""
 
     time: Whole
     value: Floats
     received: Whole
     series: Whole
     keys: list[SeriesKey]
+    told_by: Mapping[SeriesKey, str] = field(default_factory=dict)
 
 
 def _taken(attribute: str) -> bool:
@@ -67,13 +70,14 @@ def cells(sheets: Sequence[Sheet], width: int) -> Cells:
     received = np.concatenate([_received(sheet) for sheet in sheets])
     entered = np.concatenate([_entered(sheet, width) for sheet in sheets])
     series, keys = _series(sheets)
-    found = Cells(time, value, received, series, keys)
+    told_by = _told_by(sheets, series, keys)
+    found = Cells(time, value, received, series, keys, told_by)
     _check_order(sheets, found)
     _check_repeats(sheets, found, entered)
     if (entered > 0).any():
         age = np.where(entered > 0, np.minimum((time - entered) // width, MOST_AGE), -1)
         series, keys = _by_age(series, keys, age)
-        found = Cells(time, value, received, series, keys)
+        found = Cells(time, value, received, series, keys, told_by)
     return found
 
 
@@ -228,6 +232,16 @@ def _series(sheets: Sequence[Sheet]) -> tuple[Whole, list[SeriesKey]]:
         for service, metric, version, *values in told
     ]
     return series.astype(np.int64), keys
+
+
+def _told_by(sheets: Sequence[Sheet], series: Whole, keys: list[SeriesKey]) -> dict[SeriesKey, str]:
+    """The source of each series that names one in any of its rows; of several the first."""
+    if not any(TOLD_BY in sheet.columns for sheet in sheets):
+        return {}
+    codes, names = _joined(sheets, TOLD_BY)
+    rows = np.flatnonzero(codes >= 0)
+    mine, first = np.unique(series[rows], return_index=True)
+    return {keys[i]: names[code] for i, code in zip(mine.tolist(), codes[rows][first].tolist(), strict=True)}
 
 
 def _joined(sheets: Sequence[Sheet], name: str) -> tuple[Whole, list[str]]:

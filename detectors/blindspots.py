@@ -174,7 +174,7 @@ def _traffic(plan: Plan, bins: Bins) -> Floats:
     """float64[24]: what the chart's total was in an interval of each hour (UTC) of the last week, on average."""
     recent = bins.cut(max(0, len(bins) - 7 * 86400 // bins.width), len(bins))
     last = np.full(len(plan.row_service), -1, dtype=np.int64)
-    rows = recent.values[:, : len(plan.row_service)]
+    rows = recent.settled().values[:, : len(plan.row_service)]
     _, n = gather(
         np.ascontiguousarray(rows), plan.counted, plan.out_of, plan.row_service, plan.services, last, 0
     )

@@ -60,7 +60,8 @@ class Explained:
 def explain(
     columns: Columns, plan: Plan, number: int, watched: bool, release: Wholes, service: str
 ) -> list[Explained]:
-    """Of interval `number` (since the epoch), the last that `columns` have seen. release: see prior.releases."""
+    """Of interval `number` (since the epoch), the last that `columns` have seen; of what is judged later, of an
+    interval before it. release: see prior.releases."""
     laid = laid_out(plan)
     begun = 1.0 + np.count_nonzero((columns.charts.first >= 0) & (plan.kind != TALLY))
     enough = enough_for(columns.fleet, begun, laid)
@@ -102,7 +103,7 @@ def explain(
                 enough=float(enough[laid.pool[c]]),
                 eased=eased,
                 size=size,
-                since=since * plan.width,
+                since=(since - int(plan.waits[chart.family])) * plan.width if since else 0,
                 held_back=tuple(reasons) if state == "quiet" else (),
             )
         )

@@ -7,7 +7,7 @@ key, what is new starts empty. Never: an object per chart.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from collector.bins import MOST_AGE, SeriesTable
 from detectors.plan import COHORT, ERROR, THROUGHPUT, Plan, lay
 from detectors.signals import Budget
+from detectors.slow import Held
 
 SIZES = 8  # hypotheses about the size of a fault, per chart
 LAGS_BACK = 8  # at which a throughput's scatter is compared with itself (demand.py)
@@ -245,7 +246,7 @@ class Memory:
     """keys: names of the charts, as in Plan.keys; flow_keys, season_keys, cohort_keys: of those that have such a
     record.
 
-    last: int64[series], see plan.gather.
+    last: int64[columns], see plan.gather. held: of series that are judged later.
     """
 
     keys: tuple[str, ...]
@@ -254,7 +255,13 @@ class Memory:
     cohort_keys: tuple[str, ...]
     columns: Columns
     last: Wholes
+    held: Held
     cell_keys: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> int:
+        """How many series it knows."""
+        return len(self.last) - len(self.held.row)
 
 
 def empty(plan: Plan) -> Memory:
@@ -278,7 +285,9 @@ def empty(plan: Plan) -> Memory:
     season_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.season >= 0))
     cohort_keys = tuple(plan.keys[c] for c in np.flatnonzero(plan.kind == COHORT))
     last = np.full(len(plan.row_service), -1, dtype=np.int64)
-    return Memory(plan.keys, flow_keys, season_keys, cohort_keys, columns, last, plan.cell_keys)
+    return Memory(
+        plan.keys, flow_keys, season_keys, cohort_keys, columns, last, Held.empty(plan), plan.cell_keys
+    )
 
 
 def _depth(plan: Plan) -> int:
@@ -324,7 +333,7 @@ def fits(memory: Memory, plan: Plan) -> bool:
     same = (memory.keys is plan.keys or memory.keys == plan.keys) and len(memory.last) == len(
         plan.row_service
     )
-    same = same and memory.cell_keys == plan.cell_keys
+    same = same and memory.cell_keys == plan.cell_keys and memory.held.fits(plan)
     return same and columns.flows.dtype == flow_record(_depth(plan)) and bool(columns.charts.flags.writeable)
 
 
@@ -338,8 +347,10 @@ def fit(memory: Memory, plan: Plan) -> Memory:
     _move(old.cohorts, new.cohorts, memory.cohort_keys, fresh.cohort_keys)
     _move(old.cells, new.cells, memory.cell_keys, fresh.cell_keys)
     new.fleet[:] = old.fleet
-    fresh.last[: len(memory.last)] = memory.last
-    return fresh
+    held, place = memory.held.fit(plan)
+    fresh.last[: memory.series] = memory.last[: memory.series]
+    fresh.last[plan.series :][place >= 0] = memory.last[memory.series + place[place >= 0]]
+    return replace(fresh, held=held)
 
 
 def _move(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[str, ...]) -> None:
@@ -372,7 +383,7 @@ def _move_flows(old: Any, new: Any, old_keys: tuple[str, ...], new_keys: tuple[s
 
 def dump(memory: Memory) -> list[bytes | memoryview]:
     """The memory as bytes, exactly, in parts that belong behind one another: what is many is not copied here."""
-    columns = memory.columns
+    columns, held = memory.columns, memory.held
     head = json.dumps(
         {
             "layout": _layout(columns.flows.dtype),
@@ -383,11 +394,15 @@ def dump(memory: Memory) -> list[bytes | memoryview]:
             "cell_keys": memory.cell_keys,
             "cell": repr(CELL.descr),
             "fleet": columns.fleet.tolist(),
-            "series": len(memory.last),
+            "columns": len(memory.last),
+            "held": {"count": len(held.row), "depth": len(held.watched), "upto": held.upto},
             "depth": columns.flows.dtype["went_ring"].shape[0],
         }
     ).encode()
-    arrays = (memory.last, columns.charts, columns.flows, columns.seasons, columns.cohorts, columns.cells)
+    later = (held.row, held.wait, held.values, held.watched)
+    arrays = (
+        memory.last, columns.charts, columns.flows, columns.seasons, columns.cohorts, columns.cells, *later,
+    )  # fmt: skip
     head += b" " * (-len(head) % 8)  # so that the arrays lie where their numbers are read at once
     parts = [np.ascontiguousarray(array).view(np.uint8).reshape(-1).data for array in arrays]
     return [len(head).to_bytes(8, "big"), head, *parts]
@@ -405,23 +420,31 @@ def load(raw: memoryview) -> Memory:
     flow = flow_record(head["depth"])
     if head["layout"] != _layout(flow) or head.get("cell", repr(CELL.descr)) != repr(CELL.descr):
         raise ValueError("these are the records of another version")
+    held = head.get("held", {"count": 0, "depth": 0, "upto": 0})  # there was a time when nothing waited
+    slow, depth, whole = held["count"], held["depth"], np.dtype(np.int64)
     arrays = []
     for count, kind in (
-        (head["series"], np.dtype(np.int64)),
+        (head["columns"] if "columns" in head else head["series"], whole),
         (len(keys), CHART),
         (len(flow_keys), flow),
         (len(season_keys), SEASON),
         (len(cohort_keys), COHORTS),
         (len(cell_keys), CELL),
+        (slow, whole),
+        (slow, whole),
+        (depth * slow, np.dtype(np.float64)),
+        (depth, np.dtype(np.bool_)),
     ):
         arrays.append(np.frombuffer(raw[at : at + count * kind.itemsize], kind, count))
         at += count * kind.itemsize
     if at != len(raw):
         raise ValueError("these are not as many bytes as were written")
-    charts, flows, seasons, cohorts, cells = (array.view(np.recarray) for array in arrays[1:])
+    charts, flows, seasons, cohorts, cells = (array.view(np.recarray) for array in arrays[1:6])
+    row, wait, values, watched = arrays[6:]
+    later = Held(row, wait, held["upto"], values.reshape(depth, slow), watched)
     fleet = np.array([tuple(kind) for kind in head["fleet"]], dtype=FLEET).view(np.recarray)
     columns = Columns(charts, flows, seasons, fleet, cohorts, cells)
-    return Memory(keys, flow_keys, season_keys, cohort_keys, columns, arrays[0], cell_keys)
+    return Memory(keys, flow_keys, season_keys, cohort_keys, columns, arrays[0], later, cell_keys)
 
 
 def _layout(flow: np.dtype[Any]) -> str:

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.bins import MOST_AGE, SeriesKey, SeriesTable
+from detectors.columns import ByMetric, Places, Slow, holds, places
 from detectors.compiled import compiled
-from detectors.serving import Versions, versions
+from detectors.serving import Versions
 from detectors.signals import Budget, Signal, Term
 
 ERROR, THROUGHPUT, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, COHORT = range(7)
@@ -40,9 +41,6 @@ class Chart(NamedTuple):
     kind: int
     slice: tuple[tuple[str, str], ...] = ()
     version: str = ""
-
-
-ByMetric = dict[tuple[str, str], list[tuple[int, SeriesKey]]]  # the series of each service and metric
 
 
 class Rows(NamedTuple):
@@ -105,7 +103,8 @@ class Plan:
     of cohorts and of its flow, else -1. within: int64[charts], seconds, of the signal. alone: bool[charts], those
     that stand for their signal: no slice, version or cohorts of it. cell_names: the attributes of each cell, () of
     the one that counts all that is too much for the others; cell_keys: as keys. holidays: local day
-    (season.local_days) -> its name. versions: which rows count for which version of a service.
+    (season.local_days) -> its name. versions: which rows count for which version of a service. series: how many
+    there are; rows beyond them are those of `slow`. waits: int64[signals], after how many intervals each is judged.
     """
 
     signals: tuple[Signal, ...]
@@ -116,6 +115,9 @@ class Plan:
     budget: Budget
     counted: Rows
     out_of: Rows
+    series: int
+    slow: Slow
+    waits: NDArray[np.int64]
     row_service: NDArray[np.int64]
     services: int
     kind: NDArray[np.int64]
@@ -143,8 +145,10 @@ def lay(
     budget: Budget,
     timezone: str = "UTC",
     holidays: Mapping[int, str] | None = None,
+    waits: Mapping[str, int] | None = None,
 ) -> Plan:
     """Lay `signals` onto the rows of `table`, for intervals of `width` seconds. holidays: see Plan.
+    waits: by source, how many intervals later than others it is judged.
 
     Lay anew when the table has grown: charts keep their keys, and with them their memory.
     """
@@ -160,7 +164,7 @@ def lay(
             charts += _with_cohorts(_charts(family, signal, by_metric), signal, by_metric, width)
         else:
             charts.append(Chart(family, KINDS[signal.kind]))
-    services = {name: i for i, name in enumerate(sorted({k.service for k in table.keys} | _named(asked)))}
+    laid = places(asked, table, by_metric, waits or {})
     kind = np.array([c.kind for c in charts], dtype=np.int64)
     flows = np.flatnonzero(kind == FLOW)
     lag = np.full(len(charts), -1, dtype=np.int64)
@@ -171,7 +175,7 @@ def lay(
     season[seasonal] = np.arange(len(seasonal))
     reach = [max(1, -(-asked[charts[c].family].within // width)) for c in flows]
     family_of = np.array([c.family for c in charts], dtype=np.int64)
-    cells, cell_names, cell_keys = _cells(asked, family_of, by_metric)
+    cells, cell_names, cell_keys = _cells(asked, family_of, laid)
     return Plan(
         signals=asked,
         charts=tuple(charts),
@@ -179,10 +183,13 @@ def lay(
         width=width,
         timezone=timezone,
         budget=budget,
-        counted=_rows([(asked[c.family].counted, c) for c in charts], by_metric, services),
-        out_of=_rows([(asked[c.family].out_of, c) for c in charts], by_metric, services),
-        row_service=np.array([services[k.service] for k in table.keys], dtype=np.int64),
-        services=len(services),
+        counted=_rows([(asked[c.family].counted, c) for c in charts], laid),
+        out_of=_rows([(asked[c.family].out_of, c) for c in charts], laid),
+        series=len(table),
+        slow=laid.slow,
+        waits=laid.waits,
+        row_service=laid.row_service,
+        services=len(laid.services),
         kind=kind,
         family=family_of,
         season=season,
@@ -193,17 +200,13 @@ def lay(
         within=within,
         alone=np.array([not c.slice and not c.version and c.kind != COHORT for c in charts], dtype=np.bool_),
         cohort=_cohort(charts),
-        entries=_entries([(asked[c.family], c) for c in charts if c.kind == COHORT], by_metric, width),
-        versions=versions(table.keys),
+        entries=_entries([(asked[c.family], c) for c in charts if c.kind == COHORT], laid, width),
+        versions=laid.versions,
         cells=cells,
         cell_names=cell_names,
         cell_keys=cell_keys,
         holidays=holidays or {},
     )
-
-
-def _named(signals: Sequence[Signal]) -> set[str]:
-    return {term.service for s in signals for side in (s.counted, s.out_of) for term in side}
 
 
 def _key(signal: Signal, chart: Chart) -> str:
@@ -220,7 +223,7 @@ def _charts(family: int, signal: Signal, by_metric: ByMetric) -> list[Chart]:
         key
         for term in signal.counted + signal.out_of
         for _, key in by_metric.get((term.service, term.metric), ())
-        if not term.where or _holds(key, term.where)
+        if not term.where or holds(key, term.where)
     ]
     versions = sorted({key.version for key in keys if key.version and key.service == signal.service})
     if not versions and not signal.split_by and kind != ROLLOUT:
@@ -256,10 +259,11 @@ def _cohort(charts: list[Chart]) -> NDArray[np.int64]:
     return found
 
 
-def _entries(cohorts: list[tuple[Signal, Chart]], by_metric: ByMetric, width: int) -> Entries:
+def _entries(cohorts: list[tuple[Signal, Chart]], places: Places, width: int) -> Entries:
     first = [0]
     found: list[tuple[int, int, bool]] = []
     for signal, chart in cohorts:
+        by_metric = places.of(chart.family)
         for side, enters in ((signal.out_of, True), (signal.counted, False)):
             found += [(row, key.age, enters) for term in side for row, key in _of(term, chart, by_metric)]
         first.append(len(found))
@@ -276,7 +280,7 @@ def _entries(cohorts: list[tuple[Signal, Chart]], by_metric: ByMetric, width: in
 
 
 def _cells(
-    asked: tuple[Signal, ...], family_of: NDArray[np.int64], by_metric: ByMetric
+    asked: tuple[Signal, ...], family_of: NDArray[np.int64], places: Places
 ) -> tuple[Cells, tuple[tuple[tuple[str, str], ...], ...], tuple[str, ...]]:
     """The cells of all signals that are split, with their attributes and their names for life."""
     families = [i for i, s in enumerate(asked) if s.split_by and s.kind != "rollout"]
@@ -286,7 +290,7 @@ def _cells(
     names: list[tuple[tuple[str, str], ...]] = []
     keys: list[str] = []
     for family in families:
-        signal = asked[family]
+        signal, by_metric = asked[family], places.of(family)
         members_of = [
             (_cell_name(signal, key), r, exposure)
             for side, exposure in ((signal.counted, False), (signal.out_of, True))
@@ -366,28 +370,19 @@ def _of(term: Term, chart: Chart, by_metric: ByMetric) -> list[tuple[int, Series
         (r, k)
         for r, k in found
         if version in ("", k.version)
-        and _holds(k, term.where)
+        and holds(k, term.where)
         and all(pair in k.attributes for pair in chart.slice)
     ]
 
 
-def _holds(key: SeriesKey, where: tuple[tuple[str, str], ...]) -> bool:
-    return not where or all(
-        pair in key.attributes or (not pair[1] and pair[0] not in dict(key.attributes)) for pair in where
-    )
-
-
-def _rows(
-    sides: list[tuple[tuple[Term, ...], Chart]],
-    by_metric: ByMetric,
-    services: dict[str, int],
-) -> Rows:
+def _rows(sides: list[tuple[tuple[Term, ...], Chart]], places: Places) -> Rows:
     terms, groups, members = [0], [0], [0]
     sparse: list[bool] = []
     service: list[int] = []
     row: list[int] = []
     for side, chart in sides:
         anything = not chart.version and not chart.slice
+        by_metric, wait = places.of(chart.family), int(places.waits[chart.family])
         for term in side:
             if anything and not term.where:  # as most
                 found = by_metric.get((term.service, term.metric), ())
@@ -405,7 +400,7 @@ def _rows(
                     members.append(len(row))
             groups.append(len(members) - 1)
             sparse.append(term.sparse)
-            service.append(services[term.service])
+            service.append(places.services[term.service, wait])
         terms.append(len(sparse))
     whole = np.int64
     return Rows(

@@ -42,13 +42,16 @@ def suspicious(plan: Plan, bins: Bins, deployments: Sequence[Deployment]) -> lis
         return found
     ends = bins.start + bins.width * np.arange(1, len(bins) + 1)
     service_of = [plan.signals[f].service for f in plan.family]
+    waits = [bins.width * wait for wait in np.unique(plan.waits).tolist()]
+    waited = bins.width * plan.waits[plan.family]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(d.id for d in deployments))}
     for d in sorted(deployments, key=lambda d: (d.time, d.id, d.service)):
-        first = int(np.searchsorted(np.minimum(bins.closed - d.known, ends - d.time - 1), 0))
-        last = int(np.searchsorted(ends, d.time + AFTER, side="right"))
-        if first < last:
-            charts = [c for c, s in enumerate(service_of) if s == d.service]
-            found.append(Window(first, last, np.array(charts, dtype=np.int64), numbers[d.id]))
+        for wait in waits:
+            first = int(np.searchsorted(np.minimum(bins.closed - d.known, ends - wait - d.time - 1), 0))
+            last = int(np.searchsorted(ends - wait, d.time + AFTER, side="right"))
+            if first < last:
+                charts = [c for c, s in enumerate(service_of) if s == d.service and waited[c] == wait]
+                found.append(Window(first, last, np.array(charts, dtype=np.int64), numbers[d.id]))
     return found
 
 

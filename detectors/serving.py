@@ -65,12 +65,13 @@ class Name(NamedTuple):
 
 class Versions(NamedTuple):
     """Series rows by version. Version i has rows row[first[i]]..row[first[i + 1]]; service s (of one environment)
-    has versions start[s]..start[s + 1] of `names`, which are sorted."""
+    has versions start[s]..start[s + 1] of `names`, which are sorted, and is seen wait[s] intervals later."""
 
     names: tuple[Name, ...]
     first: Wholes
     row: Wholes
     start: Wholes
+    wait: Wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def versions(keys: Iterable[SeriesKey]) -> Versions:
         np.cumsum([0, *(len(rows[name]) for name in names)], dtype=np.int64),
         np.array([row for name in names for row in rows[name]], dtype=np.int64),
         np.array([*start, len(names)], dtype=np.int64),
+        np.zeros(len(start), dtype=np.int64),
     )
 
 
@@ -144,7 +146,7 @@ def follow(serving: Serving, bins: Bins, laid: Versions) -> tuple[Serving, list[
     refill = bins.width / REFILL
     while at < len(bins):
         at, count = _run(
-            known.versions, known.services, laid.first, laid.row, laid.start,
+            known.versions, known.services, laid.first, laid.row, laid.start, laid.wait,
             bins.values, bins.watched, at, number, refill, found,
         )  # fmt: skip
         for interval, version, previous, since, kind in found[:count].tolist():
@@ -190,6 +192,7 @@ def _run(
     first: Wholes,
     row: Wholes,
     start: Wholes,
+    wait: Wholes,
     values: Floats,
     watched: NDArray[np.bool_],
     at: int,
@@ -199,7 +202,7 @@ def _run(
 ) -> tuple[int, int]:
     """Intervals from `at` on, until `found` may be full: (the next interval, how many rows of it are filled).
 
-    first, row, start: see Versions. found: (interval, version, previous or NEVER, since, kind).
+    first, row, start, wait: see Versions. found: (interval, version, previous or NEVER, since, kind).
     """
     count = 0
     length, columns = values.shape
@@ -221,7 +224,7 @@ def _run(
                     now[start[s] : start[s + 1]],
                     start[s],
                     at,
-                    number + at,
+                    number + at - wait[s],
                     refill,
                     found,
                     count,

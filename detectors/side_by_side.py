@@ -79,9 +79,10 @@ class Compared:
 def compare(
     bins: Bins, plan: Plan, service: str, candidate: str, baseline: str, asked: Asked
 ) -> list[Compared]:
-    """Every signal of `service` whose series carry both versions; empty where none does."""
+    """Every signal of `service` whose series carry both versions; empty where none does. plan: one
+    that waits for nothing."""
     last = np.full(len(plan.row_service), -1, dtype=np.int64)
-    x, n = gather(bins.values, plan.counted, plan.out_of, plan.row_service, plan.services, last, 0)
+    x, n = gather(bins.settled().values, plan.counted, plan.out_of, plan.row_service, plan.services, last, 0)
     pairs = _pairs(plan, service, candidate, baseline)
     return [_compare(plan, x, n, new, old, asked, len(pairs)) for new, old in pairs]
 

@@ -49,11 +49,22 @@ def tell(columns: Columns, plan: Plan, bins: Bins, index: int) -> list[Finding]:
         if judged:
             finding = _of_family(columns, plan, bins, index, rows, judged)
             if finding is not None:
-                found.append(finding)
+                found.append(_then(finding, bins.width * int(plan.waits[family])))
         silent = [c for c in rows if charts.s_phase[c] > 0]
         if silent:
-            found.append(_silence(charts, plan, bins, index, silent[0]))
+            finding = _silence(charts, plan, bins, index, silent[0])
+            found.append(_then(finding, bins.width * int(plan.waits[family])))
     return found
+
+
+def _then(finding: Finding, waited: int) -> Finding:
+    """A finding of a signal that is judged so many seconds later, at the times at which it happened."""
+    if not waited:
+        return finding
+    names = ("onset", "onset_low", "onset_high", "seen", "recovered")
+    times = {name: getattr(finding, name) - waited for name in names if getattr(finding, name)}
+    trace = finding.trace and replace(finding.trace, start=finding.trace.start - waited)
+    return replace(finding, trace=trace, **times)
 
 
 def take_late(columns: Columns, plan: Plan, bins: Bins, index: int) -> bool:

@@ -310,7 +310,7 @@ def _gate_of(dataset: Path, config: Path | None, asked: Question) -> dict[str, A
 
     settings = settings_of(config or if_there(dataset / CONFIG), secrets=False)
     read = datasets.read(dataset, settings.interval, settings.grace, asked.since or None)
-    return answer(asked, read.bins, plan_of(settings, read.table))
+    return answer(asked, read.bins, plan_of(settings, read.table, at_once=True))
 
 
 @cli.command()

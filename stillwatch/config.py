@@ -133,6 +133,7 @@ class Kubernetes:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that can be set, with its defaults. interval, grace: seconds. signals: empty = found by metric names.
+    waits: by source, how many intervals later than `grace` says it is judged.
 
     holidays: days since the epoch (of the local calendar) -> name. depends_on: service -> those that it needs.
     rollbacks: service -> how it is put back.
@@ -143,6 +144,7 @@ class Settings:
 
     interval: int = 60
     grace: int = GRACE
+    waits: Mapping[str, int] = field(default_factory=dict)
     timezone: str = "UTC"
     holidays: Mapping[int, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
@@ -197,14 +199,11 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
     document, written = _read(text, file)
     secrets = _Secrets(environ, document, file)
     receivers = {name: _receiver(name, written, secrets) for name, written in written.receivers.items()}
+    grace, waits = _graces(written)
     return Settings(
         interval=written.interval,
-        # An interval holds all series: it waits for the slowest source.
-        grace=max(
-            min(GRACE, written.interval) if written.grace is None else written.grace,
-            *(one.grace for one in written.sources.values()),
-            0,
-        ),
+        grace=grace,
+        waits=waits,
         timezone=written.timezone,
         holidays=days_off.days_off(written.holidays),
         budget=Budget(written.budget.false_alerts, schema.PERIODS[written.budget.per]),
@@ -246,6 +245,16 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
         database=_database(written.database, secrets),
     )
+
+
+def _graces(written: schema.File) -> tuple[int, dict[str, int]]:
+    """Seconds that all intervals wait, and how many intervals later than that each slow source is judged."""
+    grace = min(GRACE, written.interval) if written.grace is None else written.grace
+    asked = {name: one.grace for name, one in written.sources.items()}
+    # What is hardly longer is waited for by all: to be judged later is to be judged whole intervals later.
+    all_wait = max([grace, *(own for own in asked.values() if own - grace <= written.interval // 4)])
+    waits = {name: -(-(own - all_wait) // written.interval) for name, own in asked.items() if own > all_wait}
+    return all_wait, waits
 
 
 def as_recorded(path: Path) -> str:

@@ -189,6 +189,7 @@ def judgement(settings: Settings, store: Store, history: History) -> Judgement:
         plan=partial(plan_of, settings),
         news=Telling(settings, store.told, history).news,
         sight=partial(selfwatch.sight, settings.default),
+        waits=settings.waits,
     )
 
 
@@ -341,7 +342,7 @@ def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Ma
         raise Busy from away
     except StoreTrouble:  # nothing was recorded since
         return gate.answer(asked, None, plan_of(settings, SeriesTable()))
-    return gate.answer(asked, bins, plan_of(settings, table))
+    return gate.answer(asked, bins, plan_of(settings, table, at_once=True))
 
 
 def _fill_in(

@@ -24,6 +24,7 @@ from detectors.memory import Memory, fit, fits, nothing
 from detectors.plan import Plan
 from detectors.same_deployment import all_of_each, one_of_each
 from detectors.serving import Began, Serving, follow
+from detectors.slow import hold
 from detectors.taught import Taught, as_before, grown_usual, take_for_usual
 from detectors.watch import watch
 
@@ -65,6 +66,7 @@ def advance(
     where it fits: to copy the memory of a million signals takes longer than to judge them.
     """
     memory = state.memory if spend and fits(state.memory, plan) else fit(state.memory, plan)
+    bins, held = hold(memory.held, bins, plan)
     told_of = _merge(state.deployments, deployments)
     serving, began = follow(state.serving, bins, plan.versions)
     known = _merge(told_of, [_seen(one, bins, told_of) for one in began])
@@ -114,6 +116,7 @@ def advance(
                 taught.extend(take_for_usual(memory.columns, plan, finding.signal, finding.kind, number))
         past = remembered.forget(past, incidents, block.end, int(block.closed[-1]))
         at = end
+    memory = replace(memory, held=held)
     return State(memory, incidents, remembered.all, past, tuple(taught), serving), events
 
 

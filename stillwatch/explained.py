@@ -18,10 +18,11 @@ from collector.dataset import Dataset
 from collector.errors import printable
 from collector.moments import rfc3339
 from detectors.explain import Explained, explain
+from detectors.plan import Plan
 from detectors.prior import releases, suspicious
 from detectors.season import local_days
 from stillwatch.config import Settings
-from stillwatch.replaying import replay
+from stillwatch.replaying import Replay, replay
 
 
 def explained(
@@ -36,18 +37,22 @@ def explained(
     if not 0 <= index < len(bins):
         recorded = f"{rfc3339(bins.start)} to {rfc3339(bins.end)}"
         raise ValueError(f"--at: found {rfc3339(at)}, expected a time in what was recorded: {recorded}")
-    done = replay(replace(dataset, bins=bins.cut(0, index + 1)), settings, progress)
+    done, found = _judged(dataset, settings, service, index, 0, progress)
     services = sorted({s.service for s in done.plan.signals})
     if service not in services:
         raise ValueError(
             f"{service or 'no name'}: no such service has a signal; expected {', '.join(services) or 'none yet'}"
         )
-    last = bins.cut(index, index + 1)
-    known = [d for d in (*dataset.deployments, *done.seen) if d.known <= int(last.closed[0])]
-    release = releases(suspicious(done.plan, last, known), 0, len(done.plan.charts))
-    number = last.start // last.width
+    last, waits = bins.cut(index, index + 1), _waits(done.plan, service)
+    for wait in sorted(waits - {0}):  # what sources tell late is judged so much later
+        if index + wait < len(bins):
+            found += _judged(dataset, settings, service, index + wait, wait, progress)[1]
+    if not found:
+        later = rfc3339(int(last.closed[0]) + min(waits) * last.width)
+        raise ValueError(
+            f"--at: found {rfc3339(at)}, of which its source tells late: it is judged at {later}"
+        )
     day = int(local_days(np.array([last.start]), settings.timezone)[0])
-    found = explain(done.state.memory.columns, done.plan, number, bool(last.watched[0]), release, service)
     return {
         "service": service,
         "from": last.start,
@@ -56,6 +61,35 @@ def explained(
         "holiday": settings.holidays.get(day, ""),
         "signals": [{k: _plain(v) for k, v in asdict(one).items()} for one in found],
     }
+
+
+def _judged(
+    dataset: Dataset,
+    settings: Settings,
+    service: str,
+    index: int,
+    wait: int,
+    progress: Callable[[int], object],
+) -> tuple[Replay, list[Explained]]:
+    """The history up to interval `index`, and what is said in it of the signals that are judged `wait` later."""
+    bins = dataset.bins
+    done, last = (
+        replay(replace(dataset, bins=bins.cut(0, index + 1)), settings, progress),
+        bins.cut(index, index + 1),
+    )
+    plan, known = done.plan, [d for d in (*dataset.deployments, *done.seen) if d.known <= int(last.closed[0])]
+    release = releases(suspicious(plan, last, known), 0, len(plan.charts))
+    number, watched = last.start // last.width, bool(last.watched[0])
+    found = explain(done.state.memory.columns, plan, number, watched, release, service)
+    mine = {
+        s.name for s, of in zip(plan.signals, plan.waits, strict=True) if s.service == service and of == wait
+    }
+    return done, [one for one in found if one.signal in mine]
+
+
+def _waits(plan: Plan, service: str) -> set[int]:
+    """Intervals, of the signals of a service."""
+    return {int(of) for s, of in zip(plan.signals, plan.waits, strict=True) if s.service == service}
 
 
 def _plain(value: Any) -> Any:

@@ -15,8 +15,9 @@ from collector.bins import SeriesKey
 from collector.points import Readings, Sign, Stream
 
 
-def pack_readings(readings: Readings) -> bytes:
-    """All of a request that counts (what was refused or skipped was answered, and is not kept)."""
+def pack_readings(readings: Readings, source: str = "") -> bytes:
+    """All of a request that counts (what was refused or skipped was answered, and is not kept). source: of ours,
+    that was asked for it."""
     # A request repeats services, metrics and attributes much more than it has distinct ones.
     whose: dict[tuple[str, ...], int] = {}
     attributes: dict[tuple[tuple[str, str], ...], int] = {}
@@ -32,6 +33,7 @@ def pack_readings(readings: Readings) -> bytes:
             "entered": len(said),
             "signs": readings.signs,
             "tellers": readings.tellers,
+            "source": source,
         }
     ).encode()
     columns = (
@@ -47,8 +49,8 @@ def pack_readings(readings: Readings) -> bytes:
     return zlib.compress(len(head).to_bytes(4, "little") + head + body, 1)
 
 
-def unpack_readings(packed: bytes) -> Readings:
-    """What pack_readings wrote. Raises ValueError where it is no such thing."""
+def unpack_readings(packed: bytes) -> tuple[Readings, str]:
+    """What pack_readings wrote, and the source. Raises ValueError where it is no such thing."""
     try:
         raw = zlib.decompress(packed)
     except zlib.error as error:
@@ -62,7 +64,7 @@ def unpack_readings(packed: bytes) -> Readings:
     stream, start, time, value, cumulative, *entered = whole[2 * n :].reshape(5 + said, n)
     texts = head["texts"]
     pairs = {i: _pairs(texts[i]) for i in np.unique(attributes).tolist()}
-    return Readings(
+    readings = Readings(
         keys=tuple(
             SeriesKey(texts[i][0], texts[i][1], texts[i][2], pairs[j])
             for i, j in zip(whose.tolist(), attributes.tolist(), strict=True)
@@ -77,6 +79,7 @@ def unpack_readings(packed: bytes) -> Readings:
         signs=tuple(Sign(*one) for one in head.get("signs", ())),
         tellers=tuple(head.get("tellers", ())),
     )
+    return readings, head.get("source", "")
 
 
 def _flat(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -65,11 +65,14 @@ def collector(
     return counters, binner
 
 
-def journal(store: Store, after: int = 0, before: int | None = None) -> Iterator[tuple[int, float, Readings]]:
-    """(number, received, readings) of what was acknowledged since the last commit, in order; see Store.noted."""
+def journal(
+    store: Store, after: int = 0, before: int | None = None
+) -> Iterator[tuple[int, float, Readings, str]]:
+    """(number, received, readings, source that was asked) of what was acknowledged since the last commit, in order;
+    see Store.noted."""
     for number, received, body in store.noted(after, before):
         try:
-            yield number, received, unpack_readings(body)
+            yield number, received, *unpack_readings(body)
         except ValueError as error:
             raise StoreTrouble(f"{store.name}: damaged at journal row {number}: {error}") from error
 

@@ -29,11 +29,13 @@ from collector.server import Busy
 from collector.words import Word
 from detectors.plan import Plan
 from stillwatch import engine, kept, snapshot
+from stillwatch.blobs import in_one
 from stillwatch.deployed_lately import deployed_lately
 from stillwatch.engine import State
 from stillwatch.heap import settling
 from stillwatch.journal import pack_readings
 from stillwatch.progress import Progress
+from stillwatch.replaying import stretches
 from stillwatch.store import Closing, News, Store
 from stillwatch.tables import StoreTrouble
 
@@ -107,13 +109,14 @@ class Judgement:
     """How closed intervals become news.
 
     plan: for the series known so far. news: an event, worded. sight: what is said when we went blind (epoch
-    seconds since when, False) or see again (since when we were blind, True).
+    seconds since when, False) or see again (since when we were blind, True). waits: see config.Settings.
     """
 
     plan: Callable[[SeriesTable], Plan]
     news: Callable[[Event], News]
     sight: Callable[[int, bool], tuple[Message, ...]]
     advance: Advance = STEP
+    waits: Mapping[str, int] = field(default_factory=dict)
 
 
 class Live:
@@ -152,12 +155,16 @@ class Live:
         self._overlong = 0  # closes in a row with reports that cover more than the grace
         self._owed = Closing()
         self._plan: Plan | None = None
+        self._planned_for = self._planned_from = SeriesTable()
         self._progress = Progress()
         self._newest: Bins | None = None  # the last interval in which something was counted
         self._intervals = 0  # judged since the start, and each signal in each of them
         self._evidence = 0
         self._snapshot_bytes = 0
         self._blind = 0  # seconds of intervals that waited until we could see again
+        self._recent: Bins | None = (
+            None  # the last intervals, up to the one that the slowest source is judged in
+        )
         self.last_tick = 0
         self.blind_since = 0
         self.trouble = ""
@@ -167,7 +174,7 @@ class Live:
             self._table = store.table()
             self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
             self._counters.named(naming, now)  # what was acknowledged before has the names of its time
-            self._known = SeriesTable(self._table.keys)  # the table as of the last interval that was cut off
+            self._known = self._table.first(len(self._table))  # as of the last interval that was cut off
             self._state, self._judged = kept.remembered(store)
         self._spent = False
         self._alive_at(now)
@@ -190,9 +197,11 @@ class Live:
         alive = self._store.last_alive()
         self._alive = float(now if alive is None else alive)
         noted = 0
-        for number, received, readings in kept.journal(self._store):
+        for number, received, readings, source in kept.journal(self._store):
             noted = number
-            binner.add(counters.count(readings, self._table, received), received)
+            points = counters.count(readings, self._table, received)
+            self._is_told_by(source, readings)
+            binner.add(points, received, self._judgement.waits.get(source, 0))
             self._alive = max(self._alive, received)
         return counters, binner, noted
 
@@ -224,8 +233,10 @@ class Live:
     def _take_in(self, before: int | None = None) -> None:
         """Count what stands in the journal uncounted, as it does when the connection was lost in the moment at
         which it was noted. What was counted all the same counts once, for it is the same."""
-        for number, received, readings in kept.journal(self._store, self._noted, before):
-            self._binner.add(self._counters.count(readings, self._table, received), received)
+        for number, received, readings, source in kept.journal(self._store, self._noted, before):
+            points = self._counters.count(readings, self._table, received)
+            self._is_told_by(source, readings)
+            self._binner.add(points, received, self._judgement.waits.get(source, 0))
             self._noted = number
 
     def _say_what_is_full(self, refused: Mapping[str, int]) -> None:
@@ -242,7 +253,8 @@ class Live:
         Raises Busy when it cannot be kept: nothing was taken then, and the same is to be asked again.
         """
         readings = answer.readings
-        body = pack_readings(readings) if len(readings) else None
+        body = pack_readings(readings, source) if len(readings) else None
+        wait = self._judgement.waits.get(source, 0)
         with self._door:
             self._alive_at(now)
             number = self._or_busy(
@@ -251,12 +263,23 @@ class Live:
             if number:
                 self._reach(number)
             longest = self._binner.longest
-            refused = self._binner.add(self._counters.count(readings, self._table, now), now)
-            if not readings.cumulative.any():
-                self._binner.longest = (
-                    longest  # what is counted by whole intervals needs no more grace for that
-                )
+            points = self._counters.count(readings, self._table, now)
+            self._is_told_by(source, readings)
+            refused = self._binner.add(points, now, wait)
+            if wait or not readings.cumulative.any():
+                # What waits, or is counted by whole intervals, needs no more grace for that.
+                self._binner.longest = longest
             return refused
+
+    def _is_told_by(self, source: str, readings: Readings) -> None:
+        """Each series has one source: the first that told it and is still in the settings."""
+        if source not in self._judgement.waits:
+            return
+        told = self._table.sources
+        for key in set(readings.keys):
+            row = self._table.find(key)
+            if row >= 0 and told.get(row, "") not in self._judgement.waits:
+                told[row] = source
 
     def asked_until(self, source: str) -> tuple[int, str]:
         """How far a source has told (epoch seconds), and what it remembers. What was never asked is asked from the
@@ -349,8 +372,13 @@ class Live:
                 return None
             self._check_grace(binner)
             self._newest = newest(bins) or self._newest
-            if len(self._known) != len(self._table):
-                self._known = SeriesTable(self._table.keys)
+            if self._table.sources:
+                blocks = [bins] if self._recent is None else [self._recent, bins]
+                whole = in_one(blocks, len(self._table))
+                slowest = max(self._judgement.waits.values(), default=0)
+                self._recent = whole.cut(max(0, len(whole) - slowest - 1), len(whole))
+            if len(self._known) != len(self._table) or self._known.sources != self._table.sources:
+                self._known = self._table.first(len(self._table))
             state = kept.packed(self._counters, binner)
             self._owed = Closing(bins, collector=(state, self._noted))
         return bins
@@ -380,28 +408,41 @@ class Live:
             self._plan, self._spent = None, False
 
     def _advance(self, bins: Bins, closing: Closing) -> Closing:
-        """The one step; `closing` with what came of it. If anything raises, the state is spent."""
+        """Judge a block; `closing` with what came of it. If anything raises, the state is spent."""
+        before, news = self._judged, tuple[News, ...]()
+        # As a replay does: what is asked of a series is asked from its first count on.
+        appeared = bins.appeared(self._state.memory.series)
+        for first, last in stretches(appeared, len(bins)):
+            series, block = int(appeared[first]), bins.cut(first, last)
+            if block.values.shape[1] > series:
+                block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
+            news += self._one_step(block, series)
+        due = before is None or bins.end // SNAPSHOT_EVERY != before // SNAPSHOT_EVERY
+        cache = (bins.end, self._dump(self._state)) if due else None
+        return replace(closing, news=news, snapshot=cache)
+
+    def _one_step(self, bins: Bins, series: int) -> tuple[News, ...]:
+        """The one step, for the first so many series."""
         after = None if self._judged is None else self._judged + self._binner.grace
         upto = int(bins.closed[-1])
         told, said = self._store.deployments(after, upto), self._store.words(after, upto)
-        plan = (
-            self._plan if self._plan is not None and len(self._plan.row_service) == len(self._known) else None
-        )
-        if plan is None:
-            with settling():
-                plan = self._judgement.plan(self._known)
+        plan, table = self._plan, self._planned_for
+        if plan is None or len(table) != series or self._known is not self._planned_from:
+            table = self._known.first(series)
+            if plan is None or len(table) != plan.series or table.sources != self._planned_for.sources:
+                with settling():
+                    plan = self._judgement.plan(table)
+            self._planned_for, self._planned_from = table, self._known
         self._spent = True
         with self._stage("advance"):
             state, events = self._judgement.advance(self._state, bins, told, plan, words=said)
         with self._stage("word"):
             news = tuple(self._judgement.news(event) for event in events)
-        due = self._judged is None or bins.end // SNAPSHOT_EVERY != self._judged // SNAPSHOT_EVERY
-        cache = (bins.end, self._dump(state)) if due else None
         self._intervals += len(bins)
         self._evidence += len(bins) * len(plan.signals)
         self._plan, self._state, self._judged, self._spent = plan, state, bins.end, False
-        self._progress.look(state.memory, plan, self._known, bins.end)
-        return replace(closing, news=news, snapshot=cache)
+        self._progress.look(state.memory, plan, table, bins.end)
+        return news
 
     def _dump(self, state: State) -> bytes:
         with self._stage("snapshot"):
@@ -505,10 +546,25 @@ class Live:
         return self._state.incidents
 
     def newest(self) -> dict[str, object]:
-        """The counts of the last interval in which something was counted, see told_of; empty: there is none."""
+        """The counts of the last interval in which something was counted, see told_of; empty: there is none. later:
+        the same of each `source` that is judged later, as far as it is judged."""
         with self._door:
-            latest, known = self._newest, self._known
-        return {} if latest is None else told_of(latest, known)
+            latest, recent, known = self._newest, self._recent, self._known
+        source_of = np.array([known.sources.get(row, "") for row in range(len(known))], dtype=np.str_)
+        later = []
+        for source, wait in self._judgement.waits.items():
+            mine = source_of == source
+            if recent is not None and len(recent) > wait and mine.any():
+                judged = recent.settled().cut(0, len(recent) - wait)
+                of_mine = np.where(mine[: judged.values.shape[1]], judged.values, np.nan)
+                one = newest(replace(judged, values=of_mine))
+                later += [] if one is None else [{"source": source, **told_of(one, known)}]
+            source_of[mine] = "later"
+        if latest is not None:
+            sent = source_of[: latest.values.shape[1]] != "later"
+            latest = newest(replace(latest, values=np.where(sent, latest.values, np.nan)))
+        told = {} if latest is None else told_of(latest, known)
+        return {**told, "later": later} if later else told
 
     def figures(self, now: int) -> Figures:
         """How the watch stands; at most a moment's wait, and no look into the model or the store."""

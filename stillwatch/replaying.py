@@ -47,19 +47,28 @@ class Replay:
     seen: tuple[Deployment, ...] = ()
 
 
-def plan_of(settings: Settings, table: SeriesTable) -> Plan:
-    """The plan for the series of `table`, as the daemon lays it."""
+def plan_of(settings: Settings, table: SeriesTable, at_once: bool = False) -> Plan:
+    """The plan for the series of `table`, as the daemon lays it. at_once: for counts that are whole by now, of
+    which none is waited for."""
     signals = settings.signals or [
         replace(signal, depends_on=settings.depends_on.get(signal.service, ())) for signal in discover(table)
     ]
-    return lay(signals, table, settings.interval, settings.budget, settings.timezone, settings.holidays)
+    return lay(
+        signals,
+        table,
+        settings.interval,
+        settings.budget,
+        settings.timezone,
+        settings.holidays,
+        {} if at_once else settings.waits,
+    )
 
 
 def replay(
     dataset: Dataset, settings: Settings, progress: Callable[[int], object] = lambda done: None
 ) -> Replay:
     """Judge all intervals of `dataset`. progress: called with the number of intervals done since the last call."""
-    bins, known = dataset.bins, _series_known(dataset)
+    bins, known = dataset.bins, dataset.bins.appeared()
     state, events = State.empty(), list[Event]()
     plan = plan_of(settings, SeriesTable())
     # What is compiled on first use is compiled now: it says nothing about the speed of judging.
@@ -67,10 +76,10 @@ def replay(
     starts = {(label.start - bins.start) // bins.width for label in dataset.labels}
     kept, before, seen = {0: state}, (0, state), dict[Deployment, None]()
     began = perf_counter()
-    for first, last in _blocks(known, max(1, DAY // bins.width)):
+    for first, last in stretches(known, max(1, DAY // bins.width)):
         series = int(known[first])
-        if series != len(plan.row_service):
-            plan = plan_of(settings, SeriesTable(dataset.table.keys[:series]))
+        if series != plan.series:
+            plan = plan_of(settings, dataset.table.first(series))
         block = bins.cut(first, last)
         block = replace(block, values=np.ascontiguousarray(block.values[:, :series]))
         told, said = _told(dataset, bins, first, last)
@@ -99,13 +108,13 @@ def retraced(
 ) -> Iterator[tuple[int, State, Plan]]:
     """(interval, the state after it, its plan) of intervals `first` to `last`, judged again one by one from the
     nearest state that was kept."""
-    bins, known = dataset.bins, _series_known(dataset)
+    bins, known = dataset.bins, dataset.bins.appeared()
     begin, state = max((one for one in done.kept if one[0] <= first), key=lambda one: one[0])
-    for start, stop in _blocks(known, max(1, DAY // bins.width)):
+    for start, stop in stretches(known, max(1, DAY // bins.width)):
         if stop <= begin or start > last:
             continue
         series = int(known[start])
-        plan = plan_of(settings, SeriesTable(dataset.table.keys[:series]))
+        plan = plan_of(settings, dataset.table.first(series))
         at = max(start, begin)
         while at < min(stop, last + 1):
             upto = min(stop, first) if at < first else at + 1
@@ -130,19 +139,8 @@ def _unmeasured(state: State, plan: Plan, table: SeriesTable) -> tuple[str, ...]
     return tuple(found)
 
 
-def _series_known(dataset: Dataset) -> NDArray[np.int64]:
-    """int64[intervals]: how many series had appeared when each interval was judged; rows are in that order."""
-    bins = dataset.bins
-    measured = ~np.isnan(bins.values)
-    first = np.where(measured.any(axis=0), measured.argmax(axis=0), len(bins))
-    np.minimum.at(first, bins.late.row, bins.late.interval)
-    highest = np.zeros(len(bins) + 1, dtype=np.int64)
-    np.maximum.at(highest, first, np.arange(1, len(dataset.table) + 1))
-    return np.maximum.accumulate(highest[:-1])
-
-
-def _blocks(known: NDArray[np.int64], longest: int) -> list[tuple[int, int]]:
-    """Stretches of intervals of at most a day in which no series appears."""
+def stretches(known: NDArray[np.int64], longest: int) -> list[tuple[int, int]]:
+    """(first, last) of so many intervals at most in which no series appears. known: see Bins.appeared."""
     edges = {*range(0, len(known), longest), *(np.flatnonzero(np.diff(known)) + 1).tolist(), len(known)}
     return list(pairwise(sorted(edges)))
 

@@ -56,14 +56,16 @@ def source_line(name: str, told: Mapping[str, Any]) -> str:
 
 
 def newest_lines(told: Mapping[str, Any]) -> list[str]:
-    """The counts of the newest interval in which something was counted."""
+    """The counts of the newest interval in which something was counted, and those that sources tell later."""
     if not told:
         return ["newest counts: none in an interval that is over"]
-    counts = told["counts"]
-    lines = [f"  {name}  {count:,.10g}" for name, count in counts.items()]
-    more = told["metrics"] - len(counts)
-    head = f"newest counts, of {told['seconds']} s from {rfc3339(told['start'])} on:"
-    return [head, *lines, *([f"  and {more} more"] if more else [])]
+    lines = []
+    for one in ([told] if "start" in told else []) + told.get("later", []):
+        counts, whose = one["counts"], f" of source {one['source']}" if "source" in one else ""
+        lines.append(f"newest counts{whose}, of {one['seconds']} s from {rfc3339(one['start'])} on:")
+        lines += [f"  {name}  {count:,.10g}" for name, count in counts.items()]
+        lines += [f"  and {one['metrics'] - len(counts)} more"] if one["metrics"] > len(counts) else []
+    return lines
 
 
 def incident_line(told: Mapping[str, Any]) -> str:

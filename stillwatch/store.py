@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +78,7 @@ class Store:
         self._unsure = False  # is it not known whether the last commit came about?
         with self.reading() as c:
             self._rows = _series(c)
+            self._told_by = _told_by(c)
 
     @property
     def name(self) -> str:
@@ -143,20 +144,21 @@ class Store:
         with self.writing() as c:
             fresh: list[News] = []
             known = _series(c) if self._unsure else self._rows
+            told_by = _told_by(c) if self._unsure else self._told_by
             came_about = self._unsure and _holds(c, closing.bins)
             self._unsure = True
             if not came_about:
-                self._keep_series(c, table, known)
+                self._keep_series(c, table, known, told_by)
                 if closing.bins is not None:
                     self._keep_intervals(c, closing.bins)
                 fresh = [one for one in closing.news if self._is_new(c, one)]
                 self._keep_collector(c, closing.collector)
                 if closing.snapshot is not None:
                     self._keep_snapshot(c, *closing.snapshot)
-        self._rows, self._unsure = len(table), False
+        self._rows, self._told_by, self._unsure = len(table), dict(table.sources), False
         return fresh
 
-    def _keep_series(self, c: Connection, table: SeriesTable, known: int) -> None:
+    def _keep_series(self, c: Connection, table: SeriesTable, known: int, told_by: Mapping[int, str]) -> None:
         added = [
             {
                 "row": row,
@@ -169,6 +171,9 @@ class Store:
         ]
         if added:
             c.execute(insert(tables.series), added)
+        for row, source in table.sources.items() - told_by.items():
+            told = {"row": row, "source": source}
+            put(c, tables.told_by, told, "row", told)
 
     def _keep_intervals(self, c: Connection, bins: Bins) -> None:
         kept = []
@@ -237,10 +242,12 @@ class Store:
         asked = select(of.service, of.metric, of.version, of.attributes).order_by(of.row)
         with self.reading() as c:
             found = c.execute(asked).all()
-        return SeriesTable(
+            told_by = _told_by(c)
+        keys = (
             SeriesKey(service, metric, version, _attributes(attributes))
             for service, metric, version, attributes in found
         )
+        return SeriesTable(keys, told_by)
 
     def end(self) -> int | None:
         """Epoch seconds at which the last stored interval ends; None when there is none."""
@@ -463,6 +470,10 @@ def existing(where: Path | str) -> Iterator[Store]:
 
 def _attributes(written: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in json.loads(written)) if written != "[]" else ()
+
+
+def _told_by(c: Connection) -> dict[int, str]:
+    return {one.row: one.source for one in c.execute(select(tables.told_by))}
 
 
 def _series(c: Connection) -> int:

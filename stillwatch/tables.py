@@ -58,6 +58,13 @@ series = Table(
     Column("version", Outside, nullable=False),
     Column("attributes", Text, nullable=False),  # JSON, sorted pairs
 )
+# The source that is asked for a series; of what is sent to us there is none.
+told_by = Table(
+    "told_by",
+    meta,
+    Column("row", Whole, primary_key=True, autoincrement=False),
+    Column("source", Outside, nullable=False),
+)
 # The interval as it was judged, with the counts for earlier ones that were known by then.
 intervals = Table(
     "intervals",

@@ -29,6 +29,17 @@ def test_what_is_sent_is_told_beside_the_counts_of_the_newest_interval() -> None
     assert said(0, {})[0] == "counts: none have come since the start"
 
 
+def test_what_a_source_tells_later_stands_beside_what_was_sent() -> None:
+    later = {**NEWEST, "source": "cloud", "start": 1_795_780_500, "metrics": 3}
+    behind = [
+        "newest counts of source cloud, of 60 s from 2026-11-27T11:55:00Z on:",
+        "  web/requests  412",
+        "  and 2 more",
+    ]
+    assert said(2, {**NEWEST, "later": [later]})[3:] == behind
+    assert said(2, {"later": [later]})[1:] == behind
+
+
 def test_where_sources_are_asked_it_is_not_said_that_no_counts_have_come() -> None:
     assert said(0, NEWEST, front=SOURCE) == [
         "source front: told until 2026-11-27T12:01:00Z",

@@ -123,7 +123,7 @@ def test_readings_come_back_exactly(
         cumulative=data.draw(arrays(np.bool_, n)),
         entered=data.draw(st.none() | arrays(np.int64, n, elements=whole)),
     )
-    back = unpack_readings(pack_readings(readings))
+    back, _ = unpack_readings(pack_readings(readings))
     assert (back.keys, back.streams) == (readings.keys, readings.streams)
     assert (back.entered is None) == (readings.entered is None)
     for name in (
