@@ -36,7 +36,8 @@ class Watch(Protocol):
 
 
 class Asker:
-    """One source, and how it fares. trouble: what is wrong with it, "" = nothing."""
+    """One source, and how it fares. trouble: what is wrong with it, "" = nothing; failing_since: epoch seconds, 0 =
+    it answers."""
 
     def __init__(
         self, source: Source, live: Watch, now: Callable[[], int], stopping: threading.Event
@@ -48,7 +49,7 @@ class Asker:
         self._thread = threading.Thread()
         self._until = 0
         self._counts = 0.0
-        self._failing_since = 0
+        self.failing_since = 0
         self.answered = 0  # when it last did, epoch seconds
         self._began = 0  # when the question was asked that is not answered yet
         self.services: frozenset[str] = frozenset()  # of which it has told
@@ -56,7 +57,7 @@ class Asker:
 
     def silent_since(self) -> int:
         """Since when it fails or lets us wait, epoch seconds; 0: it answers."""
-        return self._failing_since or self._began
+        return self.failing_since or self._began
 
     @property
     def name(self) -> str:
@@ -116,14 +117,14 @@ class Asker:
         return upto < now and answer.until > since and not self._stopping.is_set()
 
     def _say(self, before: str) -> None:
-        if self.trouble and not self._failing_since:
-            self._failing_since = self._now()
+        if self.trouble and not self.failing_since:
+            self.failing_since = self._now()
         if self.trouble and self.trouble != before:
             log.error("source %s: %s", self.name, self.trouble)
         elif before and not self.trouble:
-            log.info("source %s answers again; it failed since %s", self.name, rfc3339(self._failing_since))
+            log.info("source %s answers again; it failed since %s", self.name, rfc3339(self.failing_since))
         if not self.trouble:
-            self._failing_since = 0
+            self.failing_since = 0
 
     def health(self) -> dict[str, Any]:
         """For /healthz. until: epoch seconds, everything before it was told, 0 = not yet. answered: when it last
@@ -133,7 +134,7 @@ class Asker:
             "until": self._until,
             "answered": self.answered,
             "trouble": self.trouble,
-            "failing_since": self._failing_since,
+            "failing_since": self.failing_since,
         }
 
 

@@ -377,6 +377,8 @@ def _health(live: Live, store: Store, askers: Sequence[Asker], heart: Heart | No
     told["sources"] = {asker.name: asker.health() for asker in askers}
     if heart is not None:
         told["heartbeat"] = heart.health()
+    # No reason to say that we are not well: whoever starts us anew for that would blind all other signals.
+    told["failing"] = {asker.name: asker.failing_since for asker in askers if asker.failing_since}
     try:
         return told | {"outbox": mailbox.depth(now), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:

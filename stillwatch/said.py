@@ -19,7 +19,10 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
     wrong += [f"{told['lag']} s behind"] if not told["ok"] and not wrong else []
     learning = f", {len(told['learning'])} still learning" if told["learning"] else ""
     signals = f"{told['judged']} signal{'' if told['judged'] == 1 else 's'} judged{learning}"
-    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else 'well'}; {signals}, {told['series']} series"]
+    failing = told.get("failing", {})
+    without = ", ".join(f"{name} since {rfc3339(since)}" for name, since in failing.items())
+    well = f"well, but without source {without}" if failing else "well"
+    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else well}; {signals}, {told['series']} series"]
     lines += _counted(told) if "taken" in told else []
     lines += [source_line(name, source) for name, source in told.get("sources", {}).items()]
     lines += newest_lines(told["newest"]) if "newest" in told else []

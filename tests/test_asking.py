@@ -162,7 +162,7 @@ def test_a_failing_source_is_said_once_and_when_it_answers_again(
     watch.until(T0 + 200)
     assert watch.asker.health()["trouble"] == "shut\\x1b[31m"
     assert watch.asker.health()["ok"] is False
-    assert watch.asker.health()["failing_since"] == T0 + 60
+    assert watch.asker.health()["failing_since"] == watch.asker.failing_since == T0 + 60
     watch.until(T0 + 400)
     assert watch.asker.health() == {
         "ok": True, "until": T0 + 360, "answered": T0 + 360, "trouble": "", "failing_since": 0

@@ -40,6 +40,16 @@ def test_what_a_source_tells_later_stands_beside_what_was_sent() -> None:
     assert said(2, {"later": [later]})[1:] == behind
 
 
+def test_the_first_line_names_what_is_not_seen() -> None:
+    told = {
+        "ok": True, "trouble": "", "blind_since": "", "lag": 0, "learning": [], "judged": 1, "series": 2,
+        "outbox": 0, "open": [], "silences": [], "failing": {"front": 1_795_780_860},
+    }  # fmt: skip
+    assert status_lines(told)[0] == (
+        "well, but without source front since 2026-11-27T12:01:00Z; 1 signal judged, 2 series"
+    )
+
+
 def test_where_sources_are_asked_it_is_not_said_that_no_counts_have_come() -> None:
     assert said(0, NEWEST, front=SOURCE) == [
         "source front: told until 2026-11-27T12:01:00Z",

@@ -156,6 +156,7 @@ def test_counts_are_seen_over_a_kill_with_one_server_dead(daemon: Callable[[str]
     assert health["sources"]["metrics"]["ok"] is False
     assert "cannot be reached" in health["sources"]["metrics"]["trouble"]
     assert health["sources"]["mail"]["ok"] is True
+    assert health["failing"] == {"metrics": health["sources"]["metrics"]["failing_since"]}
     assert health["lag"] <= 5
     one.kill()
     later = int(time.time())
