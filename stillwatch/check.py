@@ -40,12 +40,17 @@ def lines(findings: Sequence[Finding]) -> list[str]:
     return [printable(f"{'ok' if f.ok else 'NO':<3} {f.about:<9} {f.said}") for f in findings]
 
 
-def reach(settings: Settings) -> Iterator[Finding]:
-    """Slack, other places, the database and the door, one after the other."""
+def reach(settings: Settings, table: SeriesTable | None = None) -> Iterator[Finding]:
+    """Slack, other places, sources, whoever tells of deployments, the database and the door, one after the other.
+    table: the series, as far as any are known."""
+    from stillwatch import check_deployments
+
     yield from _slack(settings)
     yield from _calendars(settings)
     yield from map(_receiver, settings.receivers)
     yield from _sources(settings)
+    yield from check_deployments.webhooks(settings, table)
+    yield from check_deployments.kubernetes(settings, table)
     yield _database(settings.database)
     yield _door(settings)
 

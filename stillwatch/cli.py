@@ -147,7 +147,7 @@ def check(config: Path | None, dataset: Path | None, asked: str | None) -> int:
         from collector import dataset as datasets
 
         table = datasets.read(dataset, settings.interval, settings.grace).table
-    findings = list(checks.reach(settings))
+    findings = list(checks.reach(settings, table))
     young = checks.young_lines(settings) if dataset is None else []
     for line in (*checks.lines(findings), "", *checks.signal_lines(settings, table), *young):
         click.echo(line)

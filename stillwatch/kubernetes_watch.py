@@ -57,6 +57,58 @@ def client(kubeconfig: str | None) -> Any:
     return api.AppsV1Api(api.ApiClient(settings))
 
 
+def workloads(api: Any, namespaces: Sequence[str] = ()) -> tuple[set[str], list[str]]:
+    """`NAMESPACE/NAME` of all workloads that can be listed and watched, and a line for each that cannot. See
+    `client`; namespaces: none = all."""
+    names, wrong = set[str](), list[str]()
+    for kind, where in _places(namespaces):
+        try:
+            found, version = _listed(api, kind, where)
+            _watched(api, kind, where, version, 1).release_conn()
+        except Exception as error:  # noqa: BLE001  the client raises whatever its parts raise
+            place = f" of {where}" if where else ""
+            wrong.append(f"{kind}s{place} cannot be watched: {_why(error)}")
+            if getattr(error, "status", None) is None:
+                break  # it does not answer at all
+        else:
+            names |= {f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found}
+    return names, wrong
+
+
+def _places(namespaces: Sequence[str]) -> list[tuple[str, str]]:
+    return [(kind, where) for kind in KINDS for where in (namespaces or ("",))]
+
+
+def _asked(api: Any, kind: str, where: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    if where:
+        return getattr(api, f"list_namespaced_{KINDS[kind]}"), {"namespace": where}
+    return getattr(api, f"list_{KINDS[kind]}_for_all_namespaces"), {}
+
+
+def _listed(api: Any, kind: str, where: str) -> tuple[list[Any], str]:
+    """All there are, and the version of the list, from which to watch on."""
+    ask, given = _asked(api, kind, where)
+    found: list[Any] = []
+    more = ""
+    while True:
+        page = {"_continue": more} if more else {}
+        answer = ask(limit=PAGE, _preload_content=False, _request_timeout=(ANSWERS, 60), **given, **page)
+        told = json.loads(answer.data)
+        found += told.get("items") or []
+        version, more = told["metadata"]["resourceVersion"], told["metadata"].get("continue") or ""
+        if not more:
+            return found, str(version)
+
+
+def _watched(api: Any, kind: str, where: str, version: str, lasts: int) -> Any:
+    """The answer to a watch of so many seconds, of what comes after a version."""
+    ask, given = _asked(api, kind, where)
+    return ask(
+        watch=True, resource_version=version, allow_watch_bookmarks=True, timeout_seconds=lasts,
+        _preload_content=False, _request_timeout=(ANSWERS, lasts + 30), **given,
+    )  # fmt: skip
+
+
 class KubernetesWatch:
     """One thread for each kind and namespace. api: see `client`. namespaces: none = all. take: is given what was
     deployed; what it raises is tried again."""
@@ -76,7 +128,7 @@ class KubernetesWatch:
         self._clock = clock
         self._stopping = stopping
         self._turn = threading.Lock()  # the threads share the workloads
-        self._places = [(kind, where) for kind in KINDS for where in (namespaces or ("",))]
+        self._places = _places(namespaces)
         self._owed: list[Deployment] = []
 
     def start(self) -> None:
@@ -104,39 +156,20 @@ class KubernetesWatch:
                 self._stopping.wait(0.0 if gone and not failures else WAITS[min(failures, len(WAITS) - 1)])
                 failures += 1
 
-    def _asked(self, kind: str, where: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        if where:
-            return getattr(self._api, f"list_namespaced_{KINDS[kind]}"), {"namespace": where}
-        return getattr(self._api, f"list_{KINDS[kind]}_for_all_namespaces"), {}
-
     def _list(self, kind: str, where: str) -> str:
         """Hear of all there are; returns the version of the list, from which to watch on."""
-        ask, given = self._asked(kind, where)
-        found: list[Any] = []
-        more, version = "", ""
-        while True:
-            page = {"_continue": more} if more else {}
-            answer = ask(limit=PAGE, _preload_content=False, _request_timeout=(ANSWERS, 60), **given, **page)
-            told = json.loads(answer.data)
-            found += told.get("items") or []
-            version, more = told["metadata"]["resourceVersion"], told["metadata"].get("continue") or ""
-            if not more:
-                break
+        found, version = _listed(self._api, kind, where)
         with self._turn:
             if not where:
                 self._workloads.only(kind, found)
             for one in found:
                 self._owed += self._workloads.heard(kind, one, self._clock())
             self._tell()
-        return str(version)
+        return version
 
     def _watch(self, kind: str, where: str, version: str) -> str:
         """Hear of changes since `version` until the server ends it; returns the version from which to go on."""
-        ask, given = self._asked(kind, where)
-        answer = ask(
-            watch=True, resource_version=version, allow_watch_bookmarks=True, timeout_seconds=LASTS,
-            _preload_content=False, _request_timeout=(ANSWERS, LASTS + 30), **given,
-        )  # fmt: skip
+        answer = _watched(self._api, kind, where, version, LASTS)
         try:
             for line in _lines(answer):
                 if self._stopping.is_set():

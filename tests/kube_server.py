@@ -25,7 +25,7 @@ KINDS = {"deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets
 
 class KubeServer:
     """forgotten: events up to this version are not served any more. broken: watches that are under way end when it
-    grows. gone_within: 410 is said within a watch. listed, watched: how often."""
+    grows. gone_within: 410 is said within a watch. only_list: watches are forbidden. listed, watched: how often."""
 
     def __init__(self) -> None:
         self.version = 100
@@ -33,6 +33,7 @@ class KubeServer:
         self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.forgotten = 0
         self.forbidden = False
+        self.only_list = False
         self.broken = 0
         self.gone_within = False
         self.listed, self.watched = 0, 0
@@ -116,6 +117,8 @@ class KubeServer:
         kind, namespace = KINDS[request.path_params["plural"]], request.path_params.get("namespace")
         asked = request.query_params
         if asked.get("watch") in ("true", "True", "1"):
+            if self.only_list:
+                return _status(403, "Forbidden")
             self.watched += 1
             since = int(asked["resourceVersion"])
             if since < self.forgotten and not self.gone_within:
