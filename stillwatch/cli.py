@@ -166,15 +166,17 @@ def _route(asked: str, file: Path | None) -> int:
 @cli.command()
 @config_option
 def run(config: Path | None) -> int:
-    """Run the daemon: take counts by OTLP/HTTP, judge every interval, alert. Ends at SIGTERM or Ctrl-C.
+    """Run the daemon: take counts by OTLP/HTTP, judge every interval, alert. Ends at SIGTERM or Ctrl-C; reads its
+    settings again at SIGHUP and when the file changes.
 
     \b
     Example: stillwatch run --config stillwatch.yaml
     """
-    settings = settings_of(config or if_there(Path(CONFIG)), live=True)
+    file = config or if_there(Path(CONFIG))
+    settings = settings_of(file, live=True)
     from stillwatch import daemon
 
-    return daemon.run(settings)
+    return daemon.run(settings, file, lambda: settings_of(file, live=True))
 
 
 @cli.command()

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from stillwatch.history import History
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.own_metrics import OwnMetrics, Standing
+from stillwatch.reloading import Reloads
 from stillwatch.replaying import plan_of
 from stillwatch.rollbacks import Rollbacks
 from stillwatch.slack_desk import SlackDesk
@@ -70,50 +71,143 @@ class CannotStart(Exception):  # noqa: N818  (it reads as what happened)
     """One line that says why, and what to change."""
 
 
-def run(settings: Settings) -> int:
-    """Watch until SIGTERM or SIGINT. Exit status: 0 stopped, 1 could not start or go on."""
+def run(settings: Settings, file: Path | None = None, read: Callable[[], Settings] | None = None) -> int:
+    """Watch until SIGTERM or SIGINT. Exit status: 0 stopped, 1 could not start or go on.
+
+    file, read: where the settings come from, to be read again on SIGHUP and when the file changes.
+    """
     _log_to_stderr()
     stopping = threading.Event()
+    reloads = Reloads(file, read or (lambda: settings), _usable, clock.now)
     with ExitStack() as stack:
+        stack.enter_context(_handling({signal.SIGHUP: reloads.ask}))
         try:
-            shown = _shown(settings.listen)
             if not settings.database.startswith(POSTGRESQL):
                 stack.enter_context(_alone(Path(settings.database)))
             store = _store(settings.database, stopping)
-            if store is None:
-                log.info("stopped")
-                return 0
-            stack.callback(store.close)
-            hold = Telling(settings, store.told).hold
-            back = Rollbacks(store, settings.rollbacks, clock.now)
-            history = History(store, _pressable(settings), _planned(settings), hold, back)
-            told = judgement(settings, store, history)
-            sources = opened(settings.sources, settings.interval)
-            own = stack.enter_context(_measured(settings))
-            _fill_in(settings, store, told, sources, stopping)
-            if stopping.is_set():
-                log.info("stopped; the next start goes on with the history of sources")
-                return 0
-            live = Live(
-                store,
-                told,
-                settings.interval,
-                settings.grace,
-                clock.now(),
-                settings.limits,
-                naming=settings.naming,
-                stage=own.stage,
-            )
-            history.adopt(live.open_incidents)
-            place, channel = _place(settings)
-            places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
-            _warm_up(settings)
-            listener = stack.enter_context(_listener(settings.listen.host, settings.listen.port))
-            grpc_port = _grpc_port(settings.listen)
+        except (CannotStart, StoreTrouble) as error:
+            log.error("cannot start: %s", error)
+            return 1
+        if store is None:
+            log.info("stopped")
+            return 0
+        stack.callback(store.close)
+        house = _House(stack, store, stopping, reloads)
+        try:
+            ended = _life(settings, house)
         except (CannotStart, StoreTrouble, ValueError) as error:
             log.error("cannot start: %s", error)
             return 1
-        stack.enter_context(_signals(stopping))
+        while isinstance(ended, Settings):
+            settings, ended = _next_life(settings, ended, house)
+    log.info("stopped")
+    return ended
+
+
+@dataclass
+class _House:
+    """What stays while settings change. listener, grpc_port: where we listen, once we do. delivering, putting_back:
+    threads of the lives before that may not have ended yet, and whose work must not be done twice."""
+
+    stack: ExitStack
+    store: Store
+    stopping: threading.Event
+    reloads: Reloads
+    listener: socket.socket | None = None
+    grpc_port: int = 0
+    delivering: list[threading.Thread] = field(default_factory=list)
+    putting_back: list[threading.Thread] = field(default_factory=list)
+
+    def listen(self, settings: Settings) -> socket.socket:
+        """The same all the time: who connects between two lives waits for the next. Raises CannotStart."""
+        if self.listener is None:
+            self.listener = self.stack.enter_context(_listener(settings.listen.host, settings.listen.port))
+            self.grpc_port = _grpc_port(settings.listen)
+            stop = self.stopping.set
+            self.stack.enter_context(_handling({signal.SIGTERM: stop, signal.SIGINT: stop}))
+        return self.listener
+
+    def put_back(self, back: Rollbacks, ending: threading.Event) -> None:
+        """Ask pipelines, in a thread of its own, once those that are being asked have answered."""
+        before = self.putting_back = [thread for thread in self.putting_back if thread.is_alive()]
+
+        def work() -> None:
+            if _have_ended(before, ending):
+                back.work(ending)
+
+        self.putting_back = [*before, threading.Thread(target=work, name="roll back", daemon=True)]
+        self.putting_back[-1].start()
+
+
+def _have_ended(threads: Sequence[threading.Thread], ending: threading.Event) -> bool:
+    """Waits for these; False where we are to end ourselves."""
+    for thread in threads:
+        while thread.is_alive() and not ending.is_set():
+            thread.join(PULSE)
+    return not ending.is_set()
+
+
+def _next_life(before: Settings, fresh: Settings, house: _House) -> tuple[Settings, int | Settings]:
+    """Go on with new settings as a start would; with those before where that cannot be."""
+    said = ""
+    while not house.stopping.wait(0 if not said else PULSE):
+        for settings in (fresh, before):
+            try:
+                return settings, _life(settings, house, is_new=settings is fresh)
+            except (CannotStart, StoreTrouble, ValueError) as error:
+                if settings is fresh and str(error) != said:
+                    house.reloads.refuse(str(error))
+                said = str(error)
+    return before, 0
+
+
+def _usable(settings: Settings) -> None:
+    """Could we go on with these? Raises ValueError where not; nobody is asked or told anything."""
+    try:
+        _shown(settings.listen)
+        _place(settings)
+    except CannotStart as reason:
+        raise ValueError(str(reason)) from None
+    for one in settings.receivers:
+        SENDERS[one.place](one, clock.now)
+    for source in opened(settings.sources, settings.interval):
+        source.close()
+
+
+def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Settings:
+    """Watch with these settings. Returns an exit status, or other settings to go on with.
+
+    Raises CannotStart, StoreTrouble or ValueError where it does not come to that.
+    """
+    store, ending = house.store, threading.Event()
+    with ExitStack() as stack:
+        stack.callback(ending.set)
+        shown = _shown(settings.listen)
+        hold = Telling(settings, store.told).hold
+        back = Rollbacks(store, settings.rollbacks, clock.now)
+        history = History(store, _pressable(settings), _planned(settings), hold, back)
+        told = judgement(settings, store, history)
+        place, channel = _place(settings)
+        places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
+        sources = opened(settings.sources, settings.interval)
+        own = stack.enter_context(_measured(settings))
+        _fill_in(settings, store, told, sources, house.stopping)
+        if house.stopping.is_set():
+            log.info("the next start goes on with the history of sources")
+            return 0
+        live = Live(
+            store,
+            told,
+            settings.interval,
+            settings.grace,
+            clock.now(),
+            settings.limits,
+            naming=settings.naming,
+            stage=own.stage,
+        )
+        history.adopt(live.open_incidents)
+        _warm_up(settings)
+        listener = house.listen(settings)
         way = _way_to_slack(settings)
         heard = None if way is None else way.went
         place = replace(place, sender=own.counting(place.sender, _kind(settings), heard))
@@ -121,13 +215,15 @@ def run(settings: Settings) -> int:
             replace(one, sender=own.counting(one.sender, receiver.address))
             for receiver, one in zip(settings.receivers, places, strict=True)
         ]
-        couriers = _couriers(settings, Mailbox(store, history), place, places, stopping, history.refresh)
-        threading.Thread(target=back.work, args=[stopping], name="roll back", daemon=True).start()
-        askers = [Asker(source, live, clock.now, stopping) for source in sources]
+        couriers = _couriers(
+            settings, Mailbox(store, history), place, places, ending, history.refresh, house.delivering
+        )
+        house.put_back(back, ending)
+        askers = [Asker(source, live, clock.now, ending) for source in sources]
         blind = BlindSources(askers, store, history, settings.default, settings.interval, clock.now)
         heart = _heart(settings, live, store, way)
-        health = partial(_health, live, store, askers, heart)
-        own.watch(partial(_standing, live, store, askers, heart))
+        health = partial(_health, live, store, askers, heart, house.reloads)
+        own.watch(partial(_standing, live, store, askers, heart, house.reloads))
         desk = Desk(
             history,
             clock.now,
@@ -141,37 +237,39 @@ def run(settings: Settings) -> int:
         with (
             _ticking(live),
             _serving(door, listener, shown) as server,
-            _serving_grpc(door, settings, grpc_port, shown),
+            _serving_grpc(door, settings, house.grpc_port, shown),
         ):
-            _listen_to_slack(settings, in_slack, stopping)
-            _watch_kubernetes(settings, live, stopping)
-            if askers:
-                threading.Thread(
-                    target=blind.work, args=[stopping], name="blind sources", daemon=True
-                ).start()
+            _listen_to_slack(settings, in_slack, ending)
+            _watch_kubernetes(settings, live, ending)
+            threading.Thread(target=blind.work, args=[ending], name="blind sources", daemon=True).start()
             if heart is not None:
-                threading.Thread(target=heart.work, args=[stopping], name="heartbeat", daemon=True).start()
+                threading.Thread(target=heart.work, args=[ending], name="heartbeat", daemon=True).start()
             log.info(
                 "watching (%s), listening on %s:%s%s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
                 *listener.getsockname()[:2],
-                f" (gRPC: {grpc_port})" if grpc_port else "",
+                f" (gRPC: {house.grpc_port})" if house.grpc_port else "",
                 ", ".join((channel, *(one.address for one in settings.receivers))),
             )
-            status = _wait(stopping, server, (*couriers, *askers))
-        live.stop(PATIENCE)
-        deadline = time.monotonic() + 1.0
-        workers: list[Courier | Asker] = [*couriers, *askers]
-        for worker in workers:
-            worker.join(max(0.0, deadline - time.monotonic()))
-    log.info("stopped")
-    return status
+            if is_new:
+                house.reloads.took()
+            ended = _wait(settings, house, server, (*couriers, *askers))
+            ending.set()
+        # Another life must not begin while a step of this one is under way.
+        live.stop(PATIENCE if isinstance(ended, int) else -1)
+        house.delivering = [thread for courier in couriers for thread in courier.threads]
+        if isinstance(ended, int):
+            deadline = time.monotonic() + 1.0
+            workers: list[Courier | Asker] = [*couriers, *askers]
+            for worker in workers:
+                worker.join(max(0.0, deadline - time.monotonic()))
+    return ended
 
 
 def _store(database: str, stopping: threading.Event) -> Store | None:
     """Waits for a server that does not answer yet; None: we were stopped meanwhile. Raises StoreTrouble."""
     said = ""
-    with _signals(stopping):
+    with _handling({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set}):
         while not stopping.is_set():
             try:
                 return Store(database)
@@ -248,17 +346,25 @@ def _couriers(
     places: Sequence[Place],
     stopping: threading.Event,
     before: Callable[[int], None],
+    after: Sequence[threading.Thread] = (),
 ) -> list[Courier]:
-    """One for each place, so that a slow one holds up no other. before: is called ahead of the rounds of each."""
+    """One for each place, so that a slow one holds up no other. before: is called ahead of the rounds of each.
+    after: threads that may deliver as well and have to end first."""
     named = {one.address for one in settings.receivers}
     back = settings.fallback
     rest = Courier(
-        mailbox, place, stopping, lambda channel: channel not in named, fallback=back, before=before
+        mailbox,
+        place,
+        stopping,
+        lambda channel: channel not in named,
+        fallback=back,
+        before=before,
+        after=after,
     )
     return [
         rest,
         *(
-            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back, before)
+            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back, before, after)
             for one, own in zip(settings.receivers, places, strict=True)
         ),
     ]
@@ -268,7 +374,7 @@ class Courier:
     """Delivers to one place in a thread of its own, so that neither the tick nor a stop waits for a slow one.
 
     serves: the channels whose messages go there. address: the one channel of a place that may be refreshed. before:
-    is called with the time ahead of every round.
+    is called with the time ahead of every round. after: threads that deliver there as well and have to end first.
     """
 
     def __init__(
@@ -280,7 +386,9 @@ class Courier:
         address: str = "",
         fallback: str = "",
         before: Callable[[int], None] | None = None,
+        after: Sequence[threading.Thread] = (),
     ) -> None:
+        self._after = after
         self._mailbox = mailbox
         self._before = before
         self._place = place
@@ -303,7 +411,14 @@ class Courier:
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
 
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """All in which something may still be on its way, also to places of before."""
+        return [one for one in (self._thread, *self._after) if one.is_alive()]
+
     def _rounds(self) -> None:
+        if not _have_ended(self._after, self._stopping):
+            return
         while not self._stopping.wait(PULSE):
             try:
                 if self._before is not None:
@@ -355,7 +470,7 @@ def _fill_in(
     """The history of our sources, before the first start. A stop meanwhile ends it, and the next start goes on."""
     if any(source.history for source in sources):
         _warm_up(settings)
-    with _signals(stopping):
+    with _handling({signal.SIGTERM: stopping.set, signal.SIGINT: stopping.set}):
         try:
             backfill(
                 store,
@@ -371,10 +486,13 @@ def _fill_in(
             raise CannotStart(f"the history of sources cannot be kept: {busy.__cause__}") from None
 
 
-def _health(live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None) -> dict[str, object]:
+def _health(
+    live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None, reloads: Reloads
+) -> dict[str, object]:
     now = clock.now()
     told, mailbox = live.health(now), Mailbox(store)
     told["sources"] = {asker.name: asker.health() for asker in askers}
+    told["settings"] = reloads.health()
     if heart is not None:
         told["heartbeat"] = heart.health()
     # No reason to say that we are not well: whoever starts us anew for that would blind all other signals.
@@ -393,7 +511,9 @@ def _measured(settings: Settings) -> AbstractContextManager[OwnMetrics]:
     return sending(settings.telemetry, clock.now)
 
 
-def _standing(live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None) -> Standing:
+def _standing(
+    live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None, reloads: Reloads
+) -> Standing:
     """All that /metrics says of how we fare."""
     now, mailbox = clock.now(), Mailbox(store)
     figures = live.figures(now)
@@ -410,6 +530,8 @@ def _standing(live: Live, store: Store, askers: Sequence[Asker], heart: Heart | 
         {name: int(of["answered"]) for name, of in fares.items()},
         {name: int(not of["ok"]) for name, of in fares.items()},
         {} if heart is None else dict(heart.counts),
+        dict(reloads.counts),
+        bool(reloads.refused),
     )
 
 
@@ -526,7 +648,8 @@ def _serving(door: Door, listener: socket.socket, shown: Shown | None) -> Iterat
     config.ssl = None if shown is None else shown.context
     server = uvicorn.Server(config)
     # In a thread of its own uvicorn leaves the signals to us.
-    thread = threading.Thread(target=server.run, args=([listener],), name="door", daemon=True)
+    # It closes what it is given; whoever connects meanwhile is to wait for the next one.
+    thread = threading.Thread(target=server.run, args=([listener.dup()],), name="door", daemon=True)
     thread.start()
     try:
         yield thread
@@ -568,16 +691,21 @@ def _grpc_port(wanted: Listen) -> int:
         return 0
 
 
-def _wait(stopping: threading.Event, server: threading.Thread, workers: Sequence[Courier | Asker]) -> int:
+def _wait(
+    settings: Settings, house: _House, server: threading.Thread, workers: Sequence[Courier | Asker]
+) -> int | Settings:
+    """Until we are to stop (an exit status) or to go on with other settings."""
     while True:
         for worker in workers:
             worker.keep_going()
-        if stopping.wait(PULSE):
+        if house.stopping.wait(PULSE):
             return 0
         if not server.is_alive():
             log.error("the door is gone; ending, so that whoever supervises us starts us again")
-            stopping.set()
             return 1
+        fresh = house.reloads.look(settings)
+        if fresh is not None:
+            return fresh
 
 
 @contextmanager
@@ -628,17 +756,18 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stopping.set()
+def _handling(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """What is done when these signals come."""
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    def handler(do: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+        return lambda number, frame: do()
+
+    before = {number: signal.signal(number, handler(do)) for number, do in handlers.items()}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def _log_to_stderr() -> None:

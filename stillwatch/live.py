@@ -154,6 +154,7 @@ class Live:
         self._signed = now  # the last sign of life that is kept
         self._overlong = 0  # closes in a row with reports that cover more than the grace
         self._owed = Closing()
+        self._over = False  # another goes on with the store
         self._plan: Plan | None = None
         self._planned_for = self._planned_from = SeriesTable()
         self._progress = Progress()
@@ -214,6 +215,7 @@ class Live:
         """
         body = pack_readings(readings)
         with self._door:
+            self._or_busy(lambda: None)
             self._alive_at(now)
             refused = self._binner.add(self._counters.count(readings, self._table, now), now)
             self._say_what_is_full(refused)
@@ -310,6 +312,8 @@ class Live:
         return new
 
     def _or_busy(self, keep: Callable[[], T]) -> T:
+        if self._over:
+            raise Busy(1)
         try:
             done = keep()
         except StoreTrouble as trouble:
@@ -336,6 +340,8 @@ class Live:
         """
         due = self._behind or self._owed != Closing() or self._is_due(now)
         with self._step, self._stage("tick") if due else nullcontext():
+            if self._over:
+                return 0
             fresh = 0
             try:
                 self._keep()
@@ -512,15 +518,18 @@ class Live:
             self.blind_since = 0
 
     def stop(self, patience: float = -1) -> None:
-        """Keep what is owed, and a snapshot, so that the next start has nothing to replay.
+        """Keep what is owed, and a snapshot, so that the next start has nothing to replay; nothing more is taken.
 
         patience: seconds to wait for a tick that runs; without its end nothing is lost, only replayed.
         """
+        with self._door:
+            self._over = True
         if not self._step.acquire(timeout=patience):
             log.warning("stopped in the middle of a step; the next start takes it again")
             return
         try:
             self._keep()
+            self._store.still_alive(int(self._alive))
             if self._judged is not None and not self._behind and not self._spent:
                 self._store.commit(Closing(snapshot=(self._judged, self._dump(self._state))), self._known)
         except StoreTrouble as trouble:

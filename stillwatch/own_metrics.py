@@ -44,6 +44,7 @@ class Standing:
 
     waiting: since when each delivery that is due waits. answered: of each source, when it last did.
     failing: 1 of each that does not. beats: of the heart, by outcome.
+    reloads: of the settings, by outcome; refused: what is in their file is not in force.
     """
 
     now: int
@@ -53,6 +54,8 @@ class Standing:
     answered: Mapping[str, int] = field(default_factory=dict)
     failing: Mapping[str, int] = field(default_factory=dict)
     beats: Mapping[str, int] = field(default_factory=dict)
+    reloads: Mapping[str, int] = field(default_factory=dict)
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,10 @@ INSTRUMENTS = (
         ("source",), _by("source", lambda of: of.failing)),
     Instrument("stillwatch.heartbeats", "counter", "{ping}", "pings to the watcher outside, and those withheld",
         ("outcome",), _by("outcome", lambda of: of.beats)),
+    Instrument("stillwatch.settings.reloads", "counter", "{reload}", "new settings, taken or refused",
+        ("outcome",), _by("outcome", lambda of: of.reloads)),
+    Instrument("stillwatch.settings.refused", "gauge", "", "1 where what is in the file is not in force, else 0",
+        read=_plain(lambda of: float(of.refused))),
     Instrument("process.memory.usage", "gauge", "By", "physical memory of the daemon",
         read=_plain(_memory)),
     Instrument("process.cpu.time", "counter", "s", "processor time of the daemon", ("cpu.mode",), _processor),

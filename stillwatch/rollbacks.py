@@ -133,8 +133,10 @@ class Rollbacks:
         return unpack(Rollback, kept), new
 
     def work(self, stopping: threading.Event) -> None:
-        """Ask the pipelines until `stopping` is set. What was being asked when we were stopped is not repeated."""
+        """Ask the pipelines until `stopping` is set and those that are being asked have answered. What was being
+        asked when we were stopped is not repeated."""
         trouble, begun = "", False
+        calls: list[threading.Thread] = []
         while not stopping.is_set():
             try:
                 for one in () if begun else self._in("sending"):
@@ -144,7 +146,9 @@ class Rollbacks:
                 for one in self._in("asked"):
                     # Each in a thread of its own: one pipeline that hangs holds up no other.
                     if self._claim(one):
-                        threading.Thread(target=self._call, args=[one, stopping], daemon=True).start()
+                        calls = [call for call in calls if call.is_alive()]
+                        calls.append(threading.Thread(target=self._call, args=[one, stopping], daemon=True))
+                        calls[-1].start()
                 trouble = ""
             except StoreTrouble as problem:
                 if str(problem) != trouble:
@@ -153,6 +157,8 @@ class Rollbacks:
             except Exception:  # what breaks one look must not be the last one
                 log.exception("what is to be put back could not be looked up")
             stopping.wait(PULSE)
+        for call in calls:
+            call.join()
 
     def _in(self, state: State) -> list[Rollback]:
         of = tables.rollbacks.c

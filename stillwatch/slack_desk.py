@@ -101,8 +101,8 @@ class SlackDesk:
     # What is done.
 
     def work(self, stopping: threading.Event) -> None:
-        """Do what comes in until `stopping` is set."""
-        while not stopping.is_set():
+        """Do what comes in until `stopping` is set and nothing is left."""
+        while not stopping.is_set() or not self._waiting.empty():
             try:
                 said = self._waiting.get(timeout=0.2)
             except queue.Empty:

@@ -95,12 +95,11 @@ class Daemon:
         if token:
             self.environ["SLACK_BOT_TOKEN"] = token
         self.process: subprocess.Popen[bytes] | None = None
+        self.command = [sys.executable, "-c", RUN, str(self.config)]
 
     def start(self, ready: bool = True) -> Daemon:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN, str(self.config)], stdout=log, stderr=log, env=self.environ
-            )
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.environ)
         if ready:
             eventually(self.answers)
         return self

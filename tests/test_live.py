@@ -407,6 +407,7 @@ def test_whatever_is_done_when_every_acknowledged_count_is_kept_once(
                 world.crash(now)
             case "stop":
                 world.live.stop()
+                world.crash(now)  # there is nothing left to lose
     world.live.tick(now + W + GRACE + 1)
     world.live.tick(now + 2 * W + GRACE + 1)
     kept = 0.0

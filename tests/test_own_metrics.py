@@ -55,6 +55,7 @@ FULL = Standing(
     answered={"prom": 930, "new": 0},
     failing={"prom": 0, "new": 1},
     beats={"taken": 1},
+    reloads={"taken": 1},
 )
 
 
@@ -264,6 +265,7 @@ WRONG = {  # alert: (the series that shows it, its values from minute to minute,
     "StillwatchGaveUp": ("stillwatch_outbox_given_up{}", "0x25 1x5", ""),
     "StillwatchSourceSilent": ('stillwatch_source_answer_age_seconds{source="p"}', "0+60x30", 'source="p"'),
     "StillwatchRefuses": ('stillwatch_points_refused_total{reason="too old"}', "0+5x30", 'reason="too old"'),
+    "StillwatchSettingsRefused": ("stillwatch_settings_refused{}", "0 1x30", ""),
     "StillwatchHearsNobody": ("stillwatch_points_taken_total{}", "7x40", ""),
 }
 
@@ -280,6 +282,7 @@ def test_an_alert_about_ourselves_fires_when_it_should_and_not_else(alert: str, 
         "stillwatch_outbox_oldest_age_seconds{}": "0 90 0x40", "stillwatch_outbox_given_up{}": "3x40",
         'stillwatch_source_answer_age_seconds{source="p"}': "30x40",
         'stillwatch_source_failing{source="p"}': "0x40",
+        "stillwatch_settings_refused{}": "0 1x3 0x40",
         'stillwatch_points_refused_total{reason="too old"}': "5x40", "stillwatch_points_taken_total{}": "0+5x40",
     }  # fmt: skip
     ill = dict(well) | {series: values}
