@@ -180,6 +180,28 @@ def run(config: Path | None) -> int:
 
 
 @cli.command()
+@click.argument("copy", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+def backup(copy: Path, config: Path | None) -> int:
+    """Write a COPY of the daemon's database, whole and as of one moment, while it runs. Put in its place, a daemon
+    goes on from there.
+
+    \b
+    Example: stillwatch backup /backup/stillwatch-2022-04-13.db --config stillwatch.yaml
+    """
+    from stillwatch import backup as backups
+    from stillwatch.tables import StoreTrouble
+
+    settings = settings_of(config or if_there(Path(CONFIG)), secrets=False)
+    try:
+        size = backups.backup(Path(settings.database), copy)
+    except StoreTrouble as trouble:
+        return say(str(trouble), TROUBLE)
+    click.echo(f"{copy}: {size / 1e6:.1f} MB")
+    return 0
+
+
+@cli.command()
 @click.argument("service")
 @click.argument("version")
 @url_option
