@@ -10,15 +10,22 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from stillwatch.tables import OURS, StoreTrouble, clear
+from stillwatch.config import POSTGRESQL
+from stillwatch.sqlite_file import OURS, SqliteFile
+from stillwatch.tables import StoreTrouble
 
 # What waits in the copy may have been delivered since: who goes on from it is to look first.
 LOOK_FIRST = "UPDATE outbox SET unknown_since = entered WHERE state = 'waiting' AND unknown_since = 0"
 
 
-def backup(database: Path, copy: Path) -> int:
-    """Make the copy; returns its size in bytes. Raises StoreTrouble: no such database, the copy is there already,
-    no space, or what was copied is damaged."""
+def backup(where: str, copy: Path) -> int:
+    """Make the copy; returns its size in bytes. where: as `database` in the settings says.
+
+    Raises StoreTrouble: no such database, the copy is there already, no space, or what was copied is damaged.
+    """
+    if where.startswith(POSTGRESQL):
+        raise StoreTrouble("what is in PostgreSQL is copied by pg_dump; see docs/operations.md")
+    database = Path(where)
     if not database.is_file():
         raise StoreTrouble(f"{database}: there is no database; name another file in `database`")
     if copy.exists():
@@ -26,9 +33,10 @@ def backup(database: Path, copy: Path) -> int:
     part = copy.with_name(copy.name + ".part")
     try:
         part.unlink(missing_ok=True)
-        with clear(copy):
-            _copy(database, part)
+        _copy(database, part)
         part.rename(copy)
+    except sqlite3.Error as error:
+        raise SqliteFile(copy).trouble(error) from error
     except OSError as error:
         raise StoreTrouble(f"{copy}: {error.strerror or error}") from error
     finally:

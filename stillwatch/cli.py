@@ -194,7 +194,7 @@ def backup(copy: Path, config: Path | None) -> int:
 
     settings = settings_of(config or if_there(Path(CONFIG)), secrets=False)
     try:
-        size = backups.backup(Path(settings.database), copy)
+        size = backups.backup(settings.database, copy)
     except StoreTrouble as trouble:
         return say(str(trouble), TROUBLE)
     click.echo(f"{copy}: {size / 1e6:.1f} MB")

@@ -50,7 +50,7 @@ class SqliteFile:
         try:
             self._claim(engine)
         except sqlite3.Error as error:
-            raise StoreTrouble(f"{self.name}: {self._said(str(error))}") from error
+            raise self.trouble(error) from error
         schema.upgrade(engine, self.name)
 
     def _claim(self, engine: Engine) -> None:
@@ -81,7 +81,11 @@ class SqliteFile:
 
     def in_words(self, error: DBAPIError) -> StoreTrouble:
         """See database.Database."""
-        return StoreTrouble(f"{self.name}: {self._said(str(error.orig))}")
+        return self.trouble(error.orig)
+
+    def trouble(self, error: BaseException | None) -> StoreTrouble:
+        """What is wrong, and what to do, of what SQLite says."""
+        return StoreTrouble(f"{self.name}: {self._said(str(error))}")
 
     def _said(self, said: str) -> str:
         folder = self._path.parent

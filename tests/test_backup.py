@@ -105,7 +105,7 @@ def test_a_copy_is_of_one_moment_whoever_writes_meanwhile(world: World) -> None:
     try:
         for i in range(5):
             copy = world.path.with_name(f"{i}.db")
-            backup.backup(world.path, copy)
+            backup.backup(str(world.path), copy)
             with sqlite3.connect(copy) as c:
                 many, newest = c.execute("SELECT count(*), max(number) FROM journal").fetchone()
                 first = c.execute("SELECT min(number) FROM journal").fetchone()[0]
@@ -124,7 +124,7 @@ def test_what_cannot_be_copied_is_said_in_a_line_and_leaves_nothing(world: World
         (Path(__file__), tmp_path / "a.db", "this is no Stillwatch database"),
     ):
         with pytest.raises(StoreTrouble, match=why):
-            backup.backup(database, copy)
+            backup.backup(str(database), copy)
     damaged = tmp_path / "damaged.db"
     for i in range(300):
         world.store.note(bytes([i % 251]) * 5000, T0 + i)
@@ -135,5 +135,5 @@ def test_what_cannot_be_copied_is_said_in_a_line_and_leaves_nothing(world: World
         raw[at : at + 100] = b"\xff" * 100
     damaged.write_bytes(raw)
     with pytest.raises(StoreTrouble, match="damaged"):
-        backup.backup(damaged, tmp_path / "a.db")
+        backup.backup(str(damaged), tmp_path / "a.db")
     assert not list(tmp_path.glob("*a.db*"))
