@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -44,18 +45,22 @@ from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
 from stillwatch.heartbeat import Heart, Way, within
 from stillwatch.history import History
+from stillwatch.lease import Lease
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
+from stillwatch.outcry import Outcry
 from stillwatch.own_metrics import OwnMetrics, Standing
 from stillwatch.reloading import Reloads
 from stillwatch.replaying import plan_of
 from stillwatch.rollbacks import Rollbacks
 from stillwatch.slack_desk import SlackDesk
 from stillwatch.sources import opened
+from stillwatch.standby import Standby
 from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble, Unreachable
 from stillwatch.telling import Telling
 from stillwatch.tls import Shown
+from stillwatch.turns import Keeper, Role, guarded, stand_by
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +87,8 @@ def run(settings: Settings, file: Path | None = None, read: Callable[[], Setting
     with ExitStack() as stack:
         stack.enter_context(_handling({signal.SIGHUP: reloads.ask}))
         try:
-            if not settings.database.startswith(POSTGRESQL):
+            shared = settings.database.startswith(POSTGRESQL)
+            if not shared:
                 stack.enter_context(_alone(Path(settings.database)))
             store = _store(settings.database, stopping)
         except (CannotStart, StoreTrouble) as error:
@@ -92,7 +98,7 @@ def run(settings: Settings, file: Path | None = None, read: Callable[[], Setting
             log.info("stopped")
             return 0
         stack.callback(store.close)
-        house = _House(stack, store, stopping, reloads)
+        house = _House(stack, store, stopping, reloads, shared)
         try:
             ended = _life(settings, house)
         except (CannotStart, StoreTrouble, ValueError) as error:
@@ -100,19 +106,28 @@ def run(settings: Settings, file: Path | None = None, read: Callable[[], Setting
             return 1
         while isinstance(ended, Settings):
             settings, ended = _next_life(settings, ended, house)
+        if house.keeper is not None and house.keeper.lost:
+            ended = 1
     log.info("stopped")
     return ended
 
 
 @dataclass
 class _House:
-    """What stays while settings change. listener, grpc_port: where we listen, once we do. delivering, putting_back:
-    threads of the lives before that may not have ended yet, and whose work must not be done twice."""
+    """What stays while settings change.
+
+    shared: may there be other daemons on the database? lease: to judge and tell, once it is ours. listener,
+    grpc_port: where we listen, once we do. delivering, putting_back: threads of the lives before that may not have
+    ended yet, and whose work must not be done twice.
+    """
 
     stack: ExitStack
     store: Store
     stopping: threading.Event
     reloads: Reloads
+    shared: bool
+    lease: Lease | None = None
+    keeper: Keeper | None = None
     listener: socket.socket | None = None
     grpc_port: int = 0
     delivering: list[threading.Thread] = field(default_factory=list)
@@ -126,6 +141,25 @@ class _House:
             stop = self.stopping.set
             self.stack.enter_context(_handling({signal.SIGTERM: stop, signal.SIGINT: stop}))
         return self.listener
+
+    @property
+    def where(self) -> str:
+        """Where we listen, in words."""
+        if self.listener is None:
+            return "nothing"
+        host, port = self.listener.getsockname()[:2]
+        return f"{host}:{port}" + (f" (gRPC: {self.grpc_port})" if self.grpc_port else "")
+
+    def lead(self, standby: Standby, server: threading.Thread, cry: Outcry) -> bool:
+        """Stand by until it is our turn, which it stays; False where we are to end before."""
+        lease = Lease(self.store, f"{socket.gethostname()}:{uuid.uuid4()}", time.monotonic)
+        if not stand_by(lease, standby, server, cry, self.stopping):
+            return False
+        self.store.lead(lease.check)
+        self.lease, self.keeper = lease, Keeper(lease, self.stopping)
+        self.stack.callback(self.keeper.end)
+        self.keeper.start()
+        return True
 
     def put_back(self, back: Rollbacks, ending: threading.Event) -> None:
         """Ask pipelines, in a thread of its own, once those that are being asked have answered."""
@@ -189,25 +223,9 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
         told = judgement(settings, store, history)
         place, channel = _place(settings)
         places = [SENDERS[one.place](one, clock.now) for one in settings.receivers]
+        cry = _outcry(settings, place, places)
         sources = opened(settings.sources, settings.interval)
         own = stack.enter_context(_measured(settings))
-        _fill_in(settings, store, told, sources, house.stopping)
-        if house.stopping.is_set():
-            log.info("the next start goes on with the history of sources")
-            return 0
-        live = Live(
-            store,
-            told,
-            settings.interval,
-            settings.grace,
-            clock.now(),
-            settings.limits,
-            naming=settings.naming,
-            stage=own.stage,
-        )
-        history.adopt(live.open_incidents)
-        _warm_up(settings)
-        listener = house.listen(settings)
         way = _way_to_slack(settings)
         heard = None if way is None else way.went
         place = replace(place, sender=own.counting(place.sender, _kind(settings), heard))
@@ -215,46 +233,66 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
             replace(one, sender=own.counting(one.sender, receiver.address))
             for receiver, one in zip(settings.receivers, places, strict=True)
         ]
+        standby = Standby(store, settings.interval, settings.grace)
+        role = Role(standby, house.shared)
+        health = partial(_health, role, store, house.reloads)
+        desk = Desk(
+            history,
+            clock.now,
+            lambda word: role.taker.word(word, clock.now()),
+            lambda: health() | {"newest": role.taker.newest()},
+            back,
+            lambda since: role.taker.deployed(since),
+        )
+        in_slack = _in_slack(settings, desk)
+        door = replace(_door(settings, store, role, desk, in_slack, health), own=own.text)
+        doors, server = stack.enter_context(ExitStack()), None
+        if house.shared and house.lease is None:
+            _warm_up(settings)  # not when it is our turn
+            server = doors.enter_context(_open(door, settings, house, shown))
+            log.info("listening on %s", house.where)
+            if not house.lead(standby, server, cry):
+                return _ended(server)
+        if house.lease is not None:
+            place, *places = (guarded(one, house.lease) for one in (place, *places))
+        live = _begin(settings, house, told, sources, history, own)
+        if live is None:
+            return 0
+        role.taker = live
+        if server is None:
+            _warm_up(settings)
+            server = doors.enter_context(_open(door, settings, house, shown))
         couriers = _couriers(
             settings, Mailbox(store, history), place, places, ending, history.refresh, house.delivering
         )
         house.put_back(back, ending)
-        askers = [Asker(source, live, clock.now, ending) for source in sources]
+        role.askers = askers = [Asker(source, live, clock.now, ending) for source in sources]
+        role.heart = heart = _heart(settings, live, store, way)
         blind = BlindSources(askers, store, history, settings.default, settings.interval, clock.now)
-        heart = _heart(settings, live, store, way)
-        health = partial(_health, live, store, askers, heart, house.reloads)
         own.watch(partial(_standing, live, store, askers, heart, house.reloads))
-        desk = Desk(
-            history,
-            clock.now,
-            lambda word: live.word(word, clock.now()),
-            lambda: health() | {"newest": live.newest()},
-            back,
-            live.deployed,
-        )
-        in_slack = _in_slack(settings, desk)
-        door = replace(_door(settings, store, live, desk, in_slack, health), own=own.text)
-        with (
-            _ticking(live),
-            _serving(door, listener, shown) as server,
-            _serving_grpc(door, settings, house.grpc_port, shown),
-        ):
+        with _ticking(live):
             _listen_to_slack(settings, in_slack, ending)
             _watch_kubernetes(settings, live, ending)
             threading.Thread(target=blind.work, args=[ending], name="blind sources", daemon=True).start()
             if heart is not None:
                 threading.Thread(target=heart.work, args=[ending], name="heartbeat", daemon=True).start()
             log.info(
-                "watching (%s), listening on %s:%s%s, telling %s",
+                "watching (%s), listening on %s, telling %s",
                 f"signals: {len(settings.signals) or 'found by metric names'}",
-                *listener.getsockname()[:2],
-                f" (gRPC: {house.grpc_port})" if house.grpc_port else "",
+                house.where,
                 ", ".join((channel, *(one.address for one in settings.receivers))),
             )
             if is_new:
                 house.reloads.took()
-            ended = _wait(settings, house, server, (*couriers, *askers))
+            ended = _wait(
+                settings,
+                house,
+                server,
+                (*couriers, *askers),
+                lambda: cry.look(live.trouble, clock.now()),
+            )
             ending.set()
+            doors.close()
         # Another life must not begin while a step of this one is under way.
         live.stop(PATIENCE if isinstance(ended, int) else -1)
         house.delivering = [thread for courier in couriers for thread in courier.threads]
@@ -279,6 +317,47 @@ def _store(database: str, stopping: threading.Event) -> Store | None:
                 said = str(away)
             stopping.wait(PULSE)
     return None
+
+
+def _outcry(settings: Settings, place: Place, places: Sequence[Place]) -> Outcry:
+    """Past the outbox, to who hears of ourselves."""
+    own = {one.address: there for one, there in zip(settings.receivers, places, strict=True)}
+    words = partial(selfwatch.stranded, settings.default, socket.gethostname())
+    return Outcry(own.get(settings.default, place).sender.send, words, max(2 * settings.interval, 10))
+
+
+def _begin(
+    settings: Settings,
+    house: _House,
+    told: Judgement,
+    sources: Sequence[Source],
+    history: History,
+    own: OwnMetrics,
+) -> Live | None:
+    """The watch, as it went on until now. None: we were stopped meanwhile. Raises StoreTrouble, CannotStart."""
+    store = house.store
+    while True:
+        try:
+            _fill_in(settings, store, told, sources, house.stopping)
+            if house.stopping.is_set():
+                log.info("the next start goes on with the history of sources")
+                return None
+            live = Live(
+                store,
+                told,
+                settings.interval,
+                settings.grace,
+                clock.now(),
+                settings.limits,
+                naming=settings.naming,
+                stage=own.stage,
+            )
+            history.adopt(live.open_incidents)
+            return live
+        except Unreachable as away:
+            log.error("waiting for the database: %s", away)
+        if house.stopping.wait(PULSE):
+            return None
 
 
 def judgement(settings: Settings, store: Store, history: History) -> Judgement:
@@ -486,17 +565,15 @@ def _fill_in(
             raise CannotStart(f"the history of sources cannot be kept: {busy.__cause__}") from None
 
 
-def _health(
-    live: Live, store: Store, askers: Sequence[Asker], heart: Heart | None, reloads: Reloads
-) -> dict[str, object]:
+def _health(role: Role, store: Store, reloads: Reloads) -> dict[str, object]:
     now = clock.now()
-    told, mailbox = live.health(now), Mailbox(store)
-    told["sources"] = {asker.name: asker.health() for asker in askers}
+    told, mailbox = role.taker.health(now) | {"role": role.name}, Mailbox(store)
+    told["sources"] = {asker.name: asker.health() for asker in role.askers}
     told["settings"] = reloads.health()
-    if heart is not None:
-        told["heartbeat"] = heart.health()
+    if role.heart is not None:
+        told["heartbeat"] = role.heart.health()
     # No reason to say that we are not well: whoever starts us anew for that would blind all other signals.
-    told["failing"] = {asker.name: asker.failing_since for asker in askers if asker.failing_since}
+    told["failing"] = {asker.name: asker.failing_since for asker in role.askers if asker.failing_since}
     try:
         return told | {"outbox": mailbox.depth(now), "not_taken": mailbox.not_taken()}
     except StoreTrouble as trouble:
@@ -594,15 +671,15 @@ def _watch_kubernetes(settings: Settings, live: Live, stopping: threading.Event)
 def _door(
     settings: Settings,
     store: Store,
-    live: Live,
+    role: Role,
     desk: Desk,
     in_slack: SlackDesk,
     health: Callable[[], dict[str, object]],
 ) -> Door:
     return Door(
-        metrics=lambda readings: live.readings(readings, clock.now()),
-        processes=live.processes,
-        deployments=lambda told: live.deployments(told, clock.now()),
+        metrics=lambda readings: role.taker.readings(readings, clock.now()),
+        processes=lambda: role.taker.processes(),
+        deployments=lambda told: role.taker.deployments(told, clock.now()),
         clock=clock.now,
         health=health,
         gate=partial(_verdict, settings, store),
@@ -692,20 +769,43 @@ def _grpc_port(wanted: Listen) -> int:
 
 
 def _wait(
-    settings: Settings, house: _House, server: threading.Thread, workers: Sequence[Courier | Asker]
+    settings: Settings,
+    house: _House,
+    server: threading.Thread,
+    workers: Sequence[Courier | Asker],
+    look: Callable[[], None],
 ) -> int | Settings:
-    """Until we are to stop (an exit status) or to go on with other settings."""
+    """Until we are to stop (an exit status) or to go on with other settings. look: is called once a second."""
     while True:
+        look()
         for worker in workers:
             worker.keep_going()
         if house.stopping.wait(PULSE):
             return 0
         if not server.is_alive():
-            log.error("the door is gone; ending, so that whoever supervises us starts us again")
-            return 1
+            return _ended(server)
         fresh = house.reloads.look(settings)
         if fresh is not None:
             return fresh
+
+
+def _ended(server: threading.Thread) -> int:
+    """The exit status: of a stop that somebody wanted, or because the door is gone."""
+    if server.is_alive():
+        return 0
+    log.error("the door is gone; ending, so that whoever supervises us starts us again")
+    return 1
+
+
+@contextmanager
+def _open(door: Door, settings: Settings, house: _House, shown: Shown | None) -> Iterator[threading.Thread]:
+    """The thread that serves, over HTTP and gRPC. Raises CannotStart."""
+    listener = house.listen(settings)
+    with (
+        _serving(door, listener, shown) as server,
+        _serving_grpc(door, settings, house.grpc_port, shown),
+    ):
+        yield server
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Readings as bytes, and back: what is written down before a sender is told that we have it. Pure.
+"""What came in as bytes, and back: what is written down before a sender is told that we have it. Pure.
 
-In: Readings of one request. Out: bytes for the journal, or the same Readings.
+In: Readings of one request, or what was told of deployments and incidents. Out: bytes for the journal, or the same.
 Never: a clock, a file, code that is run on reading.
 """
 
@@ -11,8 +11,25 @@ import zlib
 
 import numpy as np
 
+from alerts.packed import pack, unpack
 from collector.bins import SeriesKey
+from collector.deployments import Deployment
 from collector.points import Readings, Sign, Stream
+from collector.words import Word
+
+TOLD: dict[bytes, type[Deployment] | type[Word]] = {b"D": Deployment, b"W": Word}  # what bytes begin with
+
+
+def pack_told(one: Deployment | Word) -> bytes:
+    """What somebody told us, for the daemon that judges."""
+    mark = next(mark for mark, kind in TOLD.items() if isinstance(one, kind))
+    return mark + pack(one).encode()
+
+
+def unpack_noted(packed: bytes) -> tuple[Readings, str] | Deployment | Word:
+    """What pack_readings (with the source) or pack_told wrote. Raises ValueError where it is no such thing."""
+    kind = TOLD.get(packed[:1])
+    return unpack_readings(packed) if kind is None else unpack(kind, packed[1:].decode())
 
 
 def pack_readings(readings: Readings, source: str = "") -> bytes:

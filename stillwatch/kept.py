@@ -17,12 +17,16 @@ import numpy as np
 from collector.binner import Binner
 from collector.bins import SeriesTable
 from collector.counters import Counters
+from collector.deployments import Deployment
 from collector.points import Limits, Readings
+from collector.words import Word
 from stillwatch import snapshot
 from stillwatch.engine import State
-from stillwatch.journal import unpack_readings
+from stillwatch.journal import unpack_noted
 from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble
+
+Noted = tuple[Readings, str] | Deployment | Word  # what stands in the journal; readings with their source
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +69,11 @@ def collector(
     return counters, binner
 
 
-def journal(
-    store: Store, after: int = 0, before: int | None = None
-) -> Iterator[tuple[int, float, Readings, str]]:
-    """(number, received, readings, source that was asked) of what was acknowledged since the last commit, in order;
-    see Store.noted."""
+def journal(store: Store, after: int = 0, before: int | None = None) -> Iterator[tuple[int, float, Noted]]:
+    """(number, received, what) of what was acknowledged since the last commit, in order; see Store.noted."""
     for number, received, body in store.noted(after, before):
         try:
-            yield number, received, *unpack_readings(body)
+            yield number, received, unpack_noted(body)
         except ValueError as error:
             raise StoreTrouble(f"{store.name}: damaged at journal row {number}: {error}") from error
 

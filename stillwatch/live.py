@@ -37,7 +37,7 @@ from stillwatch.journal import pack_readings
 from stillwatch.progress import Progress
 from stillwatch.replaying import stretches
 from stillwatch.store import Closing, News, Store
-from stillwatch.tables import StoreTrouble
+from stillwatch.tables import StoreTrouble, Unreachable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -169,11 +169,16 @@ class Live:
         self.last_tick = 0
         self.blind_since = 0
         self.trouble = ""
+        self._away = False  # is it trouble that an answer of the database ends?
         store.settle_width(interval)
         self._stored = store.end()
         with settling():
             self._table = store.table()
-            self._counters, self._binner, self._noted = self._go_on(interval, grace, now)
+            self._counters, self._binner = self._go_on(interval, grace, now)
+            alive = store.last_alive()
+            self._alive = float(now if alive is None else alive)
+            self._noted = 0
+            self._take_in(now)
             self._counters.named(naming, now)  # what was acknowledged before has the names of its time
             self._known = self._table.first(len(self._table))  # as of the last interval that was cut off
             self._state, self._judged = kept.remembered(store)
@@ -182,8 +187,8 @@ class Live:
         # From the first moment on: since when we listen decides what a first total means.
         store.commit(Closing(collector=(kept.packed(self._counters, self._binner), self._noted)), self._known)
 
-    def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner, int]:
-        """The collector as of the last commit, and all that was acknowledged since."""
+    def _go_on(self, interval: int, grace: int, now: int) -> tuple[Counters, Binner]:
+        """The collector as of the last commit."""
         limits = self._limits
         saved = kept.collector(self._store, self._table, limits)
         if saved is None:
@@ -195,16 +200,7 @@ class Live:
         if binner.grace != grace:
             # Open intervals cannot be carried over; they were not watched, then.
             binner = Binner(interval, grace, binner.next, self._table, limits)
-        alive = self._store.last_alive()
-        self._alive = float(now if alive is None else alive)
-        noted = 0
-        for number, received, readings, source in kept.journal(self._store):
-            noted = number
-            points = counters.count(readings, self._table, received)
-            self._is_told_by(source, readings)
-            binner.add(points, received, self._judgement.waits.get(source, 0))
-            self._alive = max(self._alive, received)
-        return counters, binner, noted
+        return counters, binner
 
     # What arrives.
 
@@ -223,23 +219,35 @@ class Live:
                 self._taken += len(readings) + sum(readings.refused.values()) - sum(refused.values())
                 self._last_taken = now
             if len(readings) or readings.signs:
-                self._reach(self._or_busy(lambda: self._store.note(body, now)))
+                self._reach(self._or_busy(lambda: self._store.note(body, now)), now)
         return refused
 
-    def _reach(self, number: int) -> None:
+    def _reach(self, number: int, now: int) -> None:
         """What stands in the journal up to this number is counted, once what lies between is as well."""
         if number > self._noted + 1:
-            self._or_busy(lambda: self._take_in(number))
+            self._or_busy(lambda: self._take_in(now, number))
         self._noted = number
 
-    def _take_in(self, before: int | None = None) -> None:
-        """Count what stands in the journal uncounted, as it does when the connection was lost in the moment at
-        which it was noted. What was counted all the same counts once, for it is the same."""
-        for number, received, readings, source in kept.journal(self._store, self._noted, before):
-            points = self._counters.count(readings, self._table, received)
-            self._is_told_by(source, readings)
-            self._binner.add(points, received, self._judgement.waits.get(source, 0))
+    def _take_in(self, now: int, before: int | None = None) -> None:
+        """Count what stands in the journal uncounted: after a start, what another daemon took in, what was noted in
+        the moment at which a connection was lost. What was counted all the same counts once, for it is the same."""
+        for number, received, what in kept.journal(self._store, self._noted, before):
+            if isinstance(what, Word):
+                self._store.add_word(replace(what, reported=self._known_at(now)))
+            elif isinstance(what, Deployment):
+                self._store.add_deployments([replace(what, reported=self._known_at(now))])
+            else:
+                readings, source = what
+                points = self._counters.count(readings, self._table, received)
+                self._is_told_by(source, readings)
+                self._binner.add(points, received, self._judgement.waits.get(source, 0))
+                self._alive = max(self._alive, received)
             self._noted = number
+
+    def _known_at(self, now: int) -> int:
+        """When what is told at `now` became known (epoch seconds): what is told after an interval was judged was
+        not known to that judgement, now or in a replay."""
+        return max(now, self._binner.next + self._binner.grace + 1)
 
     def _say_what_is_full(self, refused: Mapping[str, int]) -> None:
         """Once for each service."""
@@ -263,7 +271,7 @@ class Live:
                 lambda: self._store.note_asked(source, answer.until, answer.memo, body, now)
             )
             if number:
-                self._reach(number)
+                self._reach(number, now)
             longest = self._binner.longest
             points = self._counters.count(readings, self._table, now)
             self._is_told_by(source, readings)
@@ -293,9 +301,7 @@ class Live:
     def deployments(self, told: Sequence[Deployment], now: int) -> None:
         """Take what was deployed; what was told before is left as it is. Raises Busy when it cannot be kept."""
         with self._door:
-            # What is told after an interval was judged was not known to that judgement, now or in a replay.
-            known = max(now, self._binner.next + self._binner.grace + 1)
-            stamped = [replace(one, reported=known) for one in told]
+            stamped = [replace(one, reported=self._known_at(now)) for one in told]
             new = self._or_busy(lambda: self._store.add_deployments(stamped))
         for one in new:
             log.info("told of a deployment: %s %s (%s)", one.service, one.version, one.kind)
@@ -304,9 +310,8 @@ class Live:
         """Take what somebody said of an incident; False where they have said so before. Raises Busy when it cannot
         be kept."""
         with self._door:
-            # As with deployments: the next judgement heeds it, now and in a replay.
-            known = max(now, self._binner.next + self._binner.grace + 1)
-            new = self._or_busy(lambda: self._store.add_word(replace(said, reported=known)))
+            noted = replace(said, reported=self._known_at(now))
+            new = self._or_busy(lambda: self._store.add_word(noted))
         if new:
             log.info("said of incident %s by %s: %s", said.incident, said.who, said.kind)
         return new
@@ -345,6 +350,10 @@ class Live:
             fresh = 0
             try:
                 self._keep()
+                with self._door:
+                    self._take_in(now)
+                if self._away:
+                    self._well_again()
                 self._go_back()
                 while (bins := self._close(now)) is not None or self._behind:
                     fresh += self._catch_up() if bins is None or self._behind else self._judge(bins)
@@ -371,8 +380,6 @@ class Live:
         with self._door, self._stage("close") if self._is_due(now) else nullcontext():
             self._alive_at(now)
             binner = self._binner
-            if now >= binner.next + binner.width + binner.grace:
-                self._take_in()
             bins = binner.close(min(now - binner.grace, binner.next + AT_ONCE * binner.width))
             if not len(bins):
                 return None
@@ -484,12 +491,13 @@ class Live:
     def _well_again(self) -> None:
         if self.trouble:
             log.info("the database can be used again")
-            self.trouble = ""
+            self.trouble, self._away = "", False
 
     def _in_trouble(self, trouble: StoreTrouble) -> None:
         if str(trouble) != self.trouble:
             log.error("%s", trouble)
             self.trouble = str(trouble)
+        self._away = isinstance(trouble, Unreachable)
 
     @contextmanager
     def _sight(self) -> Iterator[None]:

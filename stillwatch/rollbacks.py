@@ -164,7 +164,9 @@ class Rollbacks:
         of = tables.rollbacks.c
         asked = select(of.whole).where(of.state == state).order_by(of.number)
         with self._store.reading() as c:
-            return [unpack(Rollback, whole) for whole in c.execute(asked).scalars()]
+            found = [unpack(Rollback, whole) for whole in c.execute(asked).scalars()]
+        self._any = self._any or bool(found)  # another daemon may have noted it
+        return found
 
     def _claim(self, wanted: Rollback) -> bool:
         """On disk before the request: if we die now, nobody knows whether it was taken."""

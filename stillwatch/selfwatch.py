@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from alerts.messages import Message
-from alerts.mrkdwn import escape, inert
+from alerts.mrkdwn import code, escape, inert
 from alerts.notices import Notice, Part
 
 
@@ -43,6 +43,20 @@ def source(channel: str, name: str, since: int, why: str, sees: bool) -> tuple[M
     text = f"Source {inert(name)} answers again (it was silent since {moment}). Its counts of meanwhile come late."
     said = _notice(key, since, text, over=True)
     return (Message(f"{key}:over", channel, escape(text), reply_to=key, broadcast=True, notice=said),)
+
+
+def stranded(channel: str, host: str, since: int, trouble: str, over: bool) -> Message:
+    """Said past the outbox when the database cannot be used, and when it can again. host: which of us says it."""
+    key = f"stranded:{host}:{since}"
+    moment = datetime.fromtimestamp(since, UTC).strftime("%H:%M UTC")
+    if over:
+        text = f"Stillwatch on {host} can use its database again (it could not since {moment})."
+        return Message(f"{key}:over", channel, text, notice=_notice(key, since, text, over=True))
+    text = (
+        f"Stillwatch on {host} cannot use its database since {moment}: it can judge and tell nothing, and senders "
+        f"keep their counts. It goes on by itself. What is wrong: {code(trouble, 300)}"
+    )
+    return Message(key, channel, text, notice=_notice(key, since, text, over=False))
 
 
 def _notice(key: str, since: int, text: str, over: bool) -> Notice:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +75,7 @@ class Store:
         self._engine = opened(self._database)
         self._writer = self._engine.execution_options(writes=True)
         self._turn = threading.Lock()  # our own threads queue here, not at the database's own lock
+        self._fence: Callable[[Connection], None] | None = None
         self._unsure = False  # is it not known whether the last commit came about?
         with self.reading() as c:
             self._rows = _series(c)
@@ -87,6 +88,12 @@ class Store:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def lead(self, fence: Callable[[Connection], None]) -> None:
+        """From now on what is written is written as by the one that judges and tells: `fence` is called at the end
+        of each transaction that writes, and raises where it must not come about."""
+        self._fence = fence
+        self._unsure = True  # another one has written until now
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -102,6 +109,8 @@ class Store:
         """
         with self._turn, clear(self._database), self._writer.begin() as connection:
             yield connection
+            if self._fence is not None:
+                self._fence(connection)
 
     # Intervals, and the news that they brought.
 

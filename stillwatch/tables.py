@@ -209,6 +209,15 @@ outbox = Table(
 pauses = Table(
     "pauses", meta, Column("channel", Text, primary_key=True), Column("until", Whole, nullable=False)
 )
+# Which of several daemons judges and tells: its holder, until then (epoch seconds of the server).
+lease = Table(
+    "lease",
+    meta,
+    Column("only", Whole, primary_key=True, autoincrement=False),
+    Column("epoch", Whole, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("until", Float, nullable=False),
+)
 
 
 class StoreTrouble(Exception):  # noqa: N818  (it reads as what happened)
@@ -217,6 +226,10 @@ class StoreTrouble(Exception):  # noqa: N818  (it reads as what happened)
 
 class NoDatabase(StoreTrouble):
     """Nothing was ever kept there."""
+
+
+class Deposed(StoreTrouble):
+    """Another daemon judges and tells by now: nothing more is to be written as if we did."""
 
 
 class Unreachable(StoreTrouble):

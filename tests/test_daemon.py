@@ -46,7 +46,7 @@ sys.exit(run(load(Path(sys.argv[1]), os.environ)))
 CONFIG = """
 interval: {interval}
 listen: {{port: {port}, grpc_port: {grpc_port}, token_env: DOOR_TOKEN}}
-database: {folder}/stillwatch.db
+database: {database}
 slack: {{channel: C0ALERTS, base_url: "{slack}"}}
 services:
   importer:
@@ -80,14 +80,18 @@ class Daemon:
         token: str = "",
         grpc_port: int = 0,
         more: str = "",
+        database: str = "",
     ) -> None:
         self.folder = folder
+        self.database = database or f"{folder}/stillwatch.db"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "log"
         self.config = folder / "stillwatch.yaml"
         self.config.write_text(
-            CONFIG.format(interval=interval, port=self.port, folder=folder, slack=slack, grpc_port=grpc_port)
+            CONFIG.format(
+                interval=interval, port=self.port, database=self.database, slack=slack, grpc_port=grpc_port
+            )
             + more
         )
         self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK", "OTEL"))}
@@ -133,7 +137,7 @@ class Daemon:
         return self.log.read_text()
 
     def store(self) -> Store:
-        return Store(self.folder / "stillwatch.db")
+        return Store(self.database)
 
 
 @pytest.fixture
@@ -390,7 +394,7 @@ def test_a_deployment_is_told_once_and_a_wrong_address_token_or_field_says_what_
         tell("localhost:4318", "let-me-in", release)
 
 
-def record_a_bad_release(folder: Path) -> int:
+def record_a_bad_release(folder: Path | str) -> int:
     """Three hours until a minute ago, recorded and never judged; the last fifteen minutes are bad."""
     width, minutes = 60, 180
     start = int(time.time()) // width * width - minutes * width
@@ -401,7 +405,7 @@ def record_a_bad_release(folder: Path) -> int:
     closed = start + width * np.arange(1, minutes + 1) + 15
     table = SeriesTable([SeriesKey("importer", "started"), SeriesKey("importer", "failed")])
     values = np.stack([started, failed], axis=1).astype(np.float64)
-    store = Store(folder / "stillwatch.db")
+    store = Store(folder / "stillwatch.db" if isinstance(folder, Path) else folder)
     store.settle_width(width)
     store.commit(Closing(Bins(start, width, closed, values, np.ones(minutes, np.bool_))), table)
     at = start + (minutes - 15) * width

@@ -28,6 +28,7 @@ HOMES = {  # outside library: the files that may import it
         "stillwatch/sqlite_file.py",
         "stillwatch/postgres.py",
         "stillwatch/schema.py",
+        "stillwatch/lease.py",
         "stillwatch/migrations/",
         "stillwatch/store.py",
         "stillwatch/tables.py",
