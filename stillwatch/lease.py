@@ -55,9 +55,14 @@ class Lease:
         return True
 
     def check(self, c: Connection) -> None:
-        """At the end of a transaction that writes what only the one that leads may write. Raises Deposed."""
+        """At the end of a transaction that writes what only the one that leads may write. Raises Deposed.
+
+        A transaction may last for longer than the lease, as nobody else can take it meanwhile: it ends renewed.
+        """
         if c.execute(select(tables.lease.c.epoch)).scalar_one_or_none() != self.epoch:
             raise self._deposed()
+        if self._monotonic() > self._held_until - LASTS + RENEW:
+            c.execute(update(tables.lease).values(until=self._now(c) + LASTS))
 
     def holds(self) -> bool:
         """Is it surely ours at this moment, without asking? Asked right before a word leaves the house."""

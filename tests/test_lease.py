@@ -117,6 +117,20 @@ def test_a_lease_whose_answer_was_lost_is_ours_all_the_same(stores: tuple[Store,
     assert one.epoch == 1
 
 
+def test_one_that_writes_for_longer_than_its_lease_leads_afterwards(stores: tuple[Store, Store]) -> None:
+    hand = Hand()
+    one, other = Lease(stores[0], "a", hand), Lease(stores[1], "b", Hand())
+    one.take()
+    stores[0].lead(one.check)
+    with stores[0].writing() as c:
+        c.exec_driver_sql("UPDATE lease SET until = 0")  # that much time passes
+        hand.at += leases.LASTS + 1
+    assert not other.take()
+    assert not one.holds(), "as far as it knows: it sends nothing until it has asked"
+    assert one.take()
+    assert (one.epoch, one.holds()) == (1, True)
+
+
 class Wall:
     def __init__(self) -> None:
         self.said: list[str] = []
