@@ -22,10 +22,13 @@ def status_lines(told: Mapping[str, Any]) -> list[str]:
     failing = told.get("failing", {})
     without = ", ".join(f"{name} since {rfc3339(since)}" for name, since in failing.items())
     well = f"well, but without source {without}" if failing else "well"
-    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else well}; {signals}, {told['series']} series"]
+    does = f"{signals}, {told['series']} series"
+    if told.get("role") == "stands by":
+        does = "stands by: takes counts in, another daemon judges and tells"
+    lines = [f"{'not well: ' + '; '.join(wrong) if wrong else well}; {does}"]
     lines += _counted(told) if "taken" in told else []
     lines += [source_line(name, source) for name, source in told.get("sources", {}).items()]
-    lines += newest_lines(told["newest"]) if "newest" in told else []
+    lines += newest_lines(told["newest"]) if "newest" in told and told.get("role") != "stands by" else []
     if told["outbox"]:
         lines.append(f"to be delivered: {told['outbox']}")
     lines += [f"open: {len(told['open']) or 'nothing'}", *(f"  {incident_line(one)}" for one in told["open"])]

@@ -122,7 +122,7 @@ class Standby:
         return deployed_lately(told, State.empty(), self._width, since)
 
     def health(self, now: int) -> dict[str, object]:
-        """See Live.health. Not ok where nobody closes intervals."""
+        """See Live.health; what only the one that judges knows is empty. Not ok where nobody closes intervals."""
         try:
             end = self._store.end()
         except StoreTrouble as trouble:
@@ -133,6 +133,13 @@ class Standby:
             "ok": not self.trouble and lag <= max(2 * self._width, 30),
             "watermark": end or 0,
             "lag": lag,
+            "last_tick": 0,
+            "refused": {},
+            "series": 0,
+            "crowded": {},
+            "judged": 0,
+            "learning": {},
+            "blind_since": 0,
             "taken": self._taken,
             "last_taken": self._last_taken,
             "trouble": self.trouble,

@@ -21,6 +21,7 @@ from collector.words import Word
 from stillwatch import lease as leases
 from stillwatch.lease import Lease
 from stillwatch.outcry import Outcry
+from stillwatch.said import status_lines
 from stillwatch.selfwatch import stranded
 from stillwatch.standby import Standby
 from stillwatch.store import Closing, Store
@@ -192,10 +193,10 @@ def test_totals_that_come_here_and_there_count_once_and_deployments_and_words_ar
     standby.readings(total(100, 9.0), T0 + 100)  # told again, for an answer was lost
     world.live.readings(total(100, 9.0), T0 + 101)  # and once more, to the other one
     standby.deployments([Deployment("r1", T0 + 99, "a", "2")], T0 + 101)
-    said = Word("i1", "acknowledge", "pia", T0 + 101)
-    assert standby.word(said, T0 + 101)
+    word = Word("i1", "acknowledge", "pia", T0 + 101)
+    assert standby.word(word, T0 + 101)
     world.wind(102, 136)
-    assert not standby.word(said, T0 + 137)
+    assert not standby.word(word, T0 + 137)
     assert world.judge.values[60] == 9.0
     assert [one.id for one in world.judge.deployments] == ["r1"]
     assert [one.who for one in world.judge.words] == ["pia"]
@@ -203,6 +204,10 @@ def test_totals_that_come_here_and_there_count_once_and_deployments_and_words_ar
     assert T0 + 101 <= store.deployments()[0].known <= T0 + 135
     assert standby.health(T0 + 140)["ok"] is True
     assert standby.health(T0 + 400)["ok"] is False, "nobody closes intervals"
+    desk = {"role": "stands by", "outbox": 0, "open": [], "silences": [], "newest": standby.newest()}
+    said = status_lines(standby.health(T0 + 140) | desk | {"last_taken": "14:00"})
+    assert said[0] == "well; stands by: takes counts in, another daemon judges and tells"
+    assert said[1] == "counts: 3 data points taken, the last at 14:00"
     store.close()
     world.store.close()
 

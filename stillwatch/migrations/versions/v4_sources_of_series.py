@@ -5,8 +5,8 @@ from __future__ import annotations
 from alembic import op
 from sqlalchemy import BigInteger, Column, Integer, Text
 
-revision = "3"
-down_revision = "2"
+revision = "4"
+down_revision = "3"
 
 Whole = Integer().with_variant(BigInteger, "postgresql")
 
