@@ -22,6 +22,8 @@ from collector.server import Busy, Door, Refused, metrics_answer, unpack
 from collector.tokens import refusal
 
 EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+HEAD = 16 * 1024  # bytes of metadata
+IDLE = 600_000  # milliseconds; senders export every few seconds, and connect anew by themselves
 SPARE = 4  # threads that turn away who finds no room
 _GZIP = b"\x1f\x8b"  # no request begins so in protobuf
 _CODES = {
@@ -45,6 +47,10 @@ def listen(
         handlers=[_Export(door)],
         options=[
             ("grpc.max_receive_message_length", door.body),
+            ("grpc.max_metadata_size", HEAD),
+            ("grpc.max_concurrent_streams", door.at_once + SPARE),  # of one connection
+            ("grpc.server_handshake_timeout_ms", round(1000 * door.patience)),
+            ("grpc.max_connection_idle_ms", IDLE),
             ("grpc.so_reuseport", 0),  # two daemons would share the port, each with half of the counts
             # Messages are handed over packed: how far they may be unpacked is looked after in one place.
             ("grpc.per_message_decompression", 0),

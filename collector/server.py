@@ -67,6 +67,8 @@ _PROTOCOLS: dict[str, remote_write.Protocol] = {
 }
 # Of samples that no sender can mend, as a gauge that is called like a counter: counted, and no refusal.
 _NO_FAULT = ("not finite", "negative")
+STRANGERS = 8  # requests at one time whose sender is known by their body only
+HURRY = 10.0  # seconds in which such a body must have come
 BRIEF = ("ok", "watermark", "lag")  # of health, to whom it does not concern how we are in detail
 SLACK = ("/slack/interactions", "/slack/commands")
 SLACK_BODY = 1024 * 1024  # bytes: a press comes with the whole card
@@ -130,6 +132,19 @@ class Door:
     patience: float = 30.0
 
 
+class Shared:
+    """One answer for all who ask while it is being made: a flood of questions costs what one does."""
+
+    def __init__(self, make: Callable[[], Awaitable[Mapping[str, object]]]) -> None:
+        self._make = make
+        self._coming: asyncio.Task[Mapping[str, object]] | None = None
+
+    async def __call__(self) -> Mapping[str, object]:
+        if self._coming is None or self._coming.done():
+            self._coming = asyncio.ensure_future(self._make())
+        return await asyncio.shield(self._coming)
+
+
 class Refused(Exception):  # noqa: N818
     """An HTTP status and a reason. retry_after: seconds, 0 = the same would be refused again."""
 
@@ -150,6 +165,9 @@ def app(door: Door) -> Starlette:
     To OTLP senders as a google.rpc.Status, in the encoding in which they asked.
     """
     room = asyncio.Semaphore(door.at_once)
+    # Whose body has to come before it is known who sent it holds up nobody who brought a token.
+    lobby = asyncio.Semaphore(STRANGERS)
+    health_told = Shared(partial(run_in_threadpool, door.health))
     reader = remote_write.Reader(door.processes())
 
     async def metrics(request: Request) -> Response:
@@ -182,7 +200,7 @@ def app(door: Door) -> Starlette:
             return JSONResponse({"error": no.reason}, no.status, no.headers)
 
     async def health(request: Request) -> Response:
-        answer = await run_in_threadpool(door.health)
+        answer = await health_told()
         whole = _brings(request, door, "reading") is not None
         told = {key: value for key, value in answer.items() if whole or key in BRIEF}
         return JSONResponse(told, 503 if answer.get("ok") is False else 200)
@@ -229,20 +247,21 @@ def app(door: Door) -> Starlette:
                 raise Refused(404, _no_hook(request.path_params["sender"]))
             if _media_type(request) != "application/json":
                 raise Refused(415, "expected Content-Type application/json")
-            within = replace(door, body=min(BODY, door.body))
+            within = replace(door, body=min(BODY, door.body), patience=min(HURRY, door.patience))
             take = partial(_take_webhook, door, hook, dict(request.headers))
-            return await _admit(request, within, room, None, take)
+            return await _admit(request, within, lobby, None, take)
         except Refused as no:
             return JSONResponse({"error": no.reason}, no.status, no.headers)
 
     async def slack(request: Request) -> Response:
         if door.slack is None:
             return Response(status_code=404)
-        if room.locked():
+        if lobby.locked():
             return Response(status_code=503)
+        within = replace(door, body=min(SLACK_BODY, door.body), patience=min(HURRY, door.patience))
         try:
-            async with room:
-                body = await _body(request, replace(door, body=min(SLACK_BODY, door.body)))
+            async with lobby:
+                body = await _body(request, within)
                 status = await run_in_threadpool(door.slack, request.url.path, dict(request.headers), body)
         except Refused as no:
             return Response(status_code=no.status)

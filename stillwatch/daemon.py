@@ -32,6 +32,7 @@ from alerts.receivers import Receiver
 from alerts.silences import Silence
 from collector.asked import Source
 from collector.bins import Bins, SeriesTable
+from collector.connections import affordable, bounded
 from collector.otlp import Decoder
 from collector.server import Busy, Door, app
 from collector.workloads import Workloads
@@ -717,6 +718,7 @@ def _serving(door: Door, listener: socket.socket, shown: Shown | None) -> Iterat
         lifespan="off",
         ws="none",
         server_header=False,
+        http=bounded(affordable()),
         proxy_headers=False,  # nothing here depends on who asks from where
         timeout_graceful_shutdown=1,
         timeout_keep_alive=IDLE,
