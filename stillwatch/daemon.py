@@ -70,6 +70,17 @@ LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
 ACKNOWLEDGE = 15  # seconds in which a pager hears that somebody looks at it
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
 IDLE = 75  # seconds for which a connection is kept; longer than a minute between exports
+LOUD = (
+    "apscheduler",
+    "uvicorn",
+    "httpx2",
+    "httpcore2",
+    "urllib3",
+    "botocore",
+    "kubernetes",
+    "slack_sdk",
+    "hpack",
+)
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 
 
@@ -876,5 +887,6 @@ def _log_to_stderr() -> None:
     logging.basicConfig(format="%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     logging.Formatter.converter = time.gmtime
     logging.getLogger().setLevel(logging.INFO)
-    for loud in ("apscheduler", "uvicorn", "httpx2", "httpcore2"):
+    # Some of them would write addresses that are secrets, as soon as somebody lowers the level.
+    for loud in LOUD:
         logging.getLogger(loud).setLevel(logging.ERROR)

@@ -20,6 +20,7 @@ from collector.deployments import Deployment
 from detectors.blindspots import Blindspot
 from stillwatch import report
 from stillwatch.evidence import NONE, Evidence
+from stillwatch.pages import POLICY
 from stillwatch.timeline import LEAST, WIDTH, timeline
 
 START, END = examples.MIDNIGHT - 13 * 86400, examples.at("12:00")
@@ -208,6 +209,11 @@ HOSTILE = st.sampled_from(
 
 
 def safe(shown: Reader) -> None:
+    # Before anything that it could be too late for: a browser would run nothing, fetch nothing, send nothing.
+    head = [(tag, attributes) for tag, attributes in shown.tags if tag == "meta"][:2]
+    assert head[1] == ("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY})
+    assert [tag for tag, _ in shown.tags].index("meta") < [tag for tag, _ in shown.tags].index("style")
+    assert "script" not in POLICY and POLICY.startswith("default-src 'none';")
     assert {tag for tag, _ in shown.tags} <= ALLOWED
     for tag, attributes in shown.tags:
         for name, value in attributes.items():
