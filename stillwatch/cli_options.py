@@ -96,20 +96,10 @@ def daemon_of(config: Path | None) -> str:
 
 
 def token_of(variable: str) -> str:
-    """The token that this variable holds, or the file that the variable of this name and `_FILE` names; empty where
-    there is neither. Raises BadInput: the file cannot be read."""
-    from collector.errors import BadInput
+    """The token that this variable holds, or the file that it names with _FILE; empty where there is neither."""
+    from stillwatch.secret import held
 
-    held = os.environ.get(variable, "").strip()
-    file = os.environ.get(f"{variable}_FILE", "")
-    if held or not file:
-        return held
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise BadInput(
-            f"{variable}_FILE", 0, "", "a file that cannot be read", "one with the token"
-        ) from None
+    return held(os.environ, variable)
 
 
 def say(line: str, status: int) -> int:

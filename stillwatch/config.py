@@ -26,6 +26,7 @@ from collector.tokens import PURPOSES, Tokens, of_one
 from collector.webhooks.hook import Hook
 from detectors.signals import Budget, Signal, Term
 from stillwatch.maintenance import DAYS, Window
+from stillwatch.secret import held
 from stillwatch.sources import Asked
 from stillwatch.tls import Tls
 
@@ -288,9 +289,7 @@ def _read(text: str, file: str) -> tuple[Document, schema.File]:
 
 def secrets_from(environ: Mapping[str, str]) -> Settings:
     """The settings of nobody's file: the defaults, and Slack's token if there is one."""
-    token, app_token, secret = (
-        environ.get(name, "").strip() for name in (SLACK_TOKEN, SLACK_APP_TOKEN, SLACK_SECRET)
-    )
+    token, app_token, secret = (held(environ, name) for name in (SLACK_TOKEN, SLACK_APP_TOKEN, SLACK_SECRET))
     return Settings(slack=Slack(token=token, app_token=app_token, signing_secret=secret))
 
 
@@ -465,7 +464,7 @@ class _Secrets:
             return self.file_of(written.token_file, "slack", "token_file")
         if written.token_env is not None:
             return self.variable(written.token_env, "slack", "token_env")
-        return self.environ.get(SLACK_TOKEN, "").strip()
+        return held(self.environ, SLACK_TOKEN)
 
     def file_of(self, path: str, *where: str | int) -> str:
         """What the file holds that is named at `where`."""
@@ -480,9 +479,7 @@ class _Secrets:
         """A secret of Slack's in a variable: the one that `key` names, else the usual one if it is set."""
         if self.environ is None:
             return ""
-        return (
-            self.environ.get(usual, "").strip() if variable is None else self.variable(variable, "slack", key)
-        )
+        return held(self.environ, usual) if variable is None else self.variable(variable, "slack", key)
 
     def of_hook(self, sender: str, written: config_sources.WebhookIn) -> str:
         at = ("webhooks", sender)
@@ -500,7 +497,12 @@ class _Secrets:
         """What the variable of this name holds, which is named at `where`; "" where nothing is named."""
         if name is None or self.environ is None:
             return ""
-        value = self.environ.get(name, "").strip()
+        try:
+            value = held(self.environ, name)
+        except BadInput:  # its line would show the name of the variable, which may be the secret
+            raise self.bad(
+                "a variable that names a file which cannot be read", "a readable one", *where
+            ) from None
         if not value:
             # Without it the door would stand open, or news go nowhere. The name is not shown: it may be the secret.
             raise self.bad("the name of a variable that is not set", "one that is", *where)

@@ -324,3 +324,22 @@ def test_what_decides_the_names_of_series_has_a_name_of_its_own() -> None:
     by_region = parse("limits: {attributes: [region]}\n", "x", {})
     of_one = parse("services: {a: {attributes: [region]}}\n", "x", {})
     assert len({usual.naming, by_region.naming, of_one.naming}) == 3
+
+
+def test_a_secret_may_stand_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
+    file = tmp_path / "s3cret-name"
+    file.write_text("  from-a-file\n")
+    text = "receivers: {t: {teams: {url_env: TEAMS}}}\nlisten: {token_env: DOOR}"
+    at = {"TEAMS_FILE": str(file), "DOOR_FILE": str(file), "SLACK_BOT_TOKEN_FILE": str(file)}
+    found = parse(text, at)
+    assert (found.receivers[0].url, found.slack.token) == ("from-a-file", "from-a-file")
+    assert found.listen.tokens.opened_by("acting", "Bearer from-a-file") == "token_env"
+    assert parse(text, at | {"TEAMS": "held"}).receivers[0].url == "held"
+    assert config.secrets_from(at).slack.token == "from-a-file"
+    for broken in (tmp_path / "s3cret-none", tmp_path, file):
+        file.write_bytes(b"\xff\xfe")
+        with pytest.raises(BadInput) as refused:
+            parse(text, at | {"TEAMS_FILE": str(broken)})
+        assert "s3cret" not in str(refused.value) and "receivers.t.teams.url_env" in str(refused.value)
+        with pytest.raises(BadInput, match="SLACK_BOT_TOKEN_FILE"):
+            config.secrets_from({"SLACK_BOT_TOKEN_FILE": str(broken)})
