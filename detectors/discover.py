@@ -39,17 +39,42 @@ CALLS = (
     "messaging.process.messages",
 )
 # What says that a call failed, the surest first: an attribute, and the values that are failures of the server.
-ERROR_TYPE = "error.type"
-_HTTP = re.compile("5[0-9][0-9]")
-# The codes that the conventions take for errors of a server, as names and as gRPC's numbers.
-_RPC = re.compile("UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|2|4|12|13|14|15")
+ERROR_TYPE = ("error.type", "error_type")
+_HTTP = re.compile("5([0-9][0-9]|xx)")
+# The codes that the conventions take for errors of a server, as names (also as Go spells them) and gRPC's numbers.
+_RPC = re.compile(
+    "UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS|"
+    "Unknown|DeadlineExceeded|Unimplemented|Internal|Unavailable|DataLoss|2|4|12|13|14|15"
+)
 STATUS = {
     "http.response.status_code": _HTTP,
     "http.status_code": _HTTP,
+    "http_response_status_code": _HTTP,
+    "http_status_code": _HTTP,
+    "status_code": _HTTP,
+    "response_code": _HTTP,
+    "code": _HTTP,
     "status": _HTTP,
     "rpc.response.status_code": _RPC,
     "rpc.grpc.status_code": _RPC,
+    "rpc_response_status_code": _RPC,
+    "rpc_grpc_status_code": _RPC,
+    "grpc_code": _RPC,
 }
+# The same as Prometheus has them: points become underscores, units and kinds are appended
+# (https://prometheus.io/docs/practices/naming/), and what is no OpenTelemetry is called by its requests.
+_KIND, _UNIT = re.compile("_(total|count)$"), re.compile("_(seconds|milliseconds|ms)$")
+_SPELLED = frozenset(name.replace(".", "_") for name in CALLS)
+_REQUESTS = re.compile("(.+_)?(requests?|handled)(_duration|_latency)?")
+# What a process tells of itself, and no service of its work: the client libraries of Prometheus and the runtime
+# conventions of OpenTelemetry. A server of Prometheus counts hundreds of its own doings: what fails is asked.
+_RUNTIME = re.compile(
+    "(go_(memstats|gc|cgo|sched|cpu|sync|godebug)_|process_(cpu|network)_|python_gc_|jvm[._]|nodejs[._]|dotnet[._]|"
+    "ruby_|promhttp_|scrape_|process[.](runtime|cpu|memory|disk|network|paging|context_switches)|(cpython|v8js)[.]|"
+    "go[.](memory|schedule|processor|goroutine|config)).*"
+)
+_SERVER = "prometheus_"
+_NO_EVENTS = re.compile(".*[._](seconds|milliseconds|bytes|octets|joules)([._]total)?")
 ENVIRONMENT = "deployment.environment.name"
 PRODUCTION = ("production", "prod", "prd", "live", "")
 
@@ -57,7 +82,10 @@ PRODUCTION = ("production", "prod", "prd", "live", "")
 def discover(table: SeriesTable) -> tuple[Signal, ...]:
     """Signals for all services of `table`, sorted by service and name."""
     by_service: dict[str, list[SeriesKey]] = {}
+    runtime = {name for name in {key.metric for key in table.keys} if _RUNTIME.fullmatch(name)}
     for key in table.keys:
+        if key.metric in runtime:
+            continue
         by_service.setdefault(key.service, []).append(key)
     found = [signal for service in by_service for signal in _of_service(service, by_service[service])]
     return tuple(sorted(found, key=lambda s: (s.service, s.name)))
@@ -114,7 +142,8 @@ def _of_environment(metrics: _Metrics) -> list[Signal]:
             found.append(Signal(metrics.service, f"{name}_side_by_side", "rollout", errors, total))
     totals = {total[0].metric for _, _, total in ratios}
     failures = {errors[0].metric for _, errors, _ in ratios} - totals
-    for metric in sorted(set(metrics.keys) - failures):
+    twice = {metric for metric in metrics.keys if metric not in totals and _same(metric) & totals}
+    for metric in sorted(set(metrics.keys) - failures - twice):
         if metric in totals or _counts(metric):
             found.append(Signal(metrics.service, f"{metric}_arriving", "throughput", metrics.terms(metric)))
     found += _flows(metrics)
@@ -159,11 +188,18 @@ def _totals(stem: str) -> list[str]:
 def _by_attribute(metrics: _Metrics) -> Iterator[tuple[str, tuple[Term, ...], tuple[Term, ...]]]:
     """Calls whose attributes say that they failed: (stem, errors, total).
 
-    error.type is set on every failed call, where it is used at all; without it the status tells.
+    error.type is set on every failed call, where it is used at all; without it the status tells. Requests that are
+    counted, and counted again by how long they took, are one signal.
     """
-    for metric in CALLS:
+    there = [metric for metric in CALLS if metric in metrics.keys]
+    calls = (metric for metric in metrics.keys if _is_calls(metric))
+    there += sorted(calls, key=lambda metric: (len(_same(metric)), metric))
+    found = set[str]()
+    for metric in there:
+        if _same(metric) & found:
+            continue
         pairs = {pair for key in metrics.keys.get(metric, ()) for pair in key.attributes}
-        failed = {pair for pair in pairs if pair[0] == ERROR_TYPE and pair[1]}
+        failed = {pair for pair in pairs if pair[0] in ERROR_TYPE and pair[1]}
         for name, failures in STATUS.items():
             # One attribute only: a call that two of them call failed would count twice.
             failed = failed or {pair for pair in pairs if pair[0] == name and failures.fullmatch(pair[1])}
@@ -171,11 +207,35 @@ def _by_attribute(metrics: _Metrics) -> Iterator[tuple[str, tuple[Term, ...], tu
             errors = tuple(
                 term for pair in sorted(failed) for term in metrics.terms(metric, (pair,), sparse=True)
             )
-            yield metric.removesuffix(".duration"), errors, metrics.terms(metric)
+            found.add(metric)
+            yield _bare(metric).removesuffix(".duration"), errors, metrics.terms(metric)
+
+
+def _bare(metric: str) -> str:
+    """A name of Prometheus without kind, unit and what was measured."""
+    bare = _UNIT.sub("", _KIND.sub("", metric))
+    return re.sub("_(duration|latency)$", "", bare) if "_" in metric else bare
+
+
+def _same(metric: str) -> set[str]:
+    """The names under which the requests of this metric may be counted, if it counts how long they take."""
+    stem = _bare(metric)
+    if not re.search("_(duration|latency|seconds|milliseconds|ms)(_|$)", metric):
+        return set()
+    return {f"{one}_total" for one in (stem, f"{stem}s")}
+
+
+def _is_calls(metric: str) -> bool:
+    """Does Prometheus call what a service was asked for like that? What it asks of others is theirs."""
+    name = _UNIT.sub("", _KIND.sub("", metric))
+    asks = {"client", "outgoing", "upstream"} & set(metric.split("_"))
+    return "_" in metric and (name in _SPELLED or (not asks and _REQUESTS.fullmatch(name) is not None))
 
 
 def _counts(metric: str) -> bool:
     """Is it a count of things that come in or get done, by its name?"""
+    if metric.startswith(_SERVER) or (_NO_EVENTS.fullmatch(metric) and not _is_calls(metric)):
+        return False
     return metric in CALLS or metric == "requests" or _stem(metric, (*TOTALS, *DONE)) is not None
 
 

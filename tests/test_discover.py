@@ -192,3 +192,88 @@ def test_what_is_found_can_be_laid_onto_the_series() -> None:
     table = dataset.read(SAMPLES / "quiet_night", 60, 15).table
     signals = discover(table)
     assert len(lay(signals, table, 60, Budget()).charts) >= len(signals) > 0
+
+
+# As Prometheus has it.
+
+
+def series(metric: str, **attributes: str) -> SeriesKey:
+    return SeriesKey("a", metric, "", tuple(sorted(attributes.items())))
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "good", "bad", "name"),
+    [
+        ("http_requests_total", "code", "200", "503", "http_requests"),
+        ("http_requests_total", "status", "404", "500", "http_requests"),
+        ("http_requests_total", "status_code", "2xx", "5xx", "http_requests"),
+        ("http_request_duration_seconds_count", "code", "200", "500", "http_request"),
+        ("http_server_requests_seconds_count", "status", "200", "500", "http_server_requests"),
+        (
+            "http_server_request_duration_seconds_count", "http_response_status_code", "200", "502",
+            "http_server_request",
+        ),
+        ("http_server_request_duration_seconds", "http_response_status_code", "200", "502", "http_server_request"),
+        ("http_server_request_duration_seconds_count", "error_type", "", "timeout", "http_server_request"),
+        ("http_server_duration_milliseconds_count", "http_status_code", "200", "500", "http_server"),
+        ("grpc_server_handled_total", "grpc_code", "OK", "DeadlineExceeded", "grpc_server_handled"),
+        ("grpc_server_handled_total", "grpc_code", "NOT_FOUND", "UNAVAILABLE", "grpc_server_handled"),
+        ("rpc_server_duration_milliseconds_count", "rpc_grpc_status_code", "0", "13", "rpc_server"),
+        ("messaging_client_consumed_messages_total", "error_type", "", "x.Y", "messaging_client_consumed_messages"),
+        ("istio_requests_total", "response_code", "200", "503", "istio_requests"),
+    ],
+)  # fmt: skip
+def test_what_prometheus_calls_requests_becomes_a_ratio_by_its_labels(
+    metric: str, label: str, good: str, bad: str, name: str
+) -> None:
+    signals = found(series(metric, **{label: good}), series(metric, **{label: bad}))
+    ratio = signals[name]
+    assert ratio.kind == "error_ratio"
+    assert [(t.metric, t.where, t.sparse) for t in ratio.counted] == [(metric, ((label, bad),), True)]
+    assert [(t.metric, t.where) for t in ratio.out_of] == [(metric, ())]
+    assert [s for s in signals.values() if s.kind != "error_ratio"] == [signals[f"{metric}_arriving"]]
+
+
+def test_requests_that_are_counted_and_timed_are_one_signal() -> None:
+    codes = ("200", "500")
+    counted = [series("http_requests_total", code=code) for code in codes]
+    timed = [series("http_request_duration_seconds_count", code=code) for code in codes]
+    assert set(found(*counted, *timed)) == {"http_requests", "http_requests_total_arriving"}
+    assert set(found(*timed)) == {"http_request", "http_request_duration_seconds_count_arriving"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "total"),
+    [
+        ("orders_errors_total", "orders_total"),
+        ("order_failures_total", "orders_total"),
+        ("prometheus_rule_evaluation_failures_total", "prometheus_rule_evaluations_total"),
+    ],
+)
+def test_errors_of_prometheus_are_paired_as_any_other(errors: str, total: str) -> None:
+    (ratio,) = [s for s in found(errors, total).values() if s.kind == "error_ratio"]
+    assert sides(ratio) == ([errors], [total])
+
+
+RUNTIME = (
+    "go_memstats_alloc_bytes_total", "go_memstats_mallocs_total", "go_gc_cycles_total_gc_cycles_total",
+    "go_sched_latencies_seconds_count", "process_cpu_seconds_total", "process_network_receive_bytes_total",
+    "python_gc_collections_total", "python_gc_objects_collected_total", "jvm_gc_collection_seconds_count",
+    "jvm.gc.duration", "process.cpu.time", "process.runtime.cpython.gc_count", "nodejs_gc_duration_seconds_count",
+    "promhttp_metric_handler_requests_total", "scrape_samples_total", "prometheus_tsdb_head_series_created_total",
+    "container_cpu_usage_seconds_total", "node_network_receive_bytes_total", "dotnet.gc.collections",
+)  # fmt: skip
+
+
+def test_what_a_process_tells_of_itself_is_no_signal() -> None:
+    of_itself = [series(name, code=code) for name in RUNTIME for code in ("200", "500")]
+    assert not found(*of_itself)
+    assert set(found(*of_itself, "orders_received_total")) == {"orders_received_total_arriving"}
+    # What a service does may be called like a part of one.
+    assert "process_jobs" in found("process_jobs_failed_total", "process_jobs_total")
+    assert "go_orders" in found("go_orders_failed_total", "go_orders_total")
+
+
+def test_what_a_service_asks_of_others_is_no_failure_of_its_own() -> None:
+    signals = found(*(series("http_client_requests_total", code=code) for code in ("200", "500")))
+    assert all(s.kind == "throughput" for s in signals.values())
