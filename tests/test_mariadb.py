@@ -1,4 +1,4 @@
-"""Counts from a real MariaDB, asked with a query of a user's own. Needs its server (Debian's package mariadb-server)."""
+"""Counts from a real MariaDB, asked with a query of a user's own. Needs Debian's package mariadb-server."""
 
 from __future__ import annotations
 
@@ -56,12 +56,8 @@ def server() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        options = [
-            f"--port={port}",
-            "--bind-address=127.0.0.1",
-            f"--socket={folder}/s",
-            "--default-time-zone=+02:00",
-        ]
+        options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/s"]
+        options.append("--default-time-zone=+02:00")
         process = subprocess.Popen(
             [run, "--no-defaults", data, *user, *options, f"--pid-file={folder}/pid"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
@@ -137,7 +133,9 @@ def test_nothing_is_written(table: str) -> None:
 
 def test_a_query_that_takes_too_long_is_ended(table: str) -> None:
     opened(table, (0, "a"))
-    query = "SELECT sleep(60) AS count, opened_at AS time FROM opens WHERE opened_at >= :since AND opened_at < :until"
+    query = (
+        "SELECT sleep(60) AS count, opened_at AS time FROM opens WHERE opened_at BETWEEN :since AND :until"
+    )
     began = time.monotonic()
     with pytest.raises(SourceFailed, match="took more than 1 s"):
         source(table, query, timeout=1).ask(T0, T0 + 60, "")
