@@ -44,6 +44,14 @@ W = 5
 class Prometheus:
     """A server of our own in `folder`."""
 
+    ready = "/-/ready"
+
+    def command(self, folder: Path, address: str) -> list[str]:
+        return [
+            str(PROGRAM), f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}",
+        ]  # fmt: skip
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "prometheus.yml").write_text(SCRAPES.replace("FOLDER", str(folder)))
@@ -52,18 +60,13 @@ class Prometheus:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         with (folder / "log").open("w") as log:
-            self._process = subprocess.Popen(
-                [
-                    str(PROGRAM), f"--config.file={folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={self.url[7:]}",
-                ],
-                stdout=log, stderr=log,
-            )  # fmt: skip
+            command = self.command(folder, self.url.removeprefix("http://"))
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         eventually(self.is_ready, 30)
 
     def is_ready(self) -> bool:
         try:
-            return httpx2.get(f"{self.url}/-/ready", trust_env=False).status_code == 200
+            return httpx2.get(f"{self.url}{self.ready}", trust_env=False).status_code == 200
         except httpx2.HTTPError:
             return False
 
