@@ -414,3 +414,52 @@ def test_a_bomb_is_refused_by_its_length_before_it_is_unpacked(body: bytes, erro
 def test_a_length_that_the_body_cannot_hold_is_not_believed() -> None:
     with pytest.raises(BadRequest):
         unpack(varint(16 * 1024 * 1024) + b"\x00a" * 50, 2**24)
+
+
+labelled = st.dictionaries(
+    st.sampled_from(["code", "env", "le", "namespace", "pod", "service", "service_name", "version", "zone"]),
+    st.sampled_from(["", "a", "b", "x" * 126, "ü" * 70]),
+    max_size=5,
+)
+namings = st.sampled_from(
+    [
+        "up",
+        "orders_total",
+        "took_count",
+        "took_sum",
+        "process_start_time_seconds",
+        "x_exporter_build_info",
+        "g",
+        "",
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(namings, labelled, st.sampled_from(["one:80", "two:80"]), st.booleans()), max_size=12),
+    st.integers(1, 4),
+)
+def test_many_new_series_at_once_mean_what_they_mean_one_by_one(
+    world: list[tuple[str, dict[str, str], str, bool]], requests: int
+) -> None:
+    def told(reader: Reader) -> list[tuple[object, ...]]:
+        out: list[tuple[object, ...]] = []
+        for i in range(2 * requests):  # all of them twice: known by then, and judged by all that was learned
+            bodies = [
+                series(
+                    more | {"__name__": name, "job": "shop", "instance": where}, [(3, T + i)] * (1 + twice)
+                )
+                for name, more, where, twice in world[i % requests :: requests]
+            ]
+            got = read(*bodies, reader=reader)
+            places = zip(got.keys, got.stream.tolist(), got.time.tolist(), strict=True)
+            said = sorted((key, got.streams[of], got.tellers[of : of + 1], time) for key, of, time in places)
+            out.append((said, sorted(got.signs), got.refused, got.skipped))
+        return out
+
+    class OneByOne(Reader):
+        def _new(self, series: object, known: object) -> bool:
+            return False
+
+    assert told(Reader()) == told(OneByOne())
