@@ -43,6 +43,7 @@ SLACK_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105
 POSTGRESQL = "postgresql://"  # an address that begins so is no file
 TERMINAL = "terminal"  # the channel where there is no other
 REMEMBERS = ("alertmanager", "pagerduty", "opsgenie")  # places that remind and escalate by their own rules
+KEEP = 400 * 86400  # seconds for which intervals are kept: the days of a year ago are among them
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
 LARGEST = 10_000_000  # bytes
 
@@ -140,7 +141,8 @@ class Settings:
     rollbacks: service -> how it is put back.
     fallback: the channel, or the address of the receiver, that hears of what another will not take.
     limits: how many series there may be. choice: which attributes make them.
-    database: the path of a file, or an address that begins with postgresql://, with its password.
+    database: the path of a file, or an address that begins with postgresql://, with its password. keep: seconds for which
+    intervals are kept.
     """
 
     interval: int = 60
@@ -166,6 +168,7 @@ class Settings:
     telemetry: Telemetry = field(default_factory=Telemetry)
     database: str = field(default="stillwatch.db", repr=False)  # its address may hold a password
     heartbeat: Heartbeat | None = None
+    keep: int = KEEP
 
     @property
     def naming(self) -> str:
@@ -245,6 +248,7 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         webhooks={name: _hook(name, of, secrets) for name, of in written.webhooks.items()},
         sources=tuple(Asked(name, one, _way_in(name, one, secrets)) for name, one in written.sources.items()),
         database=_database(written.database, secrets),
+        keep=KEEP if written.keep is None else written.keep,
     )
 
 

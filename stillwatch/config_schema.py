@@ -544,3 +544,6 @@ class File(Strict):
     sources: dict[Label, AnySource] = {}
     kubernetes: Kubernetes | None = None
     database: Annotated[Database, BeforeValidator(_kept_at)] = Database()
+    keep: Annotated[int, within(86400, 3650 * 86400, "a duration from 1d to 3650d, such as 35d")] | None = (
+        None
+    )

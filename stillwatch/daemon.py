@@ -363,6 +363,7 @@ def _begin(
                 settings.limits,
                 naming=settings.naming,
                 stage=own.stage,
+                keep=settings.keep,
             )
             history.adopt(live.open_incidents)
             return live

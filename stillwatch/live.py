@@ -50,6 +50,7 @@ TOO_MANY = {  # reasons of Counters -> what there is too much of
 SNAPSHOT_EVERY = 900  # seconds of intervals; a start replays at most these
 CROWDED = 20  # services with too many series that are named in /healthz
 MOST_METRICS = 20  # that are named with their counts
+TIDIED_EVERY = 3600  # seconds
 AT_ONCE = 1440  # intervals that are closed at once after a long pause
 
 
@@ -126,6 +127,7 @@ class Live:
     silent: seconds without a sign of our own life after which nobody listened, limits: of times and series, if not
     the usual ones. naming: stands for the settings by which keys are made; other ones, other text.
     stage: is entered for each stage of a tick that has something to do, by its name (see own_metrics.STAGES).
+    keep: seconds for which intervals are kept, None = for good.
     """
 
     def __init__(
@@ -139,9 +141,12 @@ class Live:
         silent: int | None = None,
         naming: str = "",
         stage: Stage = untimed,
+        keep: int | None = None,
     ) -> None:
         self._store = store
         self._stage = stage
+        self._keep_for = keep
+        self._tidied = 0  # up to which end of the last interval what is too old was deleted
         self._judgement = judgement
         self._limits = limits or Limits()
         self._taken = 0  # data points, since the start
@@ -358,6 +363,7 @@ class Live:
                 while (bins := self._close(now)) is not None or self._behind:
                     fresh += self._catch_up() if bins is None or self._behind else self._judge(bins)
                 self._see_again(now)
+                self._tidy()
                 if now - self._signed > self._silent // 3:
                     self._store.still_alive(now)
                     self._signed = now
@@ -365,6 +371,14 @@ class Live:
                 self._in_trouble(trouble)
             self.last_tick = now
             return fresh
+
+    def _tidy(self) -> None:
+        """Delete intervals that are too old, some at a time. Old is measured by what was counted: where our own
+        clock runs away, nothing is lost."""
+        if self._keep_for is None or self._newest is None or self._newest.end - self._tidied < TIDIED_EVERY:
+            return
+        if not self._store.forget(self._newest.end - self._keep_for):
+            self._tidied = self._newest.end
 
     @property
     def _behind(self) -> bool:

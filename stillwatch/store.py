@@ -264,6 +264,16 @@ class Store:
             last = c.execute(select(func.max(tables.intervals.c.start))).scalar_one()
         return None if last is None else int(last) + self._width()
 
+    def forget(self, before: int) -> int:
+        """Delete the oldest BLOCK intervals at most of those that began before `before` (epoch seconds); how many.
+
+        The file does not shrink: its pages are used again.
+        """
+        of = tables.intervals
+        oldest = select(of.c.start).where(of.c.start < before).order_by(of.c.start).limit(BLOCK)
+        with self.writing() as c:
+            return c.execute(delete(of).where(of.c.start.in_(oldest))).rowcount
+
     def history(self, start: int | None = None, end: int | None = None) -> Iterator[Bins]:
         """Stored intervals from `start` to before `end` (epoch seconds), in blocks of consecutive ones."""
         width = self._width()

@@ -544,3 +544,31 @@ def test_a_word_that_cannot_be_kept_is_not_taken(world: World, monkeypatch: pyte
     with pytest.raises(Busy):
         world.live.word(Word("i1", "acknowledge", "anna", T0), T0)
     assert world.live.health(T0)["trouble"] == "no space left"
+
+
+def test_intervals_are_kept_for_as_long_as_asked_and_the_file_grows_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stillwatch.live.TIDIED_EVERY", 10 * W)
+    world, keep, pages = World(tmp_path / "s.db"), 40 * W, []
+    world.live._keep_for = keep
+    for second in range(0, 160 * W, W):
+        world.count(T0 + second, 3)
+        world.live.tick(T0 + second + W + GRACE)
+        with world.store.reading() as c:
+            pages.append(c.exec_driver_sql("PRAGMA page_count").scalar_one())
+    blocks = list(world.store.history())
+    newest = blocks[-1].end
+    assert newest - keep - 11 * W <= blocks[0].start <= newest - keep + W
+    assert pages[-1] <= pages[60]
+
+
+def test_a_clock_that_runs_away_deletes_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path / "s.db")
+    world.live._keep_for = 86400
+    for second in range(0, 20 * W, W):
+        world.count(T0 + second, 3)
+        world.live.tick(T0 + second + W + GRACE)
+    for _ in range(3):
+        world.live.tick(T0 + 3 * 86400)
+    assert next(iter(world.store.history())).start == T0
