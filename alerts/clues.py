@@ -28,6 +28,13 @@ NEW_ODD = (
     0.06  # share of other faults that spare the old version, such as of a zone where only the new one runs
 )
 USUAL_SHARE, OF = 0.5, 5.5  # what a share of failures is taken to be at first: beta-distributed, 0.5 of 5.5
+ON_TIME, ALSO_OLD = (
+    0.85,
+    0.05,
+)  # of instances: fail within an interval of when they should; and fail without it
+AT_ONCE = 0.8  # of other faults that begin on every instance together, and not one after the other
+LEAST_INSTANCES = 2
+RESTARTS = ("deploy", "rollback")
 SHORT_FLOW = 3600  # seconds: of slower flows, what came out went in under another version
 TAKES_HOLD = 1.5  # minutes from putting it back to the end, if that ended it: exponential
 NOT_ENDED = 0.05  # share of harm that goes on though it was put back
@@ -83,6 +90,75 @@ def nearness(findings: Sequence[Finding], failing: Collection[str]) -> dict[str,
         for service in feeds(findings) | needed(findings)
     }
     return near | {findings[0].signal.service: 1.0}
+
+
+def apart(deployment: Deployment, findings: Sequence[Finding], width: int, until: int) -> float:
+    """The clearer of what versions and what instances say: mostly they say the same, which counts once."""
+    ratios = (versions(deployment, findings), instances(deployment, findings, width, until))
+    return max(ratios, key=lambda r: abs(math.log(r)))
+
+
+def instances(deployment: Deployment, findings: Sequence[Finding], width: int, until: int) -> float:
+    """Each instance began to fail when it got the deployment, or all at once: by the clearest of `findings`.
+
+    until: when something else was deployed, epoch seconds, 0 = nothing was. width: seconds of an interval.
+    """
+    own = [f for f in findings if f.signal.service == deployment.service and f.instances]
+    ratios = [_of_instances(deployment, f, width, until) for f in own if deployment.kind in RESTARTS]
+    return max(ratios, key=lambda r: abs(math.log(r)), default=1.0)
+
+
+def next_one(deployment: Deployment, known: Sequence[Deployment]) -> int:
+    """When something else was deployed to its service, 0 = nothing was."""
+    later = (d.time for d in known if d.service == deployment.service and d.kind in RESTARTS)
+    return min((time for time in later if time > deployment.time), default=0)
+
+
+def got(
+    deployment: Deployment, finding: Finding, width: int, until: int = 0
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Of each instance that got it: when it did, and when it began to fail, 0 = it does not. And the latter of each
+    that had something else. Where no version is counted, an instance that is new has the deployment."""
+    mine = {}
+    for one in finding.instances:
+        new = one.since >= deployment.time - width and (not until or one.since < until)
+        if one.version in ("", deployment.version) and one.since and new:
+            mine[one.name] = one.since, one.fails
+    early = [one for one in finding.instances if one.name not in mine and (not until or one.since < until)]
+    return sorted(mine.values()), sorted({one.name: one.fails for one in early}.values())
+
+
+def _of_instances(deployment: Deployment, finding: Finding, width: int, until: int) -> float:
+    """If it did it, each instance fails from when it got it on, and the others do not. If something else did, all
+    begin together, or one after the other at any time. Asked of all but the first to fail: that the fault began
+    about when the deployment did is another clue."""
+    have, others = got(deployment, finding, width, until)
+    failed = [fails for _, fails in have if fails] + [fails for fails in others if fails]
+    if len(have) < LEAST_INSTANCES or not failed:
+        return 1.0
+    first = min(failed)
+    any_time = 1 / (max(finding.at - first, width) / width + 1)
+    by_it = together = one_by_one = 0.0
+    for since, fails in have[have[0][1] == first :]:
+        after = 1 / (max(finding.at - since, 0) / width + 1)
+        by_it += _at(fails, since, after if fails == 0 or fails >= since else ALSO_OLD * any_time, width)
+        together += _at(fails, first, any_time, width)
+        one_by_one += math.log(any_time)
+    for fails in others:
+        by_it += math.log(ALSO_OLD * any_time if fails else 1 - ALSO_OLD)
+        together += _at(fails, first, any_time, width)
+        one_by_one += math.log(any_time)
+    best = max(together, one_by_one)
+    either = AT_ONCE * math.exp(together - best) + (1 - AT_ONCE) * math.exp(one_by_one - best)
+    ratio = math.exp(min(by_it - best - math.log(either), 50.0))
+    return ((1 - BOTH_ALIKE) * ratio + BOTH_ALIKE) / (1 - NEW_ODD + NEW_ODD * ratio)
+
+
+def _at(fails: int, when: int, any_time: float, width: int) -> float:
+    """Log-likelihood that an instance of which failures are expected `when` begins to fail at `fails`, 0 = never:
+    mostly within an interval, else at any time."""
+    hit = fails and abs(fails - when) <= width
+    return math.log((ON_TIME / 3 if hit else 0.0) + (1 - ON_TIME) * any_time)
 
 
 def versions(deployment: Deployment, findings: Sequence[Finding]) -> float:

@@ -329,7 +329,9 @@ def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[
         news = ["recovering"]
     elif finding.phase != "cleared" and old.phase == "cleared":
         news = ["worse"]
-    newest = replace(finding, seen=max(old.seen, finding.seen))
+    # When each instance began to fail is known best while it stands.
+    keeps = old.instances if finding.phase == "cleared" or not finding.instances else finding.instances
+    newest = replace(finding, seen=max(old.seen, finding.seen), instances=keeps)
     kept = tuple(newest if f is old else f for f in incident.findings)
     return replace(incident, findings=kept), [*reasons, *news]
 

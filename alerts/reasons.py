@@ -36,6 +36,7 @@ def reasons(
     if deployment in habits:
         said.append(_blips(habits[deployment]))
     said += _versions(deployment, own)
+    said += _instances(deployment, own, known, width)
     said += _end(back, clues.last(own or findings), width)
     said += _others(deployment, own, findings, known)
     return tuple(said)
@@ -77,6 +78,22 @@ def _versions(deployment: Deployment, own: Sequence[Finding]) -> list[str]:
             return [f"version {deployment.version} {does}, the others do not"]
         if ratio < 1 / SAYS:
             return [f"the version before it {does} as well"]
+    return []
+
+
+def _instances(
+    deployment: Deployment, own: Sequence[Finding], known: Sequence[Deployment], width: int
+) -> list[str]:
+    until = clues.next_one(deployment, known)
+    for finding in own:
+        ratio = clues.instances(deployment, [finding], width, until)
+        have, _ = clues.got(deployment, finding, width, until)
+        if ratio > SAYS:
+            fail = sum(bool(fails) for _, fails in have)
+            of = f"each of {fail} instances" if fail == len(have) else f"{fail} of {len(have)} instances"
+            return [f"{of} began to fail when it got it"]
+        if ratio < 1 / SAYS:
+            return ["instances began to fail together, whether they had it or not"]
     return []
 
 

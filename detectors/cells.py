@@ -108,6 +108,31 @@ def counts(columns: Columns, plan: Plan, family: list[int], onset: int, last: in
     return Since(names, x, n, x_before, n_before)
 
 
+class Recent(NamedTuple):
+    """names: attributes of each cell. numbers: int64[intervals], in order, as far as the rings reach.
+    counted, out_of: float64[cells, intervals]."""
+
+    names: tuple[tuple[tuple[str, str], ...], ...]
+    numbers: Wholes
+    counted: Floats
+    out_of: Floats
+
+
+def recent(columns: Columns, plan: Plan, family: int, since: int, now: int) -> Recent | None:
+    """What the cells of a signal counted from interval `since` to `now`; None where it has none. family: its place
+    in Plan.signals."""
+    f = int(np.searchsorted(plan.cells.family, family))
+    if f == len(plan.cells.family) or plan.cells.family[f] != family:
+        return None
+    mine = slice(int(plan.cells.first[f]), int(plan.cells.first[f + 1]))
+    numbers = np.arange(max(now - RING + 1, since), now + 1)
+    x, n = (
+        np.nan_to_num(ring[:, numbers % RING].astype(np.float64))
+        for ring in (columns.cells[mine].ring_x, columns.cells[mine].ring_n)
+    )
+    return Recent(plan.cell_names[mine], numbers, x, n)
+
+
 def without_fault(found: Since, by_exposure: bool, extra: float) -> Counts:
     """What the cells would have counted without the fault: their usual part of their exposure, or of the whole.
 

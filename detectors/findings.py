@@ -37,6 +37,19 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance of a service and a version that it served, "" where counts name none.
+
+    since: when it began to, 0 = before all that is remembered. fails: when its failures began, 0 = it has none.
+    """
+
+    name: str
+    version: str
+    since: int
+    fails: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One chart that a person may have to read about.
 
@@ -54,6 +67,7 @@ class Finding:
     cleared: why a cleared one is over.
     young: too little history to wake anybody.
     versions: (version, counted, out_of) since the onset, where series carry versions.
+    instances: of errors, what is known of each instance, where the signal is split by what names them.
     slice: the attribute values that explain it (or of which alone it is known); slice_share: what they hold of the
         failures, or of what is missing, and of the traffic, 0 where it is not known; slice_extra: of the failures
         beyond the usual.
@@ -86,3 +100,4 @@ class Finding:
     slice_share: tuple[float, float] = (0.0, 0.0)
     slice_extra: float = 0.0
     trace: Trace | None = None
+    instances: tuple[Instance, ...] = ()

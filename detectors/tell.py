@@ -18,10 +18,22 @@ from numpy.typing import NDArray
 
 from collector.bins import Bins
 from detectors import cells, cohort, slices
-from detectors.findings import Cleared, Finding, FindingKind, Phase, Trace
+from detectors.findings import Cleared, Finding, FindingKind, Instance, Phase, Trace
+from detectors.instances import ROLLS, attribute, instances
 from detectors.judge import LATE, settle
 from detectors.memory import QUICK, RING, Columns
-from detectors.plan import COHORT, ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, THROUGHPUT, Plan, Rows
+from detectors.plan import (
+    COHORT,
+    ERROR,
+    FLOW,
+    ROLLOUT,
+    ROLLOUT_FLOW,
+    TALLY,
+    THROUGHPUT,
+    VERSION,
+    Plan,
+    Rows,
+)
 from detectors.slices import Slice
 
 FINDING: dict[int, FindingKind] = {
@@ -266,7 +278,23 @@ def _of_family(
         slice_share=(explains.counted, explains.traffic),
         slice_extra=explains.extra,
         trace=_trace(charts, plan, bins, index, c),
+        instances=_instances(columns, plan, bins, index, c) if chart.kind == ERROR else (),
     )
+
+
+def _instances(columns: Columns, plan: Plan, bins: Bins, index: int, c: int) -> tuple[Instance, ...]:
+    """What is known of each instance whose errors chart c tells of, while its onset is remembered."""
+    charts, signal, now = columns.charts, plan.signals[plan.family[c]], _number(bins, index)
+    by, exposed = attribute(signal.split_by), float(charts.rn[c])
+    if not by or exposed <= 0.0 or charts.onset[c] < now - RING + 1 + ROLLS:
+        return ()
+    found = cells.recent(columns, plan, int(plan.family[c]), int(charts.first[c]), now)
+    if found is None:
+        return ()
+    usual, share = float(charts.rm[c]) / exposed, float(charts.rx[c]) / exposed
+    times = [_time(bins, number) for number in found.numbers.tolist()]
+    onset = int(np.searchsorted(found.numbers, charts.onset[c]))
+    return instances(found.names, by, found.counted, found.out_of, usual, share, onset, VERSION, times)
 
 
 def _seen(charts: Any, plan: Plan, bins: Bins, index: int, c: int) -> int:

@@ -19,7 +19,7 @@ from alerts.suspects import Past, Suspect
 from collector.deployments import Deployment
 from collector.words import Word
 from detectors import memory
-from detectors.findings import Finding, Trace
+from detectors.findings import Finding, Instance, Trace
 from detectors.serving import Name, Serving
 from detectors.signals import Signal, Term
 from detectors.taught import Taught
@@ -121,6 +121,7 @@ def _finding(told: dict[str, Any]) -> Finding:
         )
     parts = {name: _deep(value) for name, value in told.items()}
     parts["signal"] = Signal(**signal)
+    parts["instances"] = tuple(Instance(**one) for one in told.get("instances", ()))
     if told["trace"] is not None:
         arrays = {k: np.array(v, dtype=np.float64) for k, v in told["trace"].items() if isinstance(v, list)}
         parts["trace"] = Trace(told["trace"]["start"], told["trace"]["width"], **arrays)
