@@ -71,8 +71,8 @@ class Incident:
 class Event:
     """News: a line of alerts.jsonl and a reason to write a message. number: 1, 2, 3 … within the incident.
 
-    rose: it is graver than it was at the last event. bystanders: members of the likeliest release that nothing
-    points to, to be left as they are.
+    rose: it is graver than it was at the last event. back: all was as before, and it came back as what would not
+    be `info` by itself. bystanders: members of the likeliest release that nothing points to, to be left.
     """
 
     time: int
@@ -82,6 +82,7 @@ class Event:
     number: int = 1
     rose: bool = False
     bystanders: tuple[Deployment, ...] = ()
+    back: bool = False
 
 
 NEAR = 1800  # seconds between onsets of one service that still speak of one fault
@@ -112,11 +113,13 @@ def fold(
         elif finding.phase != "cleared":  # else raised and over before anybody could be told
             open_now.add(_new(finding, now))
     open_now.gather()
-    touched = open_now.touched
+    touched, returns = open_now.touched, {i.id: i.returns for i in incidents}
     events: list[Event] = []
     still: list[Incident] = []
     for incident, reasons in touched.values():
         after, event = _settle(incident, reasons, deployments, now, width, past)
+        if event is not None and incident.returns > returns.get(incident.id, incident.returns):
+            event = replace(event, back=_is_grave(incident, deployments, width, past))
         if event is not None:
             events.append(event)
         if not after.resolved:
@@ -404,6 +407,12 @@ def _gravest(
         if RANKS.index(grave) > RANKS.index(severity):
             severity, lasting = grave, why or incident.lasting
     return severity, lasting
+
+
+def _is_grave(incident: Incident, deployments: Sequence[Deployment], width: int, past: Past) -> bool:
+    """Would what fails now be worth a message, if nothing had been told of it before?"""
+    standing = [f for f in incident.findings if f.phase != "cleared"]
+    return any(weighed(f, past.blips, deployments, width, incident.opened)[0] != "info" for f in standing)
 
 
 def remember(past: Past, news: Sequence[Event], deployments: Sequence[Deployment], width: int) -> Past:

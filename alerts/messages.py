@@ -113,7 +113,7 @@ def word(
         )  # somebody is on it; or so much goes on that only what makes it graver, and the end, are news
     said = tuple(changes(event))
     new = said[0]["text"]["text"].partition("\n")[0].replace("\u00a0", " ")
-    reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose)
+    reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose or event.back)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
 
 

@@ -67,10 +67,12 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What became of an incident: it is over; somebody looks at it since (epoch seconds, 0 = nobody)."""
+    """What became of an incident: it is over; somebody looks at it since (epoch seconds, 0 = nobody); all is as
+    before, and it is over if it stays so."""
 
     over: bool = False
     acknowledged: int = 0
+    calm: bool = False
 
 
 Decision = (
@@ -136,6 +138,9 @@ def decide(
         return "superseded"
     if card is not None and card.receipt is None and card.state != "superseded" and not may_ring:
         return "waiting for the card"
+    heard = card is not None and card.receipt is not None
+    if message.hold == "to escalate" and known is not None and known.calm and not heard:
+        return message.hold  # nobody is woken for what is as before; if it comes back, at once
     if message.due > now and not _released(message, card, overtaken):
         reminds = message.reply_to and message.chart is None and message.hold != "to repeat"
         return "superseded" if overtaken and reminds else message.hold

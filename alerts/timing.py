@@ -30,7 +30,7 @@ def hold(route: Route, event: Event, first: bool, zone: ZoneInfo) -> tuple[int, 
         return loud_again(route, now, zone), "quiet hours"
     if first:
         return (now + route.wait, "grouped") if route.wait else (0, "")
-    if route.interval and event.event != "resolved" and not event.rose:
+    if route.interval and event.event != "resolved" and not (event.rose or event.back):
         since = now - event.incident.opened
         return event.incident.opened + -(-since // route.interval) * route.interval, "grouped"
     return 0, ""

@@ -115,7 +115,9 @@ class Mailbox:
         with self._store.reading() as c:
             line = c.execute(newest).scalar_one_or_none()
         over = line is not None and json.loads(line)["event"] == "resolved"
-        return Known(over, self.acknowledged(incident))
+        kept = None if over else self._history.incident(incident)
+        calm = kept is not None and all(f.phase == "cleared" for f in kept.event.incident.findings)
+        return Known(over, self.acknowledged(incident), calm)
 
     def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
         """Put messages into the outbox; those whose key its channel knows are ignored."""

@@ -439,6 +439,9 @@ def test_what_comes_and_goes_is_two_incidents_and_does_not_flap() -> None:
     assert len(turns) >= 18
     assert len(replies) <= 9  # one end, then the first, second, fourth and eighth return and its end
     assert len([m for e in turns for m in plain.word(e, "pager", first=False)]) == len(replies)
+    returns = [e for e in turns if e.reason == "worse"]
+    assert all(e.back for e in returns) and not any(e.back for e in events if e not in returns)
+    assert 2 <= sum(m.broadcast for m in replies) <= 4, "what comes back is said in the channel"
     assert any(
         "It comes and goes: this is over if it stays as before until" in str(m.blocks) for m in replies
     )

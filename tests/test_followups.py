@@ -129,6 +129,43 @@ def test_news_of_the_night_does_not_hold_up_what_became_critical_after_it(store:
 ESCALATING = Route("#a", escalate=(Step(HOOK.address, 900), Step("#boss", 1800)))
 
 
+def calm(moment: int, number: int) -> Event:
+    made = event("critical", moment, number, event="updated", reason="recovering")
+    findings = tuple(replace(f, phase="cleared") for f in made.incident.findings)
+    return replace(made, incident=replace(made.incident, findings=findings))
+
+
+def test_nobody_is_woken_by_escalation_for_what_is_as_before_but_at_once_when_it_is_back(
+    store: Store,
+) -> None:
+    watch = Watch(store, ESCALATING)
+    watch.happens(event("critical", MIDNIGHT))
+    watch.until(MIDNIGHT + 5 * 60)
+    watch.happens(calm(MIDNIGHT + 6 * 60, 2))
+    watch.until(MIDNIGHT + 25 * 60)
+    assert watch.told_at(HOOK.address) == 0
+    back = event("critical", MIDNIGHT + 26 * 60, 3, event="updated", reason="worse", back=True)
+    watch.happens(back)
+    watch.until(MIDNIGHT + 27 * 60)
+    assert watch.told_at(HOOK.address) == 1
+    watch.happens(calm(MIDNIGHT + 28 * 60, 4))
+    watch.happens(over("critical", MIDNIGHT + 50 * 60, 5))
+    watch.until(MIDNIGHT + 60 * 60)
+    assert watch.told_at("#boss") == 0 and watch.mailbox.waiting() == []
+
+
+def test_what_comes_back_is_said_aloud_and_at_once_as_a_new_fault_would(store: Store) -> None:
+    watch = Watch(store, Route("#a", interval=3600))
+    watch.happens(event("critical", MIDNIGHT))
+    watch.until(MIDNIGHT + 60)
+    for number, (minutes, back) in enumerate(((20, True), (30, False)), 2):
+        at = MIDNIGHT + minutes * 60
+        watch.happens(event("critical", at, number, event="updated", reason="worse", back=back))
+        watch.until(at + 60)
+    aloud = [message for message in watch.wall.messages if message.broadcast]
+    assert [message.key.rpartition(":")[2] for message in aloud] == ["2"]
+
+
 def test_what_nobody_looks_at_goes_to_the_next_and_from_there_to_the_next(store: Store) -> None:
     watch = Watch(store, ESCALATING)
     watch.happens(event("critical", MIDNIGHT))
