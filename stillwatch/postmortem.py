@@ -26,7 +26,7 @@ from alerts.wording import between, chance, count, percent
 from collector.deployments import Deployment
 from collector.words import Word
 from detectors.findings import Finding, Trace
-from stillwatch.postmortem_words import SHORT, Times, code, ended, ours, over, summary, told, words_of
+from stillwatch.postmortem_words import SHORT, Times, code, ended, ours, over, part, summary, told, words_of
 
 T = TypeVar("T")
 
@@ -271,7 +271,7 @@ def _silenced(silences: Sequence[tuple[Silence, Datum]], opened: int, times: Tim
 
 
 def _signal(finding: Finding, times: Times) -> tuple[Line, ...]:
-    share = finding.lost / finding.out_of if finding.out_of > 0 else 0.0
+    share = part(finding)
     cells = (
         finding.kind.replace("_", " "),
         times.at(finding.onset),

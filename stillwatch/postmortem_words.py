@@ -6,6 +6,7 @@ Never: a name from outside that is no piece of its own or not cleaned; a cause w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -85,6 +86,12 @@ def ours(text: str) -> Line:
     return ((text, ""),)
 
 
+def part(finding: Finding) -> float:
+    """Of all since the onset, the part that failed, as the card says it, or that is lost; 0 = not known."""
+    told = finding.observed if finding.kind == "error_spike" else finding.lost
+    return told / finding.out_of if finding.out_of > 0 and math.isfinite(told) else 0.0
+
+
 def ended(finding: Finding) -> bool:
     """It is known when it was as before."""
     return finding.phase == "cleared" and finding.cleared != "expired" and finding.recovered > 0
@@ -149,12 +156,10 @@ def _lost(incident: Incident, service: str, times: Times) -> Line:
     said: list[Piece] = [(f"{span}, ", "")]
     if one.kind == "error_spike":
         usual = f" ({usually(one)})" if usually(one) else ""
-        share = f"{percent(one.observed / one.out_of)} of {subject(one)}" if one.out_of > 0 else subject(one)
+        share = f"{percent(part(one))} of {subject(one)}" if one.out_of > 0 else subject(one)
         said += [(f"{share} failed in ", ""), where, (f"{usual}: {lost_words(one)}", "")]
     elif one.kind == "data_loss":
-        of = (
-            f"{percent(one.lost / one.out_of)} of what was due" if one.out_of > 0 and one.lost > 0 else "data"
-        )
+        of = f"{percent(part(one))} of what was due" if part(one) > 0 else "data"
         said += [where, (f" lost {of}: {lost_words(one)}", "")]
     elif one.kind == "no_data":
         said += [(f"no {subject(one)} came from ", ""), where, (f": {lost_words(one)}", "")]

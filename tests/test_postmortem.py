@@ -126,6 +126,16 @@ def test_numbers_of_the_timeline_are_those_of_the_line_it_leads_to() -> None:
             assert math.isclose(float(near[1].replace(",", "")), one["lost"], rel_tol=0.01)
 
 
+def test_the_share_of_the_table_is_that_of_the_sentence() -> None:
+    spike = examples.error_spike()
+    (finding,) = spike.incident.findings
+    # As many fail as usually: of all that failed the fault did but a part.
+    finding = replace(finding, observed=410.0, expected=64.0, lost=346.0, out_of=288_000.0)
+    event = replace(spike, incident=replace(spike.incident, findings=(finding,)))
+    text = markdown(draft(record([event])))
+    assert "0.14 % of" in text and "| 0.14 % |" in text and "0.12 %" not in text
+
+
 def test_times_are_in_the_zone_that_is_named_and_data_in_utc() -> None:
     text = markdown(draft(record(), "Asia/Kolkata"))
     assert "All times are in Asia/Kolkata (13 April 2022 unless another day is named)" in text
