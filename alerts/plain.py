@@ -21,6 +21,7 @@ from detectors.findings import Finding
 
 LINK = re.compile(r"<[^<>|]*\|([^<>]*)>")
 MOST_TITLE = 160
+MOST_BACK = 400  # characters of what became of a rollback, which says what to do at its end
 MOST_NAME = 200  # characters of a name from outside
 
 
@@ -50,6 +51,16 @@ def until_now(event: Event, channel: str, key: str) -> Message:
     said = notice(event)
     said = replace(said, event="updated", title=clipped(f"Silenced until now: {said.title}", MOST_TITLE))
     return Message(key, channel, said.title, replaces=event.incident.id, notice=said)
+
+
+def put_back(event: Event, channel: str, key: str, line: str, since: int) -> Message:
+    """What was asked of a pipeline and what became of it; `line` in mrkdwn. Who asked is on it, `since` then (epoch
+    seconds). key: of this message."""
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": LINK.sub(r"\1", line)}}
+    bare = "".join(text.strip("`") for text, _ in lines("", [section], None)[0]).replace("\u00a0", " ")
+    title = clipped(inert(bare), MOST_BACK)
+    said = replace(notice(event), event="updated", title=title, acknowledged=since)
+    return Message(key, channel, title, replaces=event.incident.id, notice=said)
 
 
 def notice(event: Event) -> Notice:

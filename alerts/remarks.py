@@ -55,6 +55,13 @@ def answered(wanted: Rollback, channel: str, tries: int, now: int) -> Message:
     return Message(key, channel, text, _section(text), reply_to=wanted.incident)
 
 
+def reminded(wanted: Rollback, channel: str, now: int) -> Message:
+    """That it is not known to be put back, beneath the card and in the channel."""
+    text = rollbacks.unfinished(wanted, now)
+    key = f"{wanted.incident}{SAID}{wanted.key}:unfinished:{wanted.time}"
+    return Message(key, channel, text, _section(text), reply_to=wanted.incident, broadcast=True)
+
+
 def edited(
     event: Event, channel: str, key: str, lines: Sequence[str], pressable: bool, offers: Sequence[Offer] = ()
 ) -> Message:

@@ -27,6 +27,7 @@ from collector.deployments import Deployment
 # suspects of which that is said, seven in ten and more did it (docs/suspects-results.md).
 LIKELY = 0.7
 MOST_OFFERS = 3  # buttons; a release of hundreds is put back by its pipeline
+FINISHED = 900  # seconds after which it should be known to be put back, or people are reminded
 MOST_VALUE = 1900  # characters of a button's value; Slack takes 2000
 PLACES = (
     "service",
@@ -69,7 +70,8 @@ class Offer:
 class Rollback:
     """What somebody asked for: `service` from `version`, which came with `deployment`, back to `to`.
 
-    time: when, epoch seconds. said: what became of it, in plain words. page: where it can be followed.
+    time: when, epoch seconds. said: what became of it, in plain words. page: where it can be followed. followed:
+    since when it is known that it was put back, or people were reminded that it is not, 0 = neither yet.
     """
 
     incident: str
@@ -84,6 +86,7 @@ class Rollback:
     state: State = "asked"
     said: str = ""
     page: str = ""
+    followed: int = 0
 
     @property
     def key(self) -> str:
@@ -210,6 +213,14 @@ def line(wanted: Rollback, now: int) -> str:
     page = f", {followed}" if followed != "follow it there" else ""
     said = f"{plain(answered(wanted), 240)}{page}{THEN.get(wanted.state, '')}"
     return f"↩️ {asked} at {clock(wanted.time, now)} UTC; {said}"
+
+
+def unfinished(wanted: Rollback, now: int) -> str:
+    """`event-parser` is not known to be put back to `2.12.0`, for which `anna` asked at 07:04 UTC; …"""
+    what = f"{code(wanted.service, 60)} is not known to be put back to {code(wanted.to, 40)}"
+    asked = f"for which {code(wanted.who, 40)} asked at {clock(wanted.time, now)} UTC"
+    followed = link(wanted.page, "the pipeline")
+    return f"⏰ {what}, {asked}. Look at {followed}: nobody told of it, and no count shows it."
 
 
 def answered(wanted: Rollback) -> str:

@@ -141,8 +141,8 @@ class Settings:
     rollbacks: service -> how it is put back.
     fallback: the channel, or the address of the receiver, that hears of what another will not take.
     limits: how many series there may be. choice: which attributes make them.
-    database: the path of a file, or an address that begins with postgresql://, with its password. keep: seconds for which
-    intervals are kept.
+    database: the path of a file, or an address that begins with postgresql://, with its password.
+    keep: seconds for which intervals are kept.
     """
 
     interval: int = 60

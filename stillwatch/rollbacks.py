@@ -1,6 +1,7 @@
 """What people asked to be put back: each is asked of its pipeline once, whoever presses how often.
 
-In: an incident, who asks. Out: what was asked for, in the database; the pipeline's answer beneath the card.
+In: an incident, who asks. Out: what was asked for, in the database; the pipeline's answer beneath the card and to
+whoever else was told; a reminder where it is not put back.
 Never: a tick that waits for a pipeline; a request repeated that was perhaps taken; a redirect followed.
 """
 
@@ -12,16 +13,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from alerts import rollbacks, web
-from alerts.incidents import Incident
+from alerts.blame import undone
+from alerts.incidents import Event, Incident
+from alerts.messages import Message
 from alerts.mrkdwn import address
 from alerts.notices import is_address
 from alerts.outbox import SendFailed
 from alerts.packed import pack, unpack
-from alerts.remarks import answered
-from alerts.rollbacks import ONCE, Offer, Rollback, State, Way
+from alerts.plain import put_back
+from alerts.remarks import answered, reminded
+from alerts.rollbacks import FINISHED, ONCE, Offer, Rollback, State, Way, asks_for
 from alerts.suspects import release_of
 from alerts.webhook import signature
 from stillwatch import tables
@@ -44,6 +48,7 @@ class Rollbacks:
         self._store = store
         self._ways = ways
         self._now = now
+        self._unfinished: list[Rollback] = []  # of which it is not known yet that they were put back
         with (
             store.reading() as c
         ):  # mostly there is nothing, and every open incident is asked about each second
@@ -142,7 +147,10 @@ class Rollbacks:
                 for one in () if begun else self._in("sending"):
                     said = "Stillwatch was stopped before an answer came"
                     self._settle(replace(one, state="unknown", said=said))
+                if not begun:
+                    self._unfinished = [*self._in("taken"), *self._in("unknown")]
                 begun = True
+                self._remind()
                 for one in self._in("asked"):
                     # Each in a thread of its own: one pipeline that hangs holds up no other.
                     if self._claim(one):
@@ -159,6 +167,47 @@ class Rollbacks:
             stopping.wait(PULSE)
         for call in calls:
             call.join()
+
+    def _remind(self) -> None:
+        """Of what was taken, or perhaps was, people hear once when it is not known to be put back by now."""
+        now = self._now()
+        for one in [one for one in self._unfinished if one.followed or one.time + FINISHED <= now]:
+            if not one.followed:
+                event = self._event(one.incident)
+                self._follow(one, event if event is not None and _goes_on(one, event) else None, now)
+            self._unfinished.remove(one)
+
+    def _follow(self, wanted: Rollback, event: Event | None, now: int) -> None:
+        """Note that nothing more is to be said of it; and say, where there is an event, that it is unfinished."""
+        of = tables.rollbacks.c
+        with self._store.writing() as c:
+            kept = {"whole": pack(replace(wanted, followed=now))}
+            c.execute(update(tables.rollbacks).where(of.key == wanted.key).values(kept))
+            if event is not None:
+                self._say(c, wanted, event, lambda channel: reminded(wanted, channel, now), now)
+
+    def _event(self, incident: str) -> Event | None:
+        of = tables.incidents.c
+        with self._store.reading() as c:
+            packed = c.execute(select(of.event).where(of.id == incident)).scalar_one_or_none()
+        try:
+            return None if packed is None else unpack(Event, packed)
+        except ValueError as error:
+            log.error("incident %s is damaged in the database: %s", incident, error)
+            return None
+
+    def _say(
+        self, c: Connection, wanted: Rollback, event: Event | None, word: Callable[[str], Message], now: int
+    ) -> None:
+        """Beneath every card that stands; elsewhere as news, while the incident is open."""
+        card = tables.outbox.c
+        standing = select(card.channel).where(card.key == wanted.incident, card.receipt_id.is_not(None))
+        for channel in c.execute(standing).scalars().all():
+            said = word(channel)
+            if not is_address(channel):
+                post(c, wanted.incident, [said], now)
+            elif event is not None and event.event != "resolved":
+                post(c, wanted.incident, [put_back(event, channel, said.key, said.text, wanted.time)], now)
 
     def _in(self, state: State) -> list[Rollback]:
         of = tables.rollbacks.c
@@ -211,15 +260,21 @@ class Rollbacks:
 
     def _settle(self, done: Rollback) -> None:
         """Keep how it went, and say so beneath every card that stands."""
-        of, card, now = tables.rollbacks.c, tables.outbox.c, self._now()
+        of, now, event = tables.rollbacks.c, self._now(), self._event(done.incident)
         with self._store.writing() as c:
             mine = of.key == done.key
             tries = c.execute(select(of.tries).where(mine)).scalar_one()
             c.execute(update(tables.rollbacks).where(mine).values(state=done.state, whole=pack(done)))
-            standing = select(card.channel).where(card.key == done.incident, card.receipt_id.is_not(None))
-            for channel in c.execute(standing).scalars().all():
-                if not is_address(channel):
-                    post(c, done.incident, [answered(done, channel, tries, now)], now)
+            self._say(c, done, event, lambda channel: answered(done, channel, tries, now), now)
+        if done.state in ("taken", "unknown"):
+            self._unfinished.append(done)
+
+
+def _goes_on(wanted: Rollback, event: Event) -> bool:
+    """Is the incident open, and nothing known that put this back?"""
+    members = [s.deployment for s in event.incident.suspects if asks_for(wanted, s.deployment)]
+    back = any(undone(event.incident, member) is not None for member in members)
+    return event.event != "resolved" and not back
 
 
 def _is_of(wanted: Rollback, incident: Incident) -> bool:

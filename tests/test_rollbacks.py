@@ -28,9 +28,10 @@ from test_words import FAULT, FOUR, LASTS, START, failing, made, opened
 from web_server import Reply, Request, WebServer
 from world import World, asks, between
 
-from alerts import jsonl, messages, rollbacks
+from alerts import jsonl, messages, pagerduty, plain, rollbacks
 from alerts.deliver import Place, deliver
 from alerts.incidents import Event, Incident
+from alerts.outbox import Receipt, sent
 from alerts.packed import pack
 from alerts.remarks import answered, edited, remarks
 from alerts.rollbacks import LIKELY, Offer, Rollback, State, Way, filled, offers
@@ -300,6 +301,72 @@ def test_a_press_asks_the_pipeline_once_and_the_thread_and_the_card_say_what_it_
     assert office.slack.sockets.answers == []
     assert [(w.kind, w.who, w.service) for w in office.store.words()] == [("roll back", "anna", SERVICE)]
     assert office.history.acknowledged(ID) > 0, "whoever does that is on it"
+
+
+def test_what_is_not_put_back_in_time_is_said_once_in_the_channel(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stillwatch.rollbacks.FINISHED", 1)
+    office.press()
+    office.comes_to("taken")
+    eventually(lambda: office.back.of(SPIKE.incident)[0].followed)
+    time.sleep(0.2)
+    _, reminder = office.thread
+    assert reminder.startswith(
+        "⏰ `contact-importer` is not known to be put back to `3.44.0`, for which `anna` asked at "
+    )
+    assert reminder.endswith("nobody told of it, and no count shows it.")
+    assert "<https://ci.example/runs/7|the pipeline>" in reminder
+    channel = office.slack.channel("C0ALERTS").replies(office.card.ts)
+    assert [one.broadcast for one in channel] == [False, True]
+
+
+@pytest.mark.parametrize("how", ["put back", "over"])
+def test_of_what_was_put_back_or_is_over_nobody_is_reminded(
+    office: Office, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("stillwatch.rollbacks.FINISHED", 2)
+    office.press()
+    office.comes_to("taken")
+    of = SPIKE.incident.suspects[0].deployment
+    back = replace(of, id="b", time=of.time + 900, version=of.previous_version, previous_version=of.version)
+    it = replace(SPIKE.incident, rollbacks=(back,) if how == "put back" else ())
+    ends = (
+        {"event": "resolved", "reason": "recovered"}
+        if how == "over"
+        else {"event": "updated", "reason": "grew"}
+    )
+    office.news(replace(SPIKE, number=2, time=SPIKE.time + 960, incident=it, **ends))
+    eventually(lambda: office.back.of(SPIKE.incident)[0].followed)
+    assert not any("is not known to be put back" in said for said in office.thread)
+
+
+def test_other_places_hear_what_was_asked_and_what_became_of_it(tmp_path: Path) -> None:
+    store, now = Store(tmp_path / "s.db"), SPIKE.time + 60
+    for channel in ("webhook:hook", "pagerduty:us"):
+        [said] = plain.word(SPIKE, channel, first=True)
+        row = News(ID, SPIKE.number, SPIKE.time, jsonl.line(SPIKE), (said,), SPIKE, ())
+        store.commit(Closing(news=(row,)), SeriesTable())
+        store.say(ID, [said], SPIKE.time)
+    back = Rollbacks(store, WAYS, lambda: now)
+    mailbox = Mailbox(store)
+    for one in mailbox.waiting():
+        mailbox.record(sent(one, Receipt(one.message.channel, one.message.key)))
+    of = SPIKE.incident.suspects[0].deployment
+    wanted = Rollback(ID, of.id, of.service, of.version, of.previous_version, "<!channel> anna", now)
+    back.ask(wanted)
+    back._settle(replace(wanted, state="taken", said="the pipeline answered 202"))
+    heard = mailbox.waiting()
+    assert [one.message.channel for one in heard] == ["webhook:hook", "pagerduty:us"]
+    for one in heard:
+        notice = one.message.notice
+        assert notice is not None and one.message.replaces == ID
+        assert "asked for contact-importer back to 3.44.0 at" in notice.title
+        assert notice.title.endswith("the pipeline answered 202") and "`" not in notice.title
+        assert "<!channel>" not in notice.title
+        assert (notice.event, notice.acknowledged) == ("updated", now)
+    assert pagerduty.event(heard[1].message.notice)["event_action"] == "acknowledge"
+    store.close()
 
 
 def test_pressed_by_two_people_and_three_times_it_is_one_call_and_who_comes_second_hears_so(
