@@ -272,6 +272,8 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
             return 0
         role.taker = live
         if server is None:
+            if house.listener is None:
+                _find_free(settings.listen)  # who is in the way is said at once, not after compiling
             _warm_up(settings)
             server = doors.enter_context(_open(door, settings, house, shown))
         couriers = _couriers(
@@ -801,6 +803,15 @@ def _wait(
         fresh = house.reloads.look(settings)
         if fresh is not None:
             return fresh
+
+
+def _find_free(wanted: Listen) -> None:
+    """Raises CannotStart where somebody else has a port that the settings name."""
+    with _listener(wanted.host, wanted.port):
+        pass
+    if wanted.grpc_port:
+        with _listener(wanted.host, wanted.grpc_port, "grpc_port"):
+            pass
 
 
 def _ended(server: threading.Thread) -> int:
