@@ -44,6 +44,7 @@ from stillwatch.blind_sources import BlindSources
 from stillwatch.calendars import Calendars
 from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
 from stillwatch.desk import Desk
+from stillwatch.heap import clear_out
 from stillwatch.heartbeat import Heart, Way, within
 from stillwatch.history import History
 from stillwatch.lease import Lease
@@ -198,6 +199,7 @@ def _next_life(before: Settings, fresh: Settings, house: _House) -> tuple[Settin
     said = ""
     while not house.stopping.wait(0 if not said else PULSE):
         for settings in (fresh, before):
+            clear_out()  # what the life before had learnt is read anew
             try:
                 return settings, _life(settings, house, is_new=settings is fresh)
             except (CannotStart, StoreTrouble, ValueError) as error:

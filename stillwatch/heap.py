@@ -23,3 +23,10 @@ def settling() -> Iterator[None]:
         if searches:
             gc.enable()
         gc.freeze()
+
+
+def clear_out() -> None:
+    """What was to stay, and is not needed any more, is searched for garbage as well; of millions of objects that
+    takes some seconds."""
+    gc.unfreeze()
+    gc.collect()

@@ -74,6 +74,10 @@ class Reloads:
         except (BadInput, ValueError) as reason:
             self.refuse(str(reason))
             return None
+        except Exception:  # nothing that stands in a file ends the watch
+            log.exception("settings: reading them broke")
+            self.refuse("reading them broke; the log says how")
+            return None
         self.refused = ""
         if fresh == current:
             log.info("settings: read again, nothing has changed")

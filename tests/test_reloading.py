@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from slack_server import SlackServer, hang
 from test_daemon import Daemon, Service, eventually, free_port
 from test_live import GRACE, T0, W, delta
+from test_own_metrics import scraped
 
 from alerts.messages import Message
 from collector.bins import SeriesKey
@@ -165,6 +168,16 @@ def test_wrong_settings_are_refused_once_with_the_reason_and_the_old_ones_stay(
     file.path.write_text(written(2))
     assert file.looks() == [2]
     assert file.reloads.health() == {"since": T0, "refused": ""}
+
+
+def test_what_breaks_while_it_is_read_ends_nothing(file: File) -> None:
+    def broken() -> Settings:
+        raise RecursionError
+
+    file.reloads._read = broken
+    file.reloads.ask()
+    assert file.looks() == []
+    assert "broke" in file.reloads.refused
 
 
 def test_without_a_file_who_asks_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -348,6 +361,33 @@ def test_a_daemon_takes_new_settings_without_losing_a_count_or_a_connection(
     finally:
         store.close()
     assert "Traceback" not in daemon.said()
+
+
+@pytest.mark.slow
+def test_what_one_life_remembered_is_gone_with_it(running: Callable[..., Daemon]) -> None:
+    daemon = running()
+    request = ExportMetricsServiceRequest()
+    of = request.resource_metrics.add()
+    of.resource.attributes.add(key="service.name").value.string_value = "importer"
+    metric = of.scope_metrics.add().metrics.add(name="started")
+    metric.sum.is_monotonic, metric.sum.aggregation_temporality = True, 1  # deltas
+    now = time.time_ns()
+    for i in range(15_000):
+        point = metric.sum.data_points.add(start_time_unix_nano=now - 10**9, time_unix_nano=now, as_int=1)
+        point.attributes.add(key="path").value.string_value = f"/{i}"
+    headers = {"Authorization": "Bearer let-me-in", "Content-Type": "application/x-protobuf"}
+    body = request.SerializeToString()
+    assert httpx2.post(f"{daemon.url}/v1/metrics", content=body, headers=headers, trust_env=False).is_success
+    good = daemon.config.read_text()
+    assert scraped(daemon)["stillwatch_series"] == 15_000
+    memory = []
+    for i in range(8):
+        daemon.config.write_text(good + (MORE if i % 2 else ""))
+        daemon.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
+        eventually(lambda: daemon.said().count("the new ones are in force") >= i, 60)  # noqa: B023
+        eventually(daemon.answers)
+        memory.append(scraped(daemon)["process_memory_usage_bytes"] / 1e6)
+    assert memory[-1] - memory[2] < 15, memory
 
 
 @pytest.mark.slow
