@@ -37,10 +37,12 @@ def source(channel: str, name: str, since: int, why: str, sees: bool) -> tuple[M
         reason = f" ({inert(why)})" if why else ""
         text = (
             f"Stillwatch is blind since {moment} to what source {inert(name)} counts: it does not answer{reason}. "
-            "What is missing of its services is not told one by one. It goes on being asked."
+            "What is missing of its services is not told one by one; Stillwatch goes on asking."
         )
         return (Message(key, channel, escape(text), notice=_notice(key, since, text, over=False)),)
-    text = f"Source {inert(name)} answers again (it was silent since {moment}). Its counts of meanwhile come late."
+    text = (
+        f"Source {inert(name)} answers again (it was silent since {moment}) and is asked for what was missed."
+    )
     said = _notice(key, since, text, over=True)
     return (Message(f"{key}:over", channel, escape(text), reply_to=key, broadcast=True, notice=said),)
 
@@ -67,7 +69,7 @@ def _notice(key: str, since: int, text: str, over: bool) -> Notice:
         number=2 if over else 1,
         severity="critical",
         time=since,
-        title=text.partition(":")[0] if not over else text,
+        title=text.partition(": ")[0] if not over else text,  # a time has a colon too
         text=text,
         parts=(part,),
     )

@@ -103,9 +103,11 @@ def test_a_source_that_fails_for_long_is_one_message_and_so_is_its_return(compan
     assert blind.text == (
         "Stillwatch is blind since 06:21 UTC to what source shop counts: it does not answer "
         f"({blind.text.partition('answer (')[2].partition(')')[0]}). "
-        "What is missing of its services is not told one by one. It goes on being asked."
+        "What is missing of its services is not told one by one; Stillwatch goes on asking."
     )
     assert "<!channel>" not in blind.text
+    assert blind.notice is not None
+    assert blind.notice.title == "Stillwatch is blind since 06:21 UTC to what source shop counts"
     company.is_down = False
     company.minutes(30)
     assert company.posts == [blind]
