@@ -75,10 +75,9 @@ def disk_full(watch: Watch, slack: SlackServer, rng: random.Random) -> None:
     """the disk is full for up to 15 s"""
     del slack
     filler = watch.folder / "filler"
-    with filler.open("wb") as file, suppress(OSError):
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"\0" * 65536)
-            file.flush()
     time.sleep(rng.uniform(2.0, 15.0))
     filler.unlink()
 
