@@ -49,6 +49,8 @@ class Rollbacks:
         self._ways = ways
         self._now = now
         self._unfinished: list[Rollback] = []  # of which it is not known yet that they were put back
+        # Keys of claims of which the database has not said whether they came about.
+        self._unheard: set[str] = set()
         with (
             store.reading() as c
         ):  # mostly there is nothing, and every open incident is asked about each second
@@ -151,9 +153,9 @@ class Rollbacks:
                     self._unfinished = [*self._in("taken"), *self._in("unknown")]
                 begun = True
                 self._remind()
-                for one in self._in("asked"):
+                for one in (*self._claimed_unheard(), *self._in("asked")):
                     # Each in a thread of its own: one pipeline that hangs holds up no other.
-                    if self._claim(one):
+                    if one.state == "sending" or self._claim(one):
                         calls = [call for call in calls if call.is_alive()]
                         calls.append(threading.Thread(target=self._call, args=[one, stopping], daemon=True))
                         calls[-1].start()
@@ -224,9 +226,18 @@ class Rollbacks:
             return False
         of, sending = tables.rollbacks.c, replace(wanted, state="sending")
         mine = (of.key == wanted.key) & (of.state == "asked")
+        self._unheard.add(wanted.key)
         with self._store.writing() as c:
             after = {"state": "sending", "whole": pack(sending)}
-            return c.execute(update(tables.rollbacks).where(mine).values(after)).rowcount > 0
+            claimed = c.execute(update(tables.rollbacks).where(mine).values(after)).rowcount > 0
+        self._unheard.discard(wanted.key)
+        return claimed
+
+    def _claimed_unheard(self) -> list[Rollback]:
+        """Those whose claim came about though its answer was lost: nobody asks their pipelines but we."""
+        found = [one for one in self._in("sending") if one.key in self._unheard] if self._unheard else []
+        self._unheard.clear()
+        return found
 
     def _call(self, wanted: Rollback, stopping: threading.Event) -> None:
         done = self._asked(wanted)

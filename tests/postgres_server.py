@@ -9,6 +9,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,3 +101,23 @@ class PostgresServer:
         """End every connection to a database; how many there were."""
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         return len(self.ask(ended, address.rpartition("/")[2]))
+
+
+@contextmanager
+def answers_lost(store: Store, which: set[int]) -> Iterator[None]:
+    """Commits come about, but of these (by number) the answer is lost with the connection."""
+    dialect: Any = store._engine.dialect
+    commit, number = dialect.do_commit, [0]
+
+    def lose(connection: Any) -> None:
+        commit(connection)
+        number[0] += 1
+        if number[0] in which:
+            connection.dbapi_connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    dialect.do_commit = lose
+    try:
+        yield
+    finally:
+        del dialect.do_commit

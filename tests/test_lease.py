@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from postgres_server import PostgresServer
+from postgres_server import PostgresServer, answers_lost
 from test_live import GRACE, T0, W, World, delta, readings
-from test_postgres import answers_lost
 
 from alerts.messages import Message
 from alerts.outbox import Receipt

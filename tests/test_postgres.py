@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import psycopg
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from postgres_server import PostgresServer
+from postgres_server import PostgresServer, answers_lost
 from sqlalchemy import event
 from test_live import GRACE, T0, W, World, delta
 
@@ -51,26 +50,6 @@ def troubled(server: PostgresServer, store: Store, address: str, after: int) -> 
         yield asked
     finally:
         event.remove(store._engine, "before_cursor_execute", cut)
-
-
-@contextmanager
-def answers_lost(store: Store, which: set[int]) -> Iterator[None]:
-    """Commits come about, but of these (by number) the answer is lost with the connection."""
-    dialect: Any = store._engine.dialect
-    commit, number = dialect.do_commit, [0]
-
-    def lose(connection: Any) -> None:
-        commit(connection)
-        number[0] += 1
-        if number[0] in which:
-            connection.dbapi_connection.close()
-            raise psycopg.OperationalError("server closed the connection unexpectedly")
-
-    dialect.do_commit = lose
-    try:
-        yield
-    finally:
-        del dialect.do_commit
 
 
 def insistent(do: Callable[[], T]) -> T:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from postgres_server import PostgresServer, answers_lost
 from slack_blocks import complaints, too_long
 from slack_methods import Posted
 from slack_server import SlackServer
@@ -568,6 +569,25 @@ def test_what_is_not_offered_is_refused_with_the_reason(
     with pytest.raises(ValueError) as refused:
         back.choose(event.incident, "", service)
     assert said in str(refused.value)
+    store.close()
+
+
+def test_a_claim_whose_answer_was_lost_is_asked_of_the_pipeline_once(
+    postgres_server: PostgresServer, pipeline: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stillwatch.rollbacks.PULSE", 0.02)
+    store = Store(postgres_server.ready())
+    back = Rollbacks(store, {SERVICE: Way(pipeline.url)}, lambda: SPIKE.time + 600)
+    back.ask(replace(back.choose(SPIKE.incident, "", "")[0], who="anna", time=SPIKE.time + 590))
+    stopping = threading.Event()
+    thread = threading.Thread(target=back.work, args=[stopping])
+    with answers_lost(store, {5}):  # after four looks at what there is
+        thread.start()
+        eventually(lambda: len(pipeline.requests) == 1)
+        eventually(lambda: [one.state for one in back.of(SPIKE.incident)] != ["sending"])
+    stopping.set()
+    thread.join(10)
+    assert len(pipeline.requests) == 1
     store.close()
 
 
