@@ -353,6 +353,8 @@ class Live:
             if self._over:
                 return 0
             fresh = 0
+            with self._door:
+                self._alive_at(now)  # also where the store cannot be used: we listen
             try:
                 self._keep()
                 with self._door:

@@ -17,7 +17,7 @@ from alerts.places import Place, Sender
 from stillwatch import clock
 from stillwatch.asking import Asker
 from stillwatch.heartbeat import Heart
-from stillwatch.lease import RENEW, Lease
+from stillwatch.lease import LASTS, RENEW, Lease
 from stillwatch.live import Live
 from stillwatch.outcry import Outcry
 from stillwatch.standby import Standby
@@ -54,20 +54,22 @@ def stand_by(
     lease: Lease, standby: Standby, server: threading.Thread, cry: Outcry, stopping: threading.Event
 ) -> bool:
     """Take in what comes, until it is our turn to judge and tell; False where we are to end before."""
-    said = ""
+    said, rest = "", 0
     while server.is_alive() and not stopping.is_set():
         now = clock.now()
         try:
             leader = lease.leader()
-            if not leader and lease.take():
+            if not leader and not rest and lease.take():
                 log.info("it is our turn to judge and tell (turn %d)", lease.epoch)
                 return True
             if leader != said:
                 log.info("standing by: counts are taken in, %s judges and tells", leader.partition(":")[0])
-            said = leader
+            said, rest = leader, max(rest - 1, 0)
             standby.sign(now)
         except StoreTrouble as trouble:
             standby.in_trouble(trouble)
+            # Who led before remembers what came in meanwhile: it goes on, if it is there.
+            rest = round(LASTS / PULSE)
         cry.look(standby.trouble, now)
         stopping.wait(PULSE)
     return False

@@ -192,9 +192,7 @@ def test_every_acknowledged_count_is_kept_once_whenever_connections_are_lost(
     world.store.close()
 
 
-def test_while_it_is_away_senders_are_told_so_and_it_goes_on_by_itself(
-    postgres_server: PostgresServer,
-) -> None:
+def test_while_it_is_away_senders_are_told_so_and_it_goes_on_by_itself() -> None:
     with PostgresServer() as own:
         address = own.ready()
         world = World(address)
