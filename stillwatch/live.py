@@ -216,7 +216,7 @@ class Live:
         """
         body = pack_readings(readings)
         with self._door:
-            self._or_busy(lambda: None)
+            self._not_over()
             self._alive_at(now)
             refused = self._binner.add(self._counters.count(readings, self._table, now), now)
             self._say_what_is_full(refused)
@@ -321,9 +321,12 @@ class Live:
             log.info("said of incident %s by %s: %s", said.incident, said.who, said.kind)
         return new
 
-    def _or_busy(self, keep: Callable[[], T]) -> T:
+    def _not_over(self) -> None:
         if self._over:
             raise Busy(1)
+
+    def _or_busy(self, keep: Callable[[], T]) -> T:
+        self._not_over()
         try:
             done = keep()
         except StoreTrouble as trouble:
