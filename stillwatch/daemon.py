@@ -81,6 +81,7 @@ LOUD = (
     "kubernetes",
     "slack_sdk",
     "hpack",
+    "numba",
 )
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
 

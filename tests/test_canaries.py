@@ -31,7 +31,7 @@ from stillwatch.config_kinds import Strict
 NAMES = (
     "SLACK_BOT", "SLACK_APP", "SLACK_SIGNING", "DOOR", "HOOK_URL", "HOOK_SECRET", "PAGER", "GENIE", "TEAMS",
     "APPRISE", "MAIL", "BACK_URL", "BACK_SECRET", "PROMQL_TOKEN", "PROMQL_PASSWORD", "SQL", "AWS_SECRET_ACCESS_KEY",
-    "GITHUB", "GITLAB", "KUBE", "READING",
+    "GITHUB", "GITLAB", "KUBE", "READING", "HEART", "TELEMETRY", "DATABASE",
 )  # fmt: skip
 CANARY = {name: f"kanarie{i:02d}vogel{i * 7919 % 9973:04d}zZ" for i, name in enumerate(NAMES)}
 
@@ -75,6 +75,8 @@ webhooks:
   github: {{secret_env: GITHUB}}
   gitlab: {{secret_file: {folder}/gitlab}}
 kubernetes: {{kubeconfig: {folder}/kubeconfig}}
+heartbeat: {{url_env: HEART, every: 5s, fail: true}}
+telemetry: {{url: "{url}/telemetry", token_env: TELEMETRY, every: 5s, traces: true}}
 """
 
 # `stillwatch`, with all that any library wants to say at DEBUG in the log.
@@ -128,6 +130,7 @@ class Scene:
             "HOOK_URL": f"{server.url}/hook/{CANARY['HOOK_URL']}?key={CANARY['HOOK_URL']}",
             "TEAMS": f"{server.url}/teams/{CANARY['TEAMS']}", "BACK_URL": f"{server.url}/back/{CANARY['BACK_URL']}",
             "APPRISE": f"json://me:{CANARY['APPRISE']}@{host}/apprise/{CANARY['APPRISE']}",
+            "HEART": f"{server.url}/heart/{CANARY['HEART']}",
             "SQL": f"postgresql://u:{CANARY['SQL']}@127.0.0.1:{free_port()}/x", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
         }  # fmt: skip
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK", "OTEL", "AWS"))}
@@ -201,6 +204,8 @@ def test_every_setting_that_names_a_secret_has_a_canary() -> None:
         "PagerDuty.routing_key_env",
         "Opsgenie.api_key_env", "Secret.url_env", "Email.password_env", "PromQL.token_env", "PromQL.token_file",
         "PromQL.password_env", "Sql.url_env", "WebhookIn.secret_env", "WebhookIn.secret_file",
+        "Heartbeat.url_env", "Heartbeat.url_file", "Telemetry.token_env", "Database.password_env",
+        "Database.password_file",
     }  # fmt: skip
 
 
@@ -245,8 +250,34 @@ def test_a_secret_is_nowhere_but_with_whom_it_is_meant_for(tmp_path: Path) -> No
 # Those that travel to the other end as they are, so that it could quote them. The others sign, or open our door.
 MEANT = {
     "SLACK_BOT", "SLACK_APP", "HOOK_URL", "PAGER", "GENIE", "TEAMS", "APPRISE", "BACK_URL", "PROMQL_TOKEN",
-    "PROMQL_PASSWORD", "KUBE",
+    "PROMQL_PASSWORD", "KUBE", "HEART", "TELEMETRY",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_password_of_the_database_is_nowhere(tmp_path: Path, answers: bool) -> None:
+    """Whether nobody is there, or somebody who is no database."""
+    file = tmp_path / "stillwatch.yaml"
+    with WebServer(echo) as server:
+        port = int(server.url.rpartition(":")[2]) if answers else free_port()
+        file.write_text(
+            f"listen: {{port: {free_port()}, grpc_port: 0}}\n"
+            f"database: {{url: 'postgresql://u@127.0.0.1:{port}/x?connect_timeout=2', password_env: DATABASE}}\n"
+        )
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("SLACK")} | CANARY
+        said = repr(config.load(file, environ, live=True)).encode()
+        for command in ("check", "status", "run"):
+            running = subprocess.Popen(
+                [sys.executable, "-c", LOUD, command, "--config", str(file)], env=environ, cwd=tmp_path,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            try:
+                said += running.communicate(timeout=20)[0]
+            except subprocess.TimeoutExpired:  # the daemon waits for its database
+                running.terminate()
+                said += running.communicate(timeout=20)[0]
+    assert b"127.0.0.1" in said
+    assert not [form for form in forms(CANARY["DATABASE"]) if form in said], said
 
 
 def told_to(server: WebServer) -> set[str]:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import examples
 import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from web_server import Reply, Request, WebServer
 
 from alerts import messages, plain, web
@@ -25,8 +28,10 @@ from alerts.slack_socket import Socket
 from alerts.slack_web import is_slacks
 from collector.asked import SourceFailed
 from collector.promql import Access, PromQL, Selection
-from stillwatch import kubernetes_watch
+from stillwatch import kubernetes_watch, telemetry
 from stillwatch.caller import call
+from stillwatch.config import Telemetry
+from stillwatch.heartbeat import _ping
 
 STATUS = (301, 302, 303, 307, 308)
 TOKEN = "xoxb-canary"
@@ -96,6 +101,21 @@ def test_a_source_leads_nowhere(leading: WebServer) -> None:
     with pytest.raises(SourceFailed):
         asked.ask(0, 60, "")
     asked.close()
+
+
+def test_the_watcher_outside_leads_nowhere(leading: WebServer) -> None:
+    assert "it answered 30" in _ping(f"{leading.url}/s3cret")
+
+
+def test_who_hears_how_we_fare_leads_nowhere(leading: WebServer) -> None:
+    way = telemetry._way(Telemetry(leading.url, "s3cret"), "metrics")
+    exporter = OTLPMetricExporter(**{**way, "timeout": 1})
+    reader = PeriodicExportingMetricReader(exporter, 3_600_000)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("m").create_counter("c").add(1)
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    provider.shutdown()
+    assert leading.requests[0].headers["authorization"] == "Bearer s3cret"
 
 
 def test_a_cluster_leads_nowhere(leading: WebServer, tmp_path: Path) -> None:
