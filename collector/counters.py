@@ -399,18 +399,18 @@ class Counters:
         goes_on = (last > 0) & (said <= last) & ~fell & ~self._doubts.are_several(number)
         slots = lives.add(rows[born], number, start, (present < 0) | (time > lives.time[present]))
         before = np.where(goes_on, last_total, 0.0)
-        lives.total[slots] = lives.total_before[slots] = np.where(whole, before, total)
-        lives.time[slots] = np.where(whole, np.where(goes_on, last, since), time)
+        counts = whole | (goes_on & (said == 0))  # who says no start does not say that it is another process
+        lives.total[slots] = lives.total_before[slots] = np.where(counts, before, total)
+        lives.time[slots] = np.where(counts, np.where(goes_on, last, since), time)
         lives.time_before[slots] = lives.time[slots]
-        lives.first_total[slots], lives.first_time[slots] = (
-            np.where(whole, 0.0, total),
-            np.where(whole, 0, time),
-        )
+        lives.first_total[slots] = np.where(counts, 0.0, total)
+        lives.first_time[slots] = np.where(counts, 0, time)
         for i in np.flatnonzero(whole & (before > 0)).tolist():
             owed = Owed(float(before[i]), int(since[i]), int(time[i]))
             self._doubts.owe(int(number[i]), int(slots[i]), owed)
-        for i in np.unique(export[goes_on], return_index=True)[1].tolist():
-            which = np.flatnonzero(goes_on)[i]
+        evident = np.flatnonzero(goes_on & (before > 0))  # a total of 0 begins anew as it goes on
+        for i in np.unique(export[evident], return_index=True)[1].tolist():
+            which = evident[i]
             if self._doubts.went_on(int(number[which]), int(time[which])):
                 lives.forget_others(int(number[which]))
                 self._places.clear()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from collector.points import NANOS
 
 AWAITED = 3600  # s for which a start may be told again, and until the next one that cannot be
-OFTEN, LONG = 4, 180  # times, and s: so often, over so long, must a stream tell starts that cannot be
+OFTEN, LONG = 4, 300  # times, and s: so often, over so long, must a stream tell starts that cannot be
 
 
 class Owed(NamedTuple):

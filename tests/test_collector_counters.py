@@ -585,3 +585,33 @@ def test_a_snapshot_without_first_totals_still_knows_them() -> None:
     state["time_before"] = -state["time_before"]  # as it was written
     ear.counters = Counters.restore(state)
     assert ear.hear(reading(2, 0), at=13) == [(2, 12, 1)]
+
+
+def test_starts_that_overlap_while_nothing_is_counted_are_believed_all_the_same() -> None:
+    ear = Ear()
+    for i in range(8):
+        ear.hear(reading(60 * i + 70, 0, start=60 * i + 5))
+    later = [(600, 5, 480), (610, 3, 570), (620, 6, 480)]
+    counts = [ear.hear(reading(time, total, start=start))[-1][2] for time, total, start in later]
+    assert counts == [5, 3, 1]
+
+
+def test_a_start_that_is_the_time_of_its_reading_says_nothing() -> None:
+    ear = Ear()
+    assert ear.hear(reading(10, 1e9, start=10)) == []
+    assert ear.hear(reading(20, 1e9 + 5, start=10)) == [(10, 20, 5)]
+    for time in range(30, 700, 10):  # each total said to be of this very moment
+        grown = 25 if time == 30 else 10
+        assert ear.hear(reading(time, 1e9 + time, start=time)) == [(time - 10, time, grown)]
+    assert ear.hear(reading(700, 4, start=700)) == [(690, 700, 4)]
+
+
+@pytest.mark.parametrize("every", [10, 60])
+def test_of_a_sender_whose_start_is_always_just_now_no_more_is_kept_than_of_others(every: int) -> None:
+    ear = Ear()
+    ear.hear(reading(every, 100, start=1))
+    for i in range(2, 400):
+        counted = ear.hear(reading(every * i, 100 * i, start=every * (i - 1) - 0.5))
+        assert [count for *_, count in counted] == [100]
+    ear.counters.count(readings([]), ear.table, NOON + every * 400 + 3600)
+    assert len(ear.counters.state()["lives"]) <= 2
