@@ -45,8 +45,7 @@ def measure(door: str, count: int) -> None:
             return decoder.decode(
                 otlp.body(1, AT_ONCE // 5, at, new=f"{part}/").SerializeToString(), "protobuf"
             )
-        body = remote_write.scrape(AT_ONCE, at).replace(b"api-", b"%03d-" % part)
-        return reader.read(body, "1.0").readings
+        return reader.read(remote_write.scrape(AT_ONCE, at, new=f"{part}/"), "1.0").readings
 
     read(0, 5)  # what takes memory only once
     before = resident()
