@@ -315,7 +315,8 @@ class Counters:
         other = np.flatnonzero((present >= 0) & (found < 0))
         if len(other):
             found[other] = lives.other(row[other], number[other], start[other])
-            other = other[found[other] >= 0]
+            self._came_back_by_chance(readings.value[at[rest]], time, number, present, found)
+            other = other[(found[other] >= 0) & (found[other] != present[other])]
             owed = self._told_again(found[other], present[other], time[other])
             lives.lead(found[other[time[other] > lives.time[present[other]]]])
         born = np.flatnonzero(found < 0)
@@ -325,6 +326,29 @@ class Counters:
         if places is not None and which is not None:
             places.slot[which[rest]], places.start[which[rest]] = found, start
         return slots, owed
+
+    def _came_back_by_chance(
+        self,
+        value: NDArray[np.float64],
+        time: NDArray[np.int64],
+        number: NDArray[np.int64],
+        present: NDArray[np.int64],
+        found: NDArray[np.int64],
+    ) -> None:
+        """Where a start that wobbles in steps is one of before again, it means nothing from now on."""
+        lives = self._lives
+        ahead = (present >= 0) & (time > lives.time[present])
+        for which in np.unique(number[ahead & (found >= 0) & (found != present)]).tolist():
+            its = ahead & (number == which)
+            if self._doubts.wobbles(which) and (value[its] >= lives.total[present[its]]).all():
+                self._disbelieve(which)
+                its = (number == which) & (present >= 0)
+                found[its] = present[its]
+
+    def _disbelieve(self, number: int) -> None:
+        self._doubts.ignore(number)
+        self._lives.forget_others(number)
+        self._places.clear()
 
     def _told_again(
         self, slots: NDArray[np.int64], present: NDArray[np.int64], time: NDArray[np.int64]
@@ -412,8 +436,7 @@ class Counters:
         for i in np.unique(export[evident], return_index=True)[1].tolist():
             which = evident[i]
             if self._doubts.went_on(int(number[which]), int(time[which])):
-                lives.forget_others(int(number[which]))
-                self._places.clear()
+                self._disbelieve(int(number[which]))
         self._index(readings.streams, stream, slots)
         return slots
 

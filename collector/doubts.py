@@ -32,7 +32,7 @@ class Doubts:
     A start before the last export is none of a restart after it. Either the sender's starts wobble, or several
     processes share a name. These tell their starts again and again: until one does, the counters are thought to
     go on. After OFTEN such starts over LONG seconds, none of which was told again, starts of the stream mean
-    nothing.
+    nothing; so it is where one of OFTEN is told again and no total fell, which it came to be by chance.
     """
 
     def __init__(self) -> None:
@@ -59,10 +59,18 @@ class Doubts:
         self._runs[number] = (first, max(time, last), often + 1)
         if often + 1 < OFTEN or time - first < LONG * NANOS:
             return False
-        self.ignored.add(number)
-        del self._runs[number]
-        self._owed.pop(number, None)
+        self.ignore(number)
         return True
+
+    def ignore(self, number: int) -> None:
+        """From now on starts of this stream mean nothing."""
+        self.ignored.add(number)
+        self._runs.pop(number, None)
+        self._owed.pop(number, None)
+
+    def wobbles(self, number: int) -> bool:
+        """Has a stream told OFTEN starts that cannot be, and none of them again?"""
+        return self._runs.get(number, (0, 0, 0))[2] >= OFTEN
 
     def owe(self, number: int, slot: int, owed: Owed) -> None:
         self._owed.setdefault(number, {})[slot] = owed

@@ -615,3 +615,9 @@ def test_of_a_sender_whose_start_is_always_just_now_no_more_is_kept_than_of_othe
         assert [count for *_, count in counted] == [100]
     ear.counters.count(readings([]), ear.table, NOON + every * 400 + 3600)
     assert len(ear.counters.state()["lives"]) <= 2
+
+
+def test_a_start_that_wobbles_in_steps_may_come_back_by_chance() -> None:
+    ear, steps = Ear(), [1, 1.5, 2, 2.5, 3, 2, 1, 3, 1.5, 4]
+    counts = [ear.hear(reading(10 * i + 10, 100 + i, start=step))[-1][2] for i, step in enumerate(steps)]
+    assert counts == [100, 1, 1, 1, 1, 1, 1, 1, 1, 1]
