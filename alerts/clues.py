@@ -92,10 +92,15 @@ def nearness(findings: Sequence[Finding], failing: Collection[str]) -> dict[str,
     return near | {findings[0].signal.service: 1.0}
 
 
-def apart(deployment: Deployment, findings: Sequence[Finding], width: int, until: int) -> float:
+def apart(
+    deployment: Deployment, findings: Sequence[Finding], width: int, known: Sequence[Deployment]
+) -> float:
     """The clearer of what versions and what instances say: mostly they say the same, which counts once."""
-    ratios = (versions(deployment, findings), instances(deployment, findings, width, until))
-    return max(ratios, key=lambda r: abs(math.log(r)))
+    ratio = versions(deployment, findings)
+    if not any(f.instances for f in findings):
+        return ratio
+    other = instances(deployment, findings, width, next_one(deployment, known))
+    return max(ratio, other, key=lambda r: abs(math.log(r)))
 
 
 def instances(deployment: Deployment, findings: Sequence[Finding], width: int, until: int) -> float:

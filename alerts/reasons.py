@@ -84,7 +84,8 @@ def _versions(deployment: Deployment, own: Sequence[Finding]) -> list[str]:
 def _instances(
     deployment: Deployment, own: Sequence[Finding], known: Sequence[Deployment], width: int
 ) -> list[str]:
-    until = clues.next_one(deployment, known)
+    own = [f for f in own if f.instances]
+    until = clues.next_one(deployment, known) if own else 0
     for finding in own:
         ratio = clues.instances(deployment, [finding], width, until)
         have, _ = clues.got(deployment, finding, width, until)

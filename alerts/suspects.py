@@ -165,7 +165,7 @@ def _accounts(
             times = HARM[d.kind] * nearness
             if times * (soon + late) > NEVER * none:
                 if d.service == clearest.signal.service:
-                    times *= clues.apart(d, own, width, clues.next_one(d, known))
+                    times *= clues.apart(d, own, width, known)
                 times *= clues.ended(backs.get(d, 0) if backs else 0, last, width)
                 often = clues.blips(habits.get(d), HARM[d.kind])
                 weights[i] = often * times * soon * (1 - felt_late), times * late * felt_late
