@@ -20,7 +20,8 @@ from detectors.memory import Floats
 
 # Names of OpenTelemetry's and Prometheus's, and what people call it.
 NAMES = (
-    "service.instance.id", "instance", "k8s.pod.name", "k8s.pod.uid", "pod", "container.id", "host.name", "host",
+    "service.instance.id", "service_instance_id", "instance", "replica", "k8s.pod.name", "k8s.pod.uid", "pod",
+    "container.id", "host.name", "host",
 )  # fmt: skip
 SURE = 4.0  # nats that say that an instance fails
 ROLLS = 60  # intervals before an onset in which a deployment may have begun to roll over the instances
