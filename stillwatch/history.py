@@ -91,13 +91,22 @@ class History:
         wanted = of.resolved == 0
         asked = select(tables.incidents).where(wanted if since is None else or_(wanted, of.opened > since))
         with self._store.reading() as c:
-            return [_kept(row) for row in c.execute(asked.order_by(of.opened.desc(), of.id))]
+            return [self._kept(row) for row in c.execute(asked.order_by(of.opened.desc(), of.id))]
 
     def incident(self, which: str) -> Kept | None:
         """The incident of this id."""
         with self._store.reading() as c:
             row = c.execute(select(tables.incidents).where(tables.incidents.c.id == which)).one_or_none()
-        return None if row is None else _kept(row)
+        return None if row is None else self._kept(row)
+
+    def _kept(self, row: Row[Any]) -> Kept:
+        event = self._known.get((row.id, row.number)) or _event(row.event)
+        return Kept(event, tuple(json.loads(row.shown)), bool(row.muted), row.edits)
+
+    def is_calm(self, which: str) -> bool:
+        """Is all of it as before, so that it is over if it stays so? Asked every second of what is to escalate."""
+        kept = self.incident(which)
+        return kept is not None and all(f.phase == "cleared" for f in kept.event.incident.findings)
 
     def muted(self, incident: str, now: int) -> Muted:
         """May this incident be said aloud? Of one that is over, as it was when it ended; of one that is open not
@@ -297,10 +306,6 @@ def _aloud(event: Event, channel: str, key: str, stands: bool) -> tuple[Message,
     if is_address(channel):
         return (until_now(event, channel, key),) if stands else ()
     return told_now(event, channel, key, stands)
-
-
-def _kept(row: Row[Any]) -> Kept:
-    return Kept(_event(row.event), tuple(json.loads(row.shown)), bool(row.muted), row.edits)
 
 
 @lru_cache(maxsize=100)

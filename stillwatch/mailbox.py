@@ -115,9 +115,7 @@ class Mailbox:
         with self._store.reading() as c:
             line = c.execute(newest).scalar_one_or_none()
         over = line is not None and json.loads(line)["event"] == "resolved"
-        kept = None if over else self._history.incident(incident)
-        calm = kept is not None and all(f.phase == "cleared" for f in kept.event.incident.findings)
-        return Known(over, self.acknowledged(incident), calm)
+        return Known(over, self.acknowledged(incident), not over and self._history.is_calm(incident))
 
     def say(self, incident: str, messages: Sequence[Message], now: int) -> None:
         """Put messages into the outbox; those whose key its channel knows are ignored."""
