@@ -98,8 +98,31 @@ class _Cache(FunctionCache):
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function`; its plain form stays reachable as `.py_func`, which the tests use as a twin."""
-    # Division as in numpy: by zero it gives infinity, as the plain form does, and costs no branch.
-    made: Any = njit(function, error_model="numpy")
+    return _compiled(function, counts=True, inside=False)
+
+
+def compiled_in_place(function: Callable[P, R]) -> Callable[P, R]:
+    """As `compiled`, for what makes no array: it spends no time on counting who still holds those it is given."""
+    return _compiled(function, counts=False, inside=False)
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """As `compiled_in_place`, for what is short or called from one place: it becomes part of each caller."""
+    return _compiled(function, counts=False, inside=True)
+
+
+def polynomial(function: Callable[P, R]) -> Callable[P, R]:
+    """As `inlined`, for sums of products: where the processor can, it rounds once for both."""
+    return _compiled(function, counts=False, inside=True, fastmath={"contract"})
+
+
+def _compiled(function: Callable[P, R], counts: bool, inside: bool, **more: Any) -> Callable[P, R]:
+    # Division as in numpy: by zero it gives infinity, as the plain form does, and costs no branch. The next two are
+    # always said, since what is not said is as in whoever calls the function first. Nobody calls these from C.
+    compile_: Any = njit  # whose last options its types don't name
+    made = compile_(
+        function, error_model="numpy", _nrt=counts, forceinline=inside, no_cfunc_wrapper=True, **more
+    )
     if made is not function:  # the compiler can be switched off
         made._cache = _Cache(function)  # type: ignore[no-untyped-call]
     return cast(Callable[P, R], made)

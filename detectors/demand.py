@@ -17,8 +17,9 @@ import math
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import compiled_in_place, inlined
 from detectors.expect import evidence
+from detectors.exponentials import exp, log
 from detectors.judge import RECOVERED
 from detectors.memory import LEVELS, RING, SIZES, Floats, Record
 
@@ -31,7 +32,7 @@ UNKNOWN_WEEK = 2e-5
 KNOWN = 14  # days, after which a profile is no longer that of single days
 
 
-@compiled
+@compiled_in_place
 def place(season: Record, level: float, variance: float) -> None:
     """Begin at this level (log), known to within `variance`, under no fault and under every one."""
     season.fast, season.slow = 0.0, level
@@ -39,24 +40,24 @@ def place(season: Record, level: float, variance: float) -> None:
     season.hf[:], season.hs[:] = 0.0, level
 
 
-@compiled
+@inlined
 def _slow_tau(quarters: float) -> float:
     """In how many intervals the slow part strays by its standard deviation: a day. Of short intervals no more than
     the level that it returns to is taken over."""
     return min(SLOW_TAU / quarters, MOST_SLOW)
 
 
-@compiled
+@inlined
 def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
     """Bring the accounts to interval `now`; the level and its weight stand in alpha, beta, ja, jb afterwards."""
     steps = max(float(now - season.at), 1.0) if season.at > 0 else 1.0
     season.at = now
-    keep = math.exp(-steps / season.fades)
+    keep = exp(-steps / season.fades)
     stay, base = 1.0, 0.0
     if season.sure == 1 and season.other == 0 and chart.alpha[1] > 0.0:
         tau = _slow_tau(quarters)
-        stay = STAYS if steps == 1.0 and tau == MOST_SLOW else math.exp(-steps / tau)
-        base = math.log(chart.alpha[1] / chart.beta[1])
+        stay = STAYS if steps == 1.0 and tau == MOST_SLOW else exp(-steps / tau)
+        base = log(chart.alpha[1] / chart.beta[1])
         season.ps = stay * stay * season.ps + season.stays * (1.0 - stay * stay)
     else:
         walk = 4.0 * season.stays / _slow_tau(quarters)
@@ -74,12 +75,12 @@ def predict(chart: Record, season: Record, now: int, quarters: float) -> None:
             season.hf[j] *= keep
             season.hs[j] = base + stay * (season.hs[j] - base)
             chart.ja[j] = 1.0 / total
-            chart.jb[j] = chart.ja[j] / math.exp(season.hf[j] + season.hs[j])
+            chart.jb[j] = chart.ja[j] / exp(season.hf[j] + season.hs[j])
 
 
-@compiled
+@inlined
 def _say(chart: Record, season: Record, total: float) -> None:
-    level = math.exp(season.fast + season.slow)
+    level = exp(season.fast + season.slow)
     for b in (0, LEVELS - 1):
         chart.alpha[b] = 1.0 / total
         chart.beta[b] = chart.alpha[b] / level
@@ -89,7 +90,7 @@ def _say(chart: Record, season: Record, total: float) -> None:
     chart.best = 0
 
 
-@compiled
+@compiled_in_place
 def hold(chart: Record, season: Record, now: int) -> None:
     """A fault was raised: from here on the account is that of the level under a fault of this size."""
     season.stood = 1
@@ -101,7 +102,7 @@ def hold(chart: Record, season: Record, now: int) -> None:
     season.hf[:], season.hs[:] = season.fast, season.slow
 
 
-@compiled
+@compiled_in_place
 def strays(season: Record, lasts: float, quarters: float) -> float:
     """Relative variance of the mean of what is expected over `lasts` intervals after the onset.
 
@@ -114,7 +115,7 @@ def strays(season: Record, lasts: float, quarters: float) -> float:
     return float(max(season.pf, 0.0) * decay * decay + free + max(season.ps, 0.0) + walk)
 
 
-@compiled
+@compiled_in_place
 def jumped_back(chart: Record, season: Record, now: int, x: float, exposure: float, quarters: float) -> float:
     """Evidence (nats) that all of it comes again, against a fault that goes on: both follow the level."""
     predict(chart, season, now, quarters)
@@ -133,7 +134,7 @@ def jumped_back(chart: Record, season: Record, now: int, x: float, exposure: flo
     return float(gain)
 
 
-@compiled
+@compiled_in_place
 def restart(chart: Record, season: Record) -> None:
     """A fault is over: begin anew at the level at which it comes again, or at which it is the new usual."""
     if chart.why == RECOVERED:
@@ -146,7 +147,7 @@ def restart(chart: Record, season: Record) -> None:
     season.hf[:], season.hs[:] = season.fast, season.slow
 
 
-@compiled
+@inlined
 def learn(chart: Record, season: Record, x: float, exposure: float, sizes: Floats) -> None:
     """Let one judged interval teach the accounts; their levels stand where `predict` has left them."""
     total = season.pf + season.ps + 2.0 * season.pc
@@ -165,7 +166,7 @@ def learn(chart: Record, season: Record, x: float, exposure: float, sizes: Float
     _correct(season, _off(season, x, mean, total), mean)
 
 
-@compiled
+@compiled_in_place
 def keep_down(season: Record) -> None:
     """On a holiday levels may fall but not rise: an ordinary morning is not what the afternoon must bring."""
     fast, slow = 2.0 * math.sqrt(season.quick), season.top + 2.0 * math.sqrt(season.stays)
@@ -174,18 +175,18 @@ def keep_down(season: Record) -> None:
         season.hf[j], season.hs[j] = min(season.hf[j], fast), min(season.hs[j], slow)
 
 
-@compiled
+@inlined
 def _correct(season: Record, off: float, mean: float) -> None:
     """Kalman's correction of both parts and of their covariance. off: see _off."""
     kf, ks = season.pf + season.pc, season.ps + season.pc
     season.fast += off * kf
     season.slow += off * ks
-    all_of_it = kf + ks + 1.0 / max(mean, 1e-3) + season.chance
-    season.pf, season.ps = season.pf - kf * kf / all_of_it, season.ps - ks * ks / all_of_it
-    season.pc -= kf * ks / all_of_it
+    part = 1.0 / (kf + ks + 1.0 / max(mean, 1e-3) + season.chance)
+    season.pf, season.ps = season.pf - kf * kf * part, season.ps - ks * ks * part
+    season.pc -= kf * ks * part
 
 
-@compiled
+@inlined
 def _off(season: Record, x: float, mean: float, total: float) -> float:
     """By how much x is off its mean (at most MOST_UP, MOST_DOWN standard deviations), over its variance."""
     mean = max(mean, 1e-3)

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import compiled_in_place, inlined
 from detectors.expect import SLOW_KEEPS
 from detectors.judge import ALIKE, BELIEVED, learn, mean_of, picture, scatter_of, spread_of, stand, weigh
 from detectors.memory import LEVELS, Record
@@ -22,7 +22,7 @@ PART = 0.1  # of a fault: while it goes on, the fault is not over
 CAP = 4.0  # nats that a single interval may add while nobody knows yet how often intervals are just odd
 
 
-@compiled
+@inlined
 def judge(
     chart: Record, fleet: Record, now: int, x: float, n: float, cap: float, lasts: int, least_more: float
 ) -> None:
@@ -48,7 +48,7 @@ def judge(
     chart.seen += 1
 
 
-@compiled
+@compiled_in_place
 def count_unwatched(chart: Record, x: float, n: float) -> None:
     """Add to what a raised chart has lost what came of an interval that is not judged: x of n failed."""
     mean = n * chart.ra / chart.rb
@@ -58,7 +58,7 @@ def count_unwatched(chart: Record, x: float, n: float) -> None:
     chart.rv += mean + mean * mean * spread_of(chart, chart.best)
 
 
-@compiled
+@inlined
 def _learn_wander(chart: Record) -> None:
     """How far the recent share strays from that of the last week, beyond what few errors make it stray."""
     recent = chart.alpha[0] / chart.beta[0]

@@ -17,7 +17,8 @@ import math
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import inlined
+from detectors.exponentials import log_ratio
 
 # Half-lives in intervals. Several levels are kept; the one that has predicted best is believed.
 FAST_LEVELS = np.array([10.0, 40.0, 160.0, 960.0])  # throughput, flow: demand drifts
@@ -30,7 +31,7 @@ LEAST_ALPHA = 0.1  # a level never forgets more than this: the mean is kept, its
 SCATTER_MEMORY = 2.0 ** (-1 / 4320)
 
 
-@compiled
+@inlined
 def evidence(x: float, base: float, other: float, scatter: float) -> float:
     """Log likelihood ratio (nats) of mean `other` against mean `base` for a count x, both with A = scatter.
 
@@ -39,24 +40,34 @@ def evidence(x: float, base: float, other: float, scatter: float) -> float:
     if base <= 0.0 or other <= 0.0:
         return 0.0
     if abs(scatter) * max(base, other) < 1e-7:
-        return x * math.log(other / base) - (other - base)
+        return x * log_ratio(other, base) - (other - base)
     if scatter < 0.0:
         # Binomial side: a mean at or above the number of trials is not a law.
         most = -0.999 / scatter
         base, other, x = min(base, most), min(other, most), min(x, -1.0 / scatter)
-    tilt = math.log((1.0 + scatter * other) / (1.0 + scatter * base))
+    tilt = log_ratio(1.0 + scatter * other, 1.0 + scatter * base)
     # Most counts of rare events are 0, which needs no second log.
-    return (x * math.log(other / base) if x > 0.0 else 0.0) - (x + 1.0 / scatter) * tilt
+    return (x * log_ratio(other, base) if x > 0.0 else 0.0) - (x + 1.0 / scatter) * tilt
 
 
-@compiled
+@inlined
 def scatter_weight(mean: float) -> float:
     """How much an interval with this mean says about c, in units where a busy interval counts 25."""
     square = mean * mean
     return square / (1.0 + square / 25.0)
 
 
-@compiled
+@inlined
 def predictive_sd(mean: float, scatter: float) -> float:
     """Standard deviation of a count with this mean and A = scatter."""
     return math.sqrt(max(mean * (1.0 + scatter * mean), 1e-12))
+
+
+@inlined
+def within_reason(off: float, mean: float, scatter: float) -> float:
+    """How far off its mean a count is that may teach: above no further than three standard deviations and two
+    events, below no further than four and one."""
+    if off * off <= 9.0 * mean * (1.0 + scatter * mean):
+        return off  # as mostly, and without a root
+    sd = predictive_sd(mean, scatter)
+    return min(max(off, -4.0 * sd - 1.0), 3.0 * sd + 2.0)

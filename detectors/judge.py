@@ -17,8 +17,9 @@ import math
 
 import numpy as np
 
-from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, predictive_sd
+from detectors.compiled import compiled, compiled_in_place, inlined
+from detectors.expect import LEAST_ALPHA, SCATTER_MEMORY, evidence, within_reason
+from detectors.exponentials import exp, log
 from detectors.memory import (
     CLUMPS_WEIGHT,
     DAYS_LIKE,
@@ -54,39 +55,39 @@ LEAST_ENOUGH = 7.0
 MOST_EXCESS = 8.0  # of one peak: a fault is not to deafen its chart
 
 
-@compiled
+@inlined
 def mean_of(chart: Record, exposure: float) -> float:
     """What is expected at this exposure, by the level that is believed."""
     return exposure * chart.alpha[chart.best] / chart.beta[chart.best]
 
 
-@compiled
+@inlined
 def scatter_of(chart: Record) -> float:
     """A of expect.py: what scatters beyond Poisson, and what is not known of the level."""
     return spread_of(chart, chart.best) + 1.0 / max(chart.alpha[chart.best], LEAST_ALPHA)
 
 
-@compiled
+@inlined
 def picture(chart: Record, now: int, exposure: float, mean: float, scatter: float) -> None:
     """Remember what was expected, for charts and for the onset."""
     slot = now % RING
     chart.ring_e[slot], chart.ring_m[slot], chart.ring_a[slot] = exposure, mean, scatter
 
 
-@compiled
+@compiled_in_place
 def cap_of(fleet: Record, least: float) -> float:
     """What one interval may add, in nats. fleet: row of Columns.fleet."""
     rarity = math.log((fleet.judged + 1.0) / (fleet.odd + 1.0))
     return min(max(least, rarity), MOST_CAP)
 
 
-@compiled
+@inlined
 def spread_of(chart: Record, level: int) -> float:
     """c: how much chart c scatters beyond Poisson around one of its levels."""
     return max(chart.num[level] / chart.den[level], 0.0)
 
 
-@compiled
+@inlined
 def weigh(
     chart: Record,
     fleet: Record,
@@ -134,8 +135,8 @@ def weigh(
             chart.w[j] = max(0.0, chart.w[j] + min(max(gain, -2.0 * cap), cap))
             if chart.w[j] > 0.0:
                 chart.alive = 1
-                total += math.exp(min(chart.w[j], 600.0)) - 1.0
-    chart.total = math.log(total / (SIZES - first)) if chart.alive == 1 else 0.0
+                total += exp(min(chart.w[j], 600.0)) - 1.0
+    chart.total = log(total / (SIZES - first)) if chart.alive == 1 else 0.0
     if strongest > ODD:
         chart.odd = 1
     elif chart.odd == 1 and chart.total < 0.5:
@@ -143,7 +144,7 @@ def weigh(
         fleet.odd += 1.0
 
 
-@compiled
+@inlined
 def _is_too_small(size: float, least_log: float) -> bool:
     """Is a fault of this size nearer to 1 than `least_log`, in logs? exp(y) is at most 1 / (1 - y), so that most
     answers need no exponential."""
@@ -153,7 +154,7 @@ def _is_too_small(size: float, least_log: float) -> bool:
     return size < near and size * near > 1.0
 
 
-@compiled
+@inlined
 def says_nothing(x: float, mean: float, other: float, scatter: float) -> bool:
     """Can x be no evidence for mean `other` against `mean`? Never true where expect.evidence would be above 0.
 
@@ -173,7 +174,7 @@ def says_nothing(x: float, mean: float, other: float, scatter: float) -> bool:
     return x >= (0.5 * (mean + other) if convex else mean)
 
 
-@compiled
+@inlined
 def _gain(
     chart: Record,
     j: int,
@@ -204,7 +205,7 @@ def _gain(
     return gain
 
 
-@compiled
+@inlined
 def _alike(ratio: float, size: float, part: float) -> bool:
     """Is `ratio` less than `part` of the way from 1 to `size`, in logs?"""
     if size < 1.0:
@@ -212,10 +213,10 @@ def _alike(ratio: float, size: float, part: float) -> bool:
     ratio = max(ratio, 1.0 / ratio)
     if ratio >= 1.0 + part * (size - 1.0):  # at least size**part (Bernoulli), without a log
         return False
-    return math.log(ratio) < part * math.log(size)
+    return log(ratio) < part * log(size)
 
 
-@compiled
+@inlined
 def _with_fault(base: float, size: float, out_of: float) -> float:
     """The mean under a fault of this size: a factor on the count, or on the odds where it is part of trials."""
     if np.isnan(out_of) or out_of <= 0.0:
@@ -224,7 +225,7 @@ def _with_fault(base: float, size: float, out_of: float) -> float:
     return out_of * size * base / (out_of - base + size * base)
 
 
-@compiled
+@compiled_in_place
 def strongest_size(chart: Record) -> int:
     """The size with the most evidence."""
     best = 0
@@ -236,7 +237,7 @@ def strongest_size(chart: Record) -> int:
     return best
 
 
-@compiled
+@inlined
 def learn(
     chart: Record,
     x: float,
@@ -254,10 +255,7 @@ def learn(
     for b in range(LEVELS):
         mean = exposure * chart.alpha[b] / chart.beta[b]
         c_b = spread_of(chart, b)
-        sd = predictive_sd(mean, c_b + 1.0 / chart.alpha[b])
-        low, high = -4.0 * sd - 1.0, 3.0 * sd + 2.0
-        # Losses are judged: what lies above is mirrored no further than three deviations.
-        off = min(max(x - mean, low), high)
+        off = within_reason(x - mean, mean, c_b + 1.0 / chart.alpha[b])
         if scatters and mean > 0.0:
             weight = 1.0 / (1.0 + mean * mean / 25.0)  # scatter_weight(mean) / mean ** 2
             chart.num[b] = chart.num[b] * SCATTER_MEMORY + weight * (off * off - mean)
@@ -276,7 +274,7 @@ def learn(
         _choose_level(chart)
 
 
-@compiled
+@inlined
 def _learn_clumps(chart: Record, x: float, mean: float) -> None:
     """Rare events that come several at once scatter more than chance allows: by how much, per expected event."""
     if mean > 5.0 or mean <= 0.0 or chart.seen < 10:
@@ -287,7 +285,7 @@ def _learn_clumps(chart: Record, x: float, mean: float) -> None:
     chart.clumps_n = chart.clumps_n * SCATTER_MEMORY + mean + CLUMPS_WEIGHT * (1.0 - SCATTER_MEMORY)
 
 
-@compiled
+@inlined
 def _teach(alpha: Floats, beta: Floats, i: int, x: float, exposure: float, over: float, keep: float) -> None:
     weight = 1.0 / (1.0 + over)  # an interval says no more than its scatter allows
     alpha[i] = alpha[i] * keep + weight * x
@@ -299,7 +297,7 @@ def _teach(alpha: Floats, beta: Floats, i: int, x: float, exposure: float, over:
         alpha[i] = 1e-3
 
 
-@compiled
+@compiled_in_place
 def _choose_level(chart: Record) -> None:
     """Believe the level that has predicted best; a slower one when there is little between them."""
     best = LEVELS - 1
@@ -309,7 +307,7 @@ def _choose_level(chart: Record) -> None:
     chart.best = best
 
 
-@compiled
+@inlined
 def compare_day(
     chart: Record,
     i: int,
@@ -333,7 +331,7 @@ def compare_day(
             return
         chart.aa[i] = chart.alpha[chart.best]
         chart.ab[i] = chart.aa[i] * exposure / max(mean, 1e-9)
-    its = exposure * math.exp(differs)
+    its = exposure * exp(differs)
     other = its * chart.aa[i] / chart.ab[i]
     if i > 0 and chart.like[i] <= 0.0 and says_nothing(x, mean, other, scatter):
         chart.unlike[i] = 0.0
@@ -345,12 +343,11 @@ def compare_day(
     if i == 0:
         chart.calm_day += capped
     if chart.like[i] > 0.0:
-        sd = predictive_sd(other, scatter)
-        heard = min(max(x, other - 4.0 * sd - 1.0), other + 3.0 * sd + 2.0)
+        heard = other + within_reason(x - other, other, scatter)
         _teach(chart.aa, chart.ab, i, heard, its, scatter * other, keep)
 
 
-@compiled
+@inlined
 def _cannot_say(x: float, mean: float, differs: float, scatter: float) -> bool:
     """Does x say nothing (see says_nothing) for a mean that differs from `mean` by `differs` in logs?
 
@@ -362,7 +359,7 @@ def _cannot_say(x: float, mean: float, differs: float, scatter: float) -> bool:
     return says_nothing(x, mean, mean / (1.0 - differs), scatter)
 
 
-@compiled
+@inlined
 def other_day(chart: Record, shared: int, alone: bool, new: bool) -> tuple[bool, float]:
     """Is it believed that today is like another day; and the evidence (nats) of this interval for the best of them.
 
@@ -382,7 +379,7 @@ def other_day(chart: Record, shared: int, alone: bool, new: bool) -> tuple[bool,
     return is_one, most
 
 
-@compiled
+@compiled_in_place
 def stretched(chart: Record, fleet: Record) -> float:
     """The evidence, brought to nats by the chart's own peaks while all was well, and those of its kind.
 
@@ -396,7 +393,7 @@ def stretched(chart: Record, fleet: Record) -> float:
     return PEAK + (chart.total - PEAK) / max(mean, 1.0)
 
 
-@compiled
+@compiled_in_place
 def enough_of(fleet: Record, time: float) -> float:
     """The evidence (nats) that charts of one kind exceed once in SPARE times `time` judged intervals.
 
@@ -407,7 +404,7 @@ def enough_of(fleet: Record, time: float) -> float:
     return max(PEAK + math.log(max(time * rarity * SPARE, 1.0)), LEAST_ENOUGH)
 
 
-@compiled
+@compiled_in_place
 def learn_peaks(chart: Record, fleet: Record) -> None:
     """Follow the evidence through its peaks: one ends when the evidence has all but gone, or in an alarm."""
     if chart.raised == 1 and chart.phase != 1:
@@ -423,7 +420,7 @@ def learn_peaks(chart: Record, fleet: Record) -> None:
         chart.peak = 0.0
 
 
-@compiled
+@compiled_in_place
 def raise_alarm(chart: Record, number: int, up: bool) -> None:
     """From quiet to raised: find the onset, and the level as it was before it. up: more is the fault, not less.
 
@@ -489,7 +486,7 @@ def _gains(chart: Record, number: int, first: int, up: bool) -> Floats:
     return gains
 
 
-@compiled
+@compiled_in_place
 def _alone(chart: Record, at: int, up: bool) -> float:
     """The evidence (nats) for any fault at all in interval `at` of the ring."""
     x, mean = np.float64(chart.ring_x[at % RING]), np.float64(chart.ring_m[at % RING])
@@ -517,7 +514,7 @@ def _onset_range(chart: Record, number: int, gains: Floats) -> None:
     chart.onset_high = max(chart.onset_high, chart.onset)
 
 
-@compiled
+@compiled_in_place
 def _level_before(chart: Record) -> None:
     """The level that was believed when the onset was judged: it had seen nothing of the fault."""
     slot = chart.onset % RING
@@ -529,7 +526,7 @@ def _level_before(chart: Record) -> None:
     chart.rb = chart.ra / level
 
 
-@compiled
+@compiled_in_place
 def _noise(chart: Record, mean: float) -> float:
     """The variance of one interval in a sum over many: of what keeps nearly all, only what it usually loses."""
     if chart.steady > 0.0:
@@ -537,7 +534,7 @@ def _noise(chart: Record, mean: float) -> float:
     return mean + mean * mean * spread_of(chart, chart.best)
 
 
-@compiled
+@compiled_in_place
 def _doubt(chart: Record) -> float:
     """Standard deviation of what is expected since the onset: by chance, and because the level is not known."""
     unknown = 1.0 / max(chart.ra, 1.0)
@@ -548,7 +545,7 @@ def _doubt(chart: Record) -> float:
     return math.sqrt(chart.rv + chart.rm * chart.rm * unknown)
 
 
-@compiled
+@compiled_in_place
 def _sums_from_ring(chart: Record, number: int) -> None:
     chart.rx, chart.rm, chart.rn, chart.rv = 0.0, 0.0, 0.0, chart.ends
     for t in range(chart.onset, number + 1):
@@ -567,7 +564,7 @@ def _sums_from_ring(chart: Record, number: int) -> None:
         chart.rv += _noise(chart, mean)
 
 
-@compiled
+@compiled_in_place
 def stand(
     chart: Record, number: int, x: float, exposure: float, out_of: float, lasts: int, part: float
 ) -> None:
@@ -581,7 +578,7 @@ def stand(
     clear(chart, number, x, exposure, out_of, lasts, gain)
 
 
-@compiled
+@compiled_in_place
 def add_up(chart: Record, number: int, x: float, exposure: float, out_of: float) -> None:
     """Add one interval of a raised chart to what was counted and what was expected since the onset."""
     mean = exposure * chart.ra / chart.rb
@@ -601,7 +598,7 @@ def add_up(chart: Record, number: int, x: float, exposure: float, out_of: float)
         chart.ratio = max(fault_x / fault_m, 1.01)
 
 
-@compiled
+@compiled_in_place
 def as_before(chart: Record, x: float, exposure: float, out_of: float, part: float, strays: float) -> float:
     """Evidence (nats) of one interval that it is as before the onset. part: see `stand`; strays: relative variance
     of what is expected beyond its scatter."""
@@ -620,7 +617,7 @@ def as_before(chart: Record, x: float, exposure: float, out_of: float, part: flo
     return -evidence(x, mean, _with_fault(mean, still, out_of), scatter)
 
 
-@compiled
+@compiled_in_place
 def clear(
     chart: Record, number: int, x: float, exposure: float, out_of: float, lasts: int, gain: float
 ) -> None:
@@ -645,7 +642,7 @@ def clear(
         settle(chart, number, EXPIRED, fault_x / fault_m if fault_m > 0.0 else chart.ratio)
 
 
-@compiled
+@compiled_in_place
 def _made_whole(chart: Record, x: float, mean: float, part: float) -> float:
     """Evidence (nats) that nothing is missing since v_since, against a share `part` of what is expected.
 
@@ -657,7 +654,7 @@ def _made_whole(chart: Record, x: float, mean: float, part: float) -> float:
     return missing * (missing - 2.0 * (expected - counted)) / (2.0 * max(variance, 1e-9))
 
 
-@compiled
+@compiled_in_place
 def _still_missing(size: float, mean: float, scatter: float, part: float) -> float:
     """What would come, per expected event, if the smallest part of the loss went on that a few intervals tell
     from nothing, and not less than `part` of it."""
@@ -665,7 +662,7 @@ def _still_missing(size: float, mean: float, scatter: float, part: float) -> flo
     return 1.0 - min(max(told, part * (1.0 - size), 0.03), 0.5 * (1.0 - size))
 
 
-@compiled
+@compiled_in_place
 def settle(chart: Record, number: int, why: int, factor: float) -> None:
     """From raised to quiet, at the level before the fault, or at `factor` times it (the new usual)."""
     chart.raised, chart.phase, chart.why, chart.calm = 0, 3, why, number + 1
@@ -678,7 +675,7 @@ def settle(chart: Record, number: int, why: int, factor: float) -> None:
     forget_evidence(chart, number, factor)
 
 
-@compiled
+@compiled_in_place
 def forget_evidence(chart: Record, number: int, factor: float) -> None:
     """Start the evidence anew from the level before the fault, times `factor`."""
     chart.total = 0.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from collector.bins import MOST_AGE, SeriesKey, SeriesTable
 from detectors.columns import ByMetric, Places, Slow, holds, places
-from detectors.compiled import compiled
+from detectors.compiled import compiled, inlined
 from detectors.serving import Versions
 from detectors.signals import Budget, Signal, Term
 
@@ -484,7 +484,7 @@ def gather(
     return x, n
 
 
-@compiled
+@inlined
 def _at(values: NDArray[np.float64], t: int, r: int) -> float:
     return values[t, r] if 0 <= r < values.shape[1] else np.nan
 

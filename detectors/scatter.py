@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.compiled import compiled
-from detectors.expect import LEAST_ALPHA, predictive_sd
+from detectors.compiled import compiled_in_place, inlined
+from detectors.expect import LEAST_ALPHA, predictive_sd, within_reason
 from detectors.memory import LAGS_BACK, RING, Record
 
 BACK = np.array([0, 1, 2, 4, 8, 16, 32, 64])  # intervals, LAGS_BACK of them
@@ -29,7 +29,7 @@ MOST_UNLIKE = 10.0  # times what is believed of anybody, that one may teach the 
 MOST_WEIGHT = 2500.0  # of one interval; the next ones say much the same
 
 
-@compiled
+@compiled_in_place
 def forget(season: Record) -> None:
     """Nothing was measured yet: back to what is believed of anybody's scatter."""
     for i in range(LAGS_BACK):
@@ -39,19 +39,19 @@ def forget(season: Record) -> None:
     season.stays, season.chance = PRIOR_STAYS, PRIOR_CHANCE
 
 
-@compiled
+@compiled_in_place
 def _of_anybody(i: int) -> float:
     """The covariance that is believed before anything was measured."""
     return PRIOR_STAYS + PRIOR_QUICK * math.exp(-BACK[i] / PRIOR_FADES) + (PRIOR_CHANCE if i == 0 else 0.0)
 
 
-@compiled
+@compiled_in_place
 def _covariance(season: Record, i: int) -> float:
     """What was measured, shrunk towards what was believed beforehand."""
     return float((season.joint[i] + PRIOR_WEIGHT * season.before[i]) / (season.joint_n[i] + PRIOR_WEIGHT))
 
 
-@compiled
+@compiled_in_place
 def doubt(season: Record) -> None:
     """A new profile: what scatters from interval to interval stays known, what strays for hours does not."""
     slowest = _covariance(season, LAGS_BACK - 1)
@@ -75,21 +75,21 @@ def pool(seasons: Any, known: NDArray[np.int64]) -> None:
     seasons.before[known] = (anybody + sums - weight * within) / (1.0 + total - weight)
 
 
-@compiled
+@inlined
 def learn(chart: Record, season: Record, now: int, x: float, exposure: float) -> None:
     """Let a quiet interval teach the moments."""
     if chart.alpha[1] <= 0.0 or chart.beta[1] <= 0.0:
         chart.alpha[1], chart.beta[1] = LEAST_ALPHA, LEAST_ALPHA / math.exp(season.slow)
     base = chart.alpha[1] / chart.beta[1]
     mean, spread = exposure * base, season.chance + season.quick + season.stays
-    here = _clipped(x, mean, spread) / max(mean, 1e-9)
+    here = within_reason(x - mean, mean, spread) / max(mean, 1e-9)
     weight = mean * mean / (1.0 + mean * mean / MOST_WEIGHT)
     for i in range(LAGS_BACK):
         slot = (now - BACK[i]) % RING
         past, of = np.float64(chart.ring_x[slot]), np.float64(chart.ring_e[slot]) * base
         if np.isnan(past) or np.isnan(of) or of <= 0.0 or now - BACK[i] < chart.first:
             continue
-        there = _clipped(past, of, spread) / of
+        there = within_reason(past - of, of, spread) / of
         product = here * there - (1.0 / mean if i == 0 else 0.0)
         season.joint[i] = season.joint[i] * MEMORY + weight * product
         season.joint_n[i] = season.joint_n[i] * MEMORY + weight
@@ -104,17 +104,7 @@ def learn(chart: Record, season: Record, now: int, x: float, exposure: float) ->
         _fit(season)
 
 
-@compiled
-def _clipped(x: float, mean: float, spread: float) -> float:
-    """x - mean; what lies above is no further off than what may lie below. spread: relative variance."""
-    off = x - mean
-    if off * off <= 9.0 * mean * (1.0 + spread * mean):
-        return off  # within three standard deviations, as mostly
-    sd = predictive_sd(mean, spread)
-    return min(max(off, -4.0 * sd - 1.0), 3.0 * sd + 2.0)
-
-
-@compiled
+@compiled_in_place
 def _fit(season: Record) -> None:
     """The variances and `fades` that come nearest to the covariances."""
     best = 1e300
@@ -126,7 +116,7 @@ def _fit(season: Record) -> None:
     season.chance = max(_covariance(season, 0) - season.quick - season.stays, 1e-5)
 
 
-@compiled
+@compiled_in_place
 def _nearest(season: Record, fades: float) -> tuple[float, float, float]:
     """By least squares: `quick` and `stays` (at least 0), and the squares that are left."""
     s1, sa, saa, sy, say, syy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.compiled import compiled
+from detectors.compiled import inlined
 from detectors.memory import Record
 
 LEAST = 5  # intervals: some scrapes are missed, and a restart takes a while
@@ -17,7 +17,7 @@ KNOWN = 30  # measured intervals before a silence can mean anything
 MEMORY = 2.0 ** (-1 / 20160)
 
 
-@compiled
+@inlined
 def listen(chart: Record, number: int, x: float, expected: float, lasts: int) -> int:
     """One watched interval of chart c; x NaN = silent. Returns the phase: 0, 1 raised, 2 standing, 3 cleared.
 

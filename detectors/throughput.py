@@ -15,8 +15,9 @@ import numpy as np
 
 from detectors import demand
 from detectors import scatter as scatters
-from detectors.compiled import compiled
+from detectors.compiled import compiled_in_place, inlined
 from detectors.expect import evidence, predictive_sd
+from detectors.exponentials import exp
 from detectors.judge import (
     ALIKE,
     BELIEVED,
@@ -51,39 +52,45 @@ LEAST_COMES = 1.0  # events in a quarter of an hour: where less is expected, it 
 WARM_UP = 5  # intervals before anything is expected
 
 
-@compiled
+@compiled_in_place
 def shape_at(season: Record, position: float, has_steps: bool) -> float:
     """The profile around today at a position in quarters of an hour since any Monday 00:00: between their middles
     linearly, but for steps, which come with the clock."""
     return math.exp(log_shape_at(season, position, has_steps))
 
 
-@compiled
+@inlined
 def log_shape_at(season: Record, position: float, has_steps: bool) -> float:
     """The log of shape_at. Beyond what is laid out around today, every day is as usual."""
     whole = math.floor(position)
-    i = int(whole - season.begins) % WEEK
+    i = _in_week(whole - season.begins)
     if i + 1 >= len(season.near):
         return usual_at(season, position, has_steps)
     return _between(season.near[i] * UNIT, season.near[i + 1] * UNIT, position - whole, has_steps)
 
 
-@compiled
+@inlined
 def usual_at(season: Record, position: float, has_steps: bool) -> float:
     """The log of the profile, whatever the calendar says."""
     whole = math.floor(position)
-    a, b = season.usual[int(whole) % WEEK], season.usual[int(whole + 1) % WEEK]
+    a, b = season.usual[_in_week(whole)], season.usual[_in_week(whole + 1)]
     return _between(a * UNIT, b * UNIT, position - whole, has_steps)
 
 
-@compiled
+@inlined
+def _in_week(quarter: int) -> int:
+    """A quarter of an hour counted from any Monday 00:00, from its own one."""
+    return quarter if 0 <= quarter < WEEK else int(quarter) % WEEK  # a division takes longer than the rest
+
+
+@inlined
 def _between(a: float, b: float, part: float, has_steps: bool) -> float:
     if has_steps and abs(b - a) > STEP:
         return a if part < 0.5 else b
     return a + (b - a) * part
 
 
-@compiled
+@inlined
 def expect(
     chart: Record,
     season: Record,
@@ -98,7 +105,7 @@ def expect(
     position: middle of the interval in the week, see season.py; quarters: of an hour, in an interval.
     """
     log_shape = log_shape_at(season, position, True) if season.days > 0 else 0.0
-    exposure = math.exp(log_shape)
+    exposure = exp(log_shape)
     season.came += x
     season.meant += exposure
     if season.fades <= 0.0:
@@ -124,7 +131,7 @@ def expect(
             compare_day(chart, i, x, mean, exposure, differs, scatter, cap, OTHER_DAYS)
 
 
-@compiled
+@inlined
 def _of_other_day(season: Record, i: int, position: float, log_shape: float) -> float:
     """The log of what the profile says of the other day i (see memory.DAYS_LIKE); log_shape: of today."""
     if i == 0:
@@ -136,7 +143,7 @@ def _of_other_day(season: Record, i: int, position: float, log_shape: float) -> 
     return usual_at(season, position, True) if season.unsure > 0.0 else log_shape + season.again
 
 
-@compiled
+@inlined
 def judge(
     chart: Record,
     season: Record,
@@ -204,7 +211,7 @@ def judge(
         scatters.learn(chart, season, now, x, exposure)
 
 
-@compiled
+@compiled_in_place
 def _knows_like(season: Record, position: float) -> bool:
     """Was a whole day of the same half of the week, working days or weekend, seen already?"""
     weekend = position + 0.5 >= 5.0 * QUARTERS
@@ -214,12 +221,12 @@ def _knows_like(season: Record, position: float) -> bool:
     return seen > 0.0
 
 
-@compiled
+@inlined
 def _is_above(x: float, mean: float, scatter: float) -> bool:
     return x > mean + 2.0 and x > mean + BURST_SD * predictive_sd(mean, scatter) + 2.0
 
 
-@compiled
+@compiled_in_place
 def _stand(
     chart: Record, season: Record, now: int, x: float, usual: float, quarters: float, lasts: int
 ) -> None:
@@ -235,7 +242,7 @@ def _stand(
         demand.restart(chart, season)
 
 
-@compiled
+@inlined
 def _came_early(season: Record, x: float, mean: float, position: float, scatter: float) -> float:
     """Evidence (nats, at least 0) that a step of the profile came a little early or late, which needs no belief."""
     if x >= mean:
@@ -247,7 +254,7 @@ def _came_early(season: Record, x: float, mean: float, position: float, scatter:
     return max(0.0, float(evidence(x, mean, mean * math.exp(-fall), scatter)))
 
 
-@compiled
+@compiled_in_place
 def _fall_around(season: Record, position: float, enough: float) -> float:
     """By how much (in logs) the profile is lower within a quarter of an hour: when exactly a step comes is not
     known. Or 0 where that is clearly less than `enough`."""
@@ -260,7 +267,7 @@ def _fall_around(season: Record, position: float, enough: float) -> float:
     return here - least
 
 
-@compiled
+@inlined
 def _lowest_around(season: Record, position: float) -> float:
     """The log of the lowest quarter of an hour of those that the profile within one of them is drawn between."""
     first = int(math.floor(position) - season.begins) % WEEK - 1
@@ -272,14 +279,14 @@ def _lowest_around(season: Record, position: float) -> float:
     return least * UNIT
 
 
-@compiled
+@inlined
 def _was_told(season: Record, position: float) -> bool:
     """Was a loss told in this quarter of an hour a week ago? Then it teaches what it brings (season.py)."""
     quarter = math.floor(position + 0.5) % WEEK
     return bool(season.doubted[quarter // 8] & np.uint8(1 << quarter % 8))
 
 
-@compiled
+@compiled_in_place
 def _doubt(season: Record, first: float, last: float) -> None:
     """Remember for next week that a loss is told between these positions of the running day."""
     day = math.floor((last + 0.5) / QUARTERS) * QUARTERS
@@ -287,7 +294,7 @@ def _doubt(season: Record, first: float, last: float) -> None:
         season.doubts[quarter // 8] |= np.uint8(1 << quarter % 8)
 
 
-@compiled
+@inlined
 def add_to_day(season: Record, x: float, of: float, position: float, quarters: float) -> None:
     """Add an interval whose middle is at `position` to the running day: x, out of `of`."""
     count = max(int(quarters), 1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from collector.bins import Bins
 from collector.deployments import Deployment
 from detectors import cells, cohort, demand, error_ratio, flow, rollout, scatter, throughput
-from detectors.compiled import ahead, compiled
+from detectors.compiled import ahead, compiled, compiled_in_place, inlined
 from detectors.findings import Finding
 from detectors.holidays import lay_days
 from detectors.judge import (
@@ -245,11 +245,31 @@ def run(
     float64[intervals, series], of which cohorts are counted. number: of the first interval.
     """
     busy = np.empty(len(laid.kind), dtype=np.int64)
+    caps, speak = np.empty(len(columns.fleet)), np.empty(DAYS_LIKE)
+    return _on(columns, laid, release, x, n, values, watched, positions, number, busy, caps, speak)
+
+
+@compiled_in_place
+def _on(
+    columns: Columns,
+    laid: Laid,
+    release: Wholes,
+    x: Floats,
+    n: Floats,
+    values: Floats,
+    watched: NDArray[np.bool_],
+    positions: Floats,
+    number: int,
+    busy: Wholes,
+    caps: Floats,
+    speak: Floats,
+) -> tuple[int, bool]:
+    """As `run`, with room for what it works out on the way: one place for each chart, kind and other day."""
     for t in range(x.shape[0]):
         if watched[t]:
-            shared = _other_days(columns, laid, x[t], positions[t], number + t)
+            shared = _other_days(columns, laid, x[t], positions[t], number + t, speak)
             begun, count = _judge(
-                columns, laid, x[t], n[t], values[t], positions[t], number + t, shared, busy
+                columns, laid, x[t], n[t], values[t], positions[t], number + t, shared, busy, caps
             )
             _judge_rollouts(columns, laid, n[t], number + t)
             cells.remember(columns, laid.cells, laid.kind, values[t], number + t)
@@ -261,11 +281,18 @@ def run(
     return x.shape[0], False
 
 
-@compiled
-def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: int) -> int:
+@inlined
+def _other_days(
+    columns: Columns,
+    laid: Laid,
+    x: Floats,
+    position: float,
+    now: int,
+    speak: Floats,
+) -> int:
     """Bits, one for each of DAYS_LIKE: days that so many throughputs speak for that it is the calendar, and not a
-    loss."""
-    speak, all_of_them, slot = np.zeros(DAYS_LIKE), 0.0, now % RING
+    loss. speak: float64[DAYS_LIKE], written over."""
+    speak[:], all_of_them, slot = 0.0, 0.0, now % RING
     cap = cap_of(columns.fleet[THROUGHPUT], throughput.CAP)
     last, many = len(laid.kind) - 1, len(laid.kind) > MANY
     for c in range(len(laid.kind)):
@@ -292,7 +319,7 @@ def _other_days(columns: Columns, laid: Laid, x: Floats, position: float, now: i
     return shared
 
 
-@compiled
+@inlined
 def _judge(
     columns: Columns,
     laid: Laid,
@@ -303,14 +330,15 @@ def _judge(
     now: int,
     shared: int,
     busy: Wholes,
+    caps: Floats,
 ) -> tuple[float, int]:
     """Everything about all charts in one interval, up to the decision to raise.
 
     Returns how many charts have begun (but for tallies), and how many numbers of charts it left in `busy`: those
-    that _decide can't pass over. One loop, since passing on a plan costs as much as judging a quiet chart.
+    that _decide can't pass over. caps: float64[rows of Columns.fleet], written over. One loop, since passing on a
+    plan costs as much as judging a quiet chart.
     """
     slot = now % RING
-    caps = np.empty(len(columns.fleet))
     for k in range(len(caps)):
         caps[k] = cap_of(columns.fleet[k], CAPS[k])
     begun, count, many = 1.0, 0, len(laid.kind) > MANY
@@ -381,7 +409,7 @@ def _judge(
     return begun, count
 
 
-@compiled
+@inlined
 def _fetch(charts: Any, c: int, slot: int) -> None:
     """Ask for what a share of errors will touch of chart c, before it is its turn."""
     start = charts.ctypes.data + c * LENGTH
@@ -391,7 +419,7 @@ def _fetch(charts: Any, c: int, slot: int) -> None:
         ahead(start + ring + 4 * slot)
 
 
-@compiled
+@inlined
 def _fetch_profile(seasons: Any, s: int, position: float) -> None:
     """Ask for what a throughput will touch of season s (none if below 0). position: see throughput.expect."""
     if s < 0:
@@ -409,7 +437,7 @@ def _fetch_profile(seasons: Any, s: int, position: float) -> None:
         ahead(start + day + 4 * (quarter % QUARTERS))
 
 
-@compiled
+@inlined
 def _fetch_past(charts: Any, c: int, slot: int) -> None:
     """Ask for what scatter.py will compare an interval of chart c with."""
     start = charts.ctypes.data + c * LENGTH
@@ -418,7 +446,7 @@ def _fetch_past(charts: Any, c: int, slot: int) -> None:
             ahead(start + ring + 4 * ((slot - back) % RING))
 
 
-@compiled
+@compiled_in_place
 def _judge_rollouts(columns: Columns, laid: Laid, n: Floats, now: int) -> None:
     """Hold every version that came later against those that were there before it."""
     for c in range(len(laid.kind)):
@@ -446,7 +474,7 @@ def enough_for(fleet: Any, begun: float, laid: Laid) -> Floats:
     return enough
 
 
-@compiled
+@compiled_in_place
 def _decide(columns: Columns, laid: Laid, release: Wholes, now: int, begun: float, busy: Wholes) -> bool:
     """Raise what has enough evidence; say whether this interval has news at all.
 
@@ -483,7 +511,7 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int, begun: floa
     return news
 
 
-@compiled
+@compiled_in_place
 def _is_blamed(columns: Columns, release: Wholes, which: int) -> bool:
     blamed = False
     for c in range(len(release)):
@@ -491,14 +519,14 @@ def _is_blamed(columns: Columns, release: Wholes, which: int) -> bool:
     return blamed
 
 
-@compiled
+@compiled_in_place
 def _is_covered(columns: Columns, laid: Laid, c: int) -> bool:
     """Is flow c judged by its cohorts, which are the next chart?"""
     i = laid.cohort[c]
     return i >= 0 and cohort.covers(columns.charts[c + 1], columns.cohorts[i])
 
 
-@compiled
+@compiled_in_place
 def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
     """Nobody was listening: nothing is judged, nothing is learned, and the rings show a hole.
 
@@ -521,7 +549,7 @@ def _skip(columns: Columns, laid: Laid, x: Floats, n: Floats, now: int) -> None:
         flow.owe(columns.flows[f], now, 0.0, 0.0, 0.0)
 
 
-@compiled
+@compiled_in_place
 def is_explained(columns: Columns, laid: Laid, c: int) -> bool:
     """A count that follows what goes into a flow is no loss while the flow sees nothing missing."""
     f = laid.explained_by[c]
