@@ -60,6 +60,7 @@ def requests() -> list[tuple[Purpose, str, str, dict[str, str], bytes]]:
         ("ingest", "POST", "/api/v1/write", snappy, b"\x00"),
         ("deployments", "POST", "/deployments", JSON, b"[]"),
         ("reading", "GET", "/gate", {}, b""),
+        ("reading", "GET", "/metrics", {}, b""),
         *desk,
     ]
 
