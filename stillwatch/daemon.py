@@ -21,20 +21,16 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import uvicorn
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from alerts.deliver import acknowledge, deliver, everywhere, say_again
-from alerts.outbox import SendFailed
 from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
 from alerts.silences import Silence
 from collector.asked import Source
 from collector.bins import Bins, SeriesTable
-from collector.connections import affordable, bounded
 from collector.otlp import Decoder
-from collector.server import Busy, Door, app
+from collector.server import Busy, Door
 from collector.workloads import Workloads
 from detectors.compiled import is_cached
 from stillwatch import aside, clock, engine, gate, kubernetes_watch, maintenance, selfwatch
@@ -42,8 +38,10 @@ from stillwatch.asking import Asker
 from stillwatch.backfill import backfill
 from stillwatch.blind_sources import BlindSources
 from stillwatch.calendars import Calendars
-from stillwatch.config import POSTGRESQL, TERMINAL, Listen, Settings
+from stillwatch.config import POSTGRESQL, TERMINAL, Settings
+from stillwatch.couriers import Courier, have_ended, one_for_each
 from stillwatch.desk import Desk
+from stillwatch.doors import certificate, find_free, grpc_port, listener, serving, serving_grpc
 from stillwatch.heap import clear_out
 from stillwatch.heartbeat import Heart, Way, within
 from stillwatch.history import History
@@ -58,6 +56,7 @@ from stillwatch.rollbacks import Rollbacks
 from stillwatch.slack_desk import SlackDesk
 from stillwatch.sources import opened
 from stillwatch.standby import Standby
+from stillwatch.starting import CannotStart
 from stillwatch.store import Store
 from stillwatch.tables import StoreTrouble, Unreachable
 from stillwatch.telling import Telling
@@ -66,12 +65,10 @@ from stillwatch.turns import Keeper, Role, guarded, stand_by
 
 log = logging.getLogger(__name__)
 
-USUAL_GRPC = 4317  # where senders of OTLP over gRPC look for a collector
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
-ACKNOWLEDGE = 15  # seconds in which a pager hears that somebody looks at it
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
-IDLE = 75  # seconds for which a connection is kept; longer than a minute between exports
 LOUD = (
+    "alembic",
     "apscheduler",
     "uvicorn",
     "httpx2",
@@ -84,10 +81,6 @@ LOUD = (
     "numba",
 )
 PATIENCE = 3.0  # seconds in which a stop is over, whatever is going on
-
-
-class CannotStart(Exception):  # noqa: N818  (it reads as what happened)
-    """One line that says why, and what to change."""
 
 
 def run(settings: Settings, file: Path | None = None, read: Callable[[], Settings] | None = None) -> int:
@@ -150,8 +143,8 @@ class _House:
     def listen(self, settings: Settings) -> socket.socket:
         """The same all the time: who connects between two lives waits for the next. Raises CannotStart."""
         if self.listener is None:
-            self.listener = self.stack.enter_context(_listener(settings.listen.host, settings.listen.port))
-            self.grpc_port = _grpc_port(settings.listen)
+            self.listener = self.stack.enter_context(listener(settings.listen.host, settings.listen.port))
+            self.grpc_port = grpc_port(settings.listen)
             stop = self.stopping.set
             self.stack.enter_context(_handling({signal.SIGTERM: stop, signal.SIGINT: stop}))
         return self.listener
@@ -180,19 +173,11 @@ class _House:
         before = self.putting_back = [thread for thread in self.putting_back if thread.is_alive()]
 
         def work() -> None:
-            if _have_ended(before, ending):
+            if have_ended(before, ending):
                 back.work(ending)
 
         self.putting_back = [*before, threading.Thread(target=work, name="roll back", daemon=True)]
         self.putting_back[-1].start()
-
-
-def _have_ended(threads: Sequence[threading.Thread], ending: threading.Event) -> bool:
-    """Waits for these; False where we are to end ourselves."""
-    for thread in threads:
-        while thread.is_alive() and not ending.is_set():
-            thread.join(PULSE)
-    return not ending.is_set()
 
 
 def _next_life(before: Settings, fresh: Settings, house: _House) -> tuple[Settings, int | Settings]:
@@ -213,7 +198,7 @@ def _next_life(before: Settings, fresh: Settings, house: _House) -> tuple[Settin
 def _usable(settings: Settings) -> None:
     """Could we go on with these? Raises ValueError where not; nobody is asked or told anything."""
     try:
-        _shown(settings.listen)
+        certificate(settings.listen)
         _place(settings)
     except CannotStart as reason:
         raise ValueError(str(reason)) from None
@@ -231,7 +216,7 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
     store, ending = house.store, threading.Event()
     with ExitStack() as stack:
         stack.callback(ending.set)
-        shown = _shown(settings.listen)
+        shown = certificate(settings.listen)
         hold = Telling(settings, store.told).hold
         back = Rollbacks(store, settings.rollbacks, clock.now)
         history = History(store, _pressable(settings), _planned(settings), hold, back)
@@ -276,10 +261,10 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
         role.taker = live
         if server is None:
             if house.listener is None:
-                _find_free(settings.listen)  # who is in the way is said at once, not after compiling
+                find_free(settings.listen)  # who is in the way is said at once, not after compiling
             _warm_up(settings)
             server = doors.enter_context(_open(door, settings, house, shown))
-        couriers = _couriers(
+        couriers = one_for_each(
             settings, Mailbox(store, history), place, places, ending, history.refresh, house.delivering
         )
         house.put_back(back, ending)
@@ -392,9 +377,7 @@ def _warm_up(settings: Settings) -> None:
     """The step compiles itself when it is first taken, once on each machine: better now than in a tick."""
     begun = time.monotonic()
     if not is_cached():
-        log.info(
-            "compiling the detectors, once on this machine; the door opens in about a quarter of a minute"
-        )
+        log.info("compiling the detectors, once on this machine; the door opens in about half a minute")
     width = settings.interval
     nothing = Bins(0, width, np.array([width]), np.full((1, 0), np.nan), np.ones(1, dtype=np.bool_))
     engine.advance(engine.State.empty(), nothing, (), plan_of(settings, SeriesTable()))
@@ -434,116 +417,6 @@ def _heart(settings: Settings, live: Live, store: Store, way: Way | None) -> Hea
         return None
     longest = within(settings.interval, settings.grace)
     return Heart(wanted, live.figures, longest, Mailbox(store), way, clock.now)
-
-
-def _couriers(
-    settings: Settings,
-    mailbox: Mailbox,
-    place: Place,
-    places: Sequence[Place],
-    stopping: threading.Event,
-    before: Callable[[int], None],
-    after: Sequence[threading.Thread] = (),
-) -> list[Courier]:
-    """One for each place, so that a slow one holds up no other. before: is called ahead of the rounds of each.
-    after: threads that may deliver as well and have to end first."""
-    named = {one.address for one in settings.receivers}
-    back = settings.fallback
-    rest = Courier(
-        mailbox,
-        place,
-        stopping,
-        lambda channel: channel not in named,
-        fallback=back,
-        before=before,
-        after=after,
-    )
-    return [
-        rest,
-        *(
-            Courier(mailbox, own, stopping, one.address.__eq__, one.address, back, before, after)
-            for one, own in zip(settings.receivers, places, strict=True)
-        ),
-    ]
-
-
-class Courier:
-    """Delivers to one place in a thread of its own, so that neither the tick nor a stop waits for a slow one.
-
-    serves: the channels whose messages go there. address: the one channel of a place that may be refreshed. before:
-    is called with the time ahead of every round. after: threads that deliver there as well and have to end first.
-    """
-
-    def __init__(
-        self,
-        mailbox: Mailbox,
-        place: Place,
-        stopping: threading.Event,
-        serves: Callable[[str], bool] = everywhere,
-        address: str = "",
-        fallback: str = "",
-        before: Callable[[int], None] | None = None,
-        after: Sequence[threading.Thread] = (),
-    ) -> None:
-        self._after = after
-        self._mailbox = mailbox
-        self._before = before
-        self._place = place
-        self._stopping = stopping
-        self._serves = serves
-        self._address = address
-        self._fallback = fallback
-        self._refreshed = 0
-        self._stale = ""
-        self._trouble = ""
-        self._thread = threading.Thread()
-
-    def keep_going(self) -> None:
-        """Start, or start again: what breaks one round (and is in the log) must not end all delivery."""
-        if not self._thread.is_alive():
-            name = f"deliver {self._address}".strip()
-            self._thread = threading.Thread(target=self._rounds, name=name, daemon=True)
-            self._thread.start()
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
-    @property
-    def threads(self) -> list[threading.Thread]:
-        """All in which something may still be on its way, also to places of before."""
-        return [one for one in (self._thread, *self._after) if one.is_alive()]
-
-    def _rounds(self) -> None:
-        if not _have_ended(self._after, self._stopping):
-            return
-        while not self._stopping.wait(PULSE):
-            try:
-                if self._before is not None:
-                    self._before(clock.now())
-                deliver(self._mailbox, self._place, clock.now, self._serves, self._fallback)
-                self._refresh()
-                self._trouble = ""
-            except StoreTrouble as trouble:
-                if str(trouble) != self._trouble:
-                    log.error("nothing is delivered: %s", trouble)
-                self._trouble = str(trouble)
-
-    def _refresh(self) -> None:
-        """Where the place forgets, say again what is open (at our start too); tell pagers who looks at it."""
-        every = self._place.refresh or (ACKNOWLEDGE if self._place.acknowledges else 0)
-        if not every or clock.now() - self._refreshed < every:
-            return
-        self._refreshed = clock.now()
-        try:
-            if self._place.refresh:
-                say_again(self._mailbox, self._place, self._address)
-            if self._place.acknowledges:
-                acknowledge(self._mailbox, self._address, clock.now())
-            self._stale = ""
-        except SendFailed as failure:
-            if str(failure) != self._stale:
-                log.error("what is open could not be said again: %s", failure)
-            self._stale = str(failure)
 
 
 def _verdict(settings: Settings, store: Store, written: Mapping[str, str]) -> Mapping[str, object]:
@@ -726,67 +599,6 @@ def _ticking(live: Live) -> Iterator[None]:
         scheduler.shutdown(wait=False)
 
 
-@contextmanager
-def _serving(door: Door, listener: socket.socket, shown: Shown | None) -> Iterator[threading.Thread]:
-    config = uvicorn.Config(
-        app(door),
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        server_header=False,
-        http=bounded(affordable()),
-        proxy_headers=False,  # nothing here depends on who asks from where
-        timeout_graceful_shutdown=1,
-        timeout_keep_alive=IDLE,
-    )
-    config.load()
-    config.ssl = None if shown is None else shown.context
-    server = uvicorn.Server(config)
-    # In a thread of its own uvicorn leaves the signals to us.
-    # It closes what it is given; whoever connects meanwhile is to wait for the next one.
-    thread = threading.Thread(target=server.run, args=([listener.dup()],), name="door", daemon=True)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
-
-
-@contextmanager
-def _serving_grpc(door: Door, settings: Settings, port: int, shown: Shown | None) -> Iterator[None]:
-    """port: 0 = not at all."""
-    if not port:
-        yield
-        return
-    from collector.grpc_door import listen  # costs a tenth of a second
-
-    server, _ = listen(door, settings.listen.host, port, None if shown is None else shown.renewed)
-    try:
-        yield
-    finally:
-        server.stop(1).wait(PATIENCE)
-
-
-def _grpc_port(wanted: Listen) -> int:
-    """The port for gRPC, 0 = none. The usual one may belong to somebody else.
-
-    Raises CannotStart where the settings name one that is not free.
-    """
-    port = USUAL_GRPC if wanted.grpc_port is None else wanted.grpc_port
-    if not port:
-        return 0
-    try:
-        with _listener(wanted.host, port, "grpc_port"):
-            return port
-    except CannotStart as taken:
-        if wanted.grpc_port is not None:
-            raise
-        log.warning("no OTLP over gRPC, only over HTTP: %s", taken)
-        return 0
-
-
 def _wait(
     settings: Settings,
     house: _House,
@@ -808,15 +620,6 @@ def _wait(
             return fresh
 
 
-def _find_free(wanted: Listen) -> None:
-    """Raises CannotStart where somebody else has a port that the settings name."""
-    with _listener(wanted.host, wanted.port):
-        pass
-    if wanted.grpc_port:
-        with _listener(wanted.host, wanted.grpc_port, "grpc_port"):
-            pass
-
-
 def _ended(server: threading.Thread) -> int:
     """The exit status: of a stop that somebody wanted, or because the door is gone."""
     if server.is_alive():
@@ -830,42 +633,10 @@ def _open(door: Door, settings: Settings, house: _House, shown: Shown | None) ->
     """The thread that serves, over HTTP and gRPC. Raises CannotStart."""
     listener = house.listen(settings)
     with (
-        _serving(door, listener, shown) as server,
-        _serving_grpc(door, settings, house.grpc_port, shown),
+        serving(door, listener, shown) as server,
+        serving_grpc(door, settings, house.grpc_port, shown),
     ):
         yield server
-
-
-@contextmanager
-def _listener(host: str, port: int, key: str = "port") -> Iterator[socket.socket]:
-    try:
-        listener = socket.create_server((host, port), family=_family(host), backlog=256)
-    except OSError as error:
-        raise CannotStart(
-            f"cannot listen on {host}:{port} ({error.strerror or error}); is another Stillwatch or collector "
-            f"there? Set `listen: {{{key}: ...}}`"
-        ) from None
-    with listener:
-        yield listener
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _shown(wanted: Listen) -> Shown | None:
-    """The certificate of our doors, if there is one. Raises CannotStart: also where the doors would stand open."""
-    if wanted.stands_open:
-        raise CannotStart(wanted.stands_open)
-    if wanted.tls is None:
-        if wanted.exposed and wanted.tokens.wanted:
-            log.warning(
-                "tokens come in the clear; set `listen: {tls: ...}`, or have a proxy with TLS before us"
-            )
-        return None
-    if trouble := wanted.tls.trouble():
-        raise CannotStart(trouble)
-    return Shown(wanted.tls)
 
 
 @contextmanager

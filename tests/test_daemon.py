@@ -27,7 +27,7 @@ from web_server import Reply, WebServer
 from alerts.silences import Silence, matcher
 from collector.bins import Bins, SeriesKey, SeriesTable
 from collector.deployments import Deployment
-from stillwatch import daemon as daemon_module
+from stillwatch import doors
 from stillwatch.caller import NoAnswer
 from stillwatch.config import Listen
 from stillwatch.deployed import tell
@@ -280,11 +280,11 @@ def test_the_usual_grpc_port_may_belong_to_somebody_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr(daemon_module, "USUAL_GRPC", other.getsockname()[1])
-        assert daemon_module._grpc_port(Listen()) == 0
+        monkeypatch.setattr(doors, "USUAL_GRPC", other.getsockname()[1])
+        assert doors.grpc_port(Listen()) == 0
     assert "no OTLP over gRPC, only over HTTP: cannot listen on 127.0.0.1:" in caplog.text
-    assert daemon_module._grpc_port(Listen(grpc_port=0)) == 0
-    assert daemon_module._grpc_port(Listen()) == daemon_module.USUAL_GRPC
+    assert doors.grpc_port(Listen(grpc_port=0)) == 0
+    assert doors.grpc_port(Listen()) == doors.USUAL_GRPC
 
 
 @pytest.mark.slow
