@@ -144,7 +144,7 @@ def _of_environment(metrics: _Metrics) -> list[Signal]:
     failures = {errors[0].metric for _, errors, _ in ratios} - totals
     twice = {metric for metric in metrics.keys if metric not in totals and _same(metric) & totals}
     for metric in sorted(set(metrics.keys) - failures - twice):
-        if metric in totals or _counts(metric):
+        if (metric in totals and not metric.startswith(_SERVER)) or _counts(metric):
             found.append(Signal(metrics.service, f"{metric}_arriving", "throughput", metrics.terms(metric)))
     found += _flows(metrics)
     return list({signal.name: signal for signal in reversed(found)}.values())

@@ -460,7 +460,7 @@ class Live:
         told, said = self._store.deployments(after, upto), self._store.words(after, upto)
         plan, table = self._plan, self._planned_for
         if plan is None or len(table) != series or self._known is not self._planned_from:
-            table = self._known.first(series)
+            table = self._known if len(self._known) == series else self._known.first(series)
             if plan is None or len(table) != plan.series or table.sources != self._planned_for.sources:
                 with settling():
                     plan = self._judgement.plan(table)

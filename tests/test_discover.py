@@ -251,8 +251,10 @@ def test_requests_that_are_counted_and_timed_are_one_signal() -> None:
     ],
 )
 def test_errors_of_prometheus_are_paired_as_any_other(errors: str, total: str) -> None:
-    (ratio,) = [s for s in found(errors, total).values() if s.kind == "error_ratio"]
+    signals = found(errors, total)
+    (ratio,) = [s for s in signals.values() if s.kind == "error_ratio"]
     assert sides(ratio) == ([errors], [total])
+    assert len(signals) == 1 + (not total.startswith("prometheus_"))
 
 
 RUNTIME = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from collector import dataset
 from collector.asked import Answer, Rows, of, stretch
 from collector.bins import Bins, Late, SeriesKey, SeriesTable
 from collector.deployments import Deployment
+from detectors import memory
 from detectors.findings import Finding
 from detectors.memory import fit, nothing
 from detectors.plan import Plan, lay
@@ -63,11 +65,11 @@ def told_by_a_cloud(world: World, slow: Which, most: int = WAIT, seed: int = 5) 
 
 
 def judged(bins: Bins, plan: Plan) -> list[Finding]:
-    memory = fit(nothing(), plan)
-    held, found = memory.held, list[Finding]()
+    known = fit(nothing(), plan)
+    held, found = known.held, list[Finding]()
     for first in range(0, len(bins), 400):
         block, held = hold(held, bins.cut(first, min(first + 400, len(bins))), plan)
-        for _, findings in watch(memory, block, plan):
+        for _, findings in watch(known, block, plan):
             found += findings
     return found
 
@@ -232,6 +234,20 @@ def test_what_was_remembered_before_anything_waited_goes_on_when_it_does() -> No
     assert START + 60 * (600 + WAIT) < opened["importer"] < START + 60 * (604 + WAIT)
     back, _ = advance(after, bins.cut(len(bins) - 1, len(bins)), (), lay(world.signals, table, 60, Budget()))
     assert len(back.memory.held.row) == 0
+
+
+def test_what_was_kept_before_anything_could_wait_is_read() -> None:
+    world = made()
+    state, _ = advance(State.empty(), world.bins().cut(0, 50), (), world.plan())
+    _, head, *arrays = memory.dump(state.memory)
+    told = json.loads(bytes(head))
+    told["series"] = told.pop("columns")
+    del told["held"]
+    old = json.dumps(told).encode()
+    old += b" " * (-len(old) % 8)
+    raw = b"".join(map(bytes, [len(old).to_bytes(8, "big"), old, *arrays]))
+    again = memory.load(memoryview(raw))
+    assert b"".join(map(bytes, memory.dump(again))) == b"".join(map(bytes, memory.dump(state.memory)))
 
 
 # The same, live.
