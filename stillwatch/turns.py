@@ -36,8 +36,8 @@ class Role:
     while we lead. shared: may there be others on the database?
     """
 
-    def __init__(self, taker: Standby, shared: bool) -> None:
-        self.taker: Standby | Live = taker
+    def __init__(self, taker: Standby | Live, shared: bool) -> None:
+        self.taker = taker
         self.askers: Sequence[Asker] = ()
         self.heart: Heart | None = None
         self._shared = shared

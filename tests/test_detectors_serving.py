@@ -233,7 +233,17 @@ def test_the_compiled_form_is_the_plain_one(seed: int) -> None:
     laid = versions(names)
     fit = of._fit(Serving.nothing(), laid)
     found = np.zeros((400, 5), dtype=np.int64)
-    given_ = (laid.first, laid.row, laid.start, counts[:120], np.ones(120, dtype=np.bool_), 0, START, 1 / 60)
+    given_ = (
+        laid.first,
+        laid.row,
+        laid.start,
+        laid.wait,
+        counts[:120],
+        np.ones(120, dtype=np.bool_),
+        0,
+        START,
+        1 / 60,
+    )
     v, s = fit.versions.copy(), fit.services.copy()
     done = of._run(v, s, *given_, found)
     plain = getattr(of._run, "py_func", of._run)

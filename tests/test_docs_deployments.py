@@ -20,7 +20,9 @@ from stillwatch import clock, config, daemon
 from stillwatch.desk import Desk
 from stillwatch.history import History
 from stillwatch.live import Live
+from stillwatch.reloading import Reloads
 from stillwatch.store import Store
+from stillwatch.turns import Role
 
 PAGE = ROOT / "docs" / "connect-deployments.md"
 COMMANDS = [block for block in blocks(PAGE, "sh") if "stillwatch deployments --service" in block]
@@ -48,9 +50,10 @@ def at(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) ->
     store = Store(tmp_path_factory.mktemp("docs") / "s.db")
     history = History(store)
     live = Live(store, daemon.judgement(settings, store, history), 60, 15, clock.now())
-    health = partial(daemon._health, live, store, ())
+    role = Role(live, shared=False)
+    health = partial(daemon._health, role, store, Reloads(None, lambda: settings, lambda of: None, clock.now))
     desk = Desk(history, clock.now, lambda word: live.word(word, clock.now()), health, deployed=live.deployed)
-    door = daemon._door(settings, store, live, desk, daemon._in_slack(settings, desk), health)
+    door = daemon._door(settings, store, role, desk, daemon._in_slack(settings, desk), health)
     with serving(door) as address:
         yield address
     store.close()
