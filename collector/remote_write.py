@@ -18,11 +18,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from collector.alike import Alike, Kind, Split, labels_of, series_of
-from collector.bins import SeriesKey, series_key
 from collector.otlp import BadRequest
 from collector.points import Catalogue, Readings, Sign, Stream
-from collector.scraped import BETWEEN, NAME, NOTHING, Lore, Place, Role, Type, meaning, where
+from collector.scraped import BETWEEN, NAME, NOTHING, Lore, Meaning, Place, Role, Type, meaning, where
 
 Protocol = Literal["1.0", "2.0"]
 
@@ -87,19 +85,17 @@ class _Known:
     """Series whose labels were read before: labels -> number of the meaning, 0 = not needed.
 
     Labels are their bytes as 1.0 has them, or (type, native, texts or bytes). hinges: what to judge again when
-    something is learned of a family or of a place where series are scraped. told: of each stream, by its number,
-    the stream and who tells of it.
+    something is learned of a family or of a place where series are scraped.
     """
 
     number: dict[object, int] = field(default_factory=dict)
+    meanings: list[Meaning] = field(default_factory=lambda: [NOTHING])
     catalogue: Catalogue = field(default_factory=Catalogue)  # of the meanings, by the same numbers
     roles: NDArray[np.int8] = field(default_factory=lambda: np.zeros(1024, dtype=np.int8))
     streams: dict[tuple[Stream, str], int] = field(default_factory=dict)  # with who tells of each -> number
-    told: list[tuple[Stream, str]] = field(default_factory=list)
     stream_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
     hinges: dict[str | Place, list[object]] = field(default_factory=dict)
     pairs: dict[bytes, tuple[str, str] | str] = field(default_factory=dict)  # labels as they came, or why not
-    alike: Alike = field(default_factory=Alike)
     size: int = 0
 
     def __post_init__(self) -> None:
@@ -110,59 +106,19 @@ class _Known:
         means = meaning(labels.named, lore, labels.said, labels.native)
         number = 0
         if means.role != Role.NOT_NEEDED:
-            number = self._add([means.role], [means.key], [(means.stream, means.teller)])
+            number = len(self.meanings)
+            if number == len(self.roles):
+                self.roles = np.concatenate([self.roles, np.zeros(number, dtype=np.int8)])
+                self.stream_of = np.concatenate([self.stream_of, np.zeros(number, dtype=np.int64)])
+            self.roles[number] = means.role
+            self.stream_of[number] = self.streams.setdefault((means.stream, means.teller), len(self.streams))
+            self.catalogue.add(means.key, means.stream)
+            self.meanings.append(means)
             self.hinges.setdefault(where(labels.named), []).append(at)
         elif labels.named[NAME].endswith("_count"):
             self.hinges.setdefault(labels.named[NAME].removesuffix("_count"), []).append(at)
         self.size += sum(map(len, labels.named.values()))
         self.number[at] = number
-
-    def _add(
-        self, roles: Sequence[Role], keys: Sequence[SeriesKey], told: Sequence[tuple[Stream, str]]
-    ) -> int:
-        """The number of the first of these; the others follow."""
-        first, after = len(self.catalogue), len(self.catalogue) + len(keys)
-        if after > len(self.roles):
-            more = len(self.roles) // 2 + len(keys)
-            self.roles = np.concatenate([self.roles, np.zeros(more, dtype=np.int8)])
-            self.stream_of = np.concatenate([self.stream_of, np.zeros(more, dtype=np.int64)])
-        self.roles[first:after] = roles
-        self.stream_of[first:after] = [self.streams.setdefault(one, len(self.streams)) for one in told]
-        self.told += list(self.streams)[len(self.told) :]
-        for key, (stream, _) in zip(keys, told, strict=True):
-            self.catalogue.add(key, stream)
-        return first
-
-    def add_alike(self, some: Mapping[bytes, Split], lore: Lore) -> None:
-        """Remember many: labels -> those in common, and those of its own."""
-        counts: list[bytes] = []
-        keys: list[SeriesKey] = []
-        told: list[tuple[Stream, str]] = []
-        hinge: tuple[bytes, ...] = ()
-        hinges: list[object] | None = None
-        for at, (shared, own) in some.items():
-            kind = self.alike.kind(shared, lore)
-            if shared != hinge:
-                hinge, hinges = shared, self._hinges(kind)
-            if hinges is not None:
-                hinges.append(at)
-            self.size += len(at)
-            if kind.means.role == Role.NOT_NEEDED:
-                self.number[at] = 0
-                continue
-            key, stream = series_of(kind, own)
-            counts.append(at)
-            keys.append(series_key(key))
-            told.append((stream, kind.means.teller))
-        first = self._add([Role.COUNT] * len(keys), keys, told)
-        self.number.update(zip(counts, range(first, first + len(counts)), strict=True))
-
-    def _hinges(self, kind: Kind) -> list[object] | None:
-        """What is to be judged again together with series of this kind."""
-        if kind.means.role != Role.NOT_NEEDED:
-            return self.hinges.setdefault(where(kind.common), [])
-        name = kind.common[NAME]
-        return self.hinges.setdefault(name.removesuffix("_count"), []) if name.endswith("_count") else None
 
     def pair(self, raw: bytes) -> tuple[str, str] | str:
         """Name and value of a label, or why not. The same stand in many series."""
@@ -174,7 +130,7 @@ class _Known:
 
     @property
     def full(self) -> bool:
-        most = max(len(self.number), len(self.catalogue), len(self.pairs), len(self.alike))
+        most = max(len(self.number), len(self.meanings), len(self.pairs))
         return most > MOST_SERIES or self.size > MOST_BYTES
 
 
@@ -237,7 +193,7 @@ class Reader:
         for process in processes:
             self._lore.remember(process)
         self._known = _Known()
-        self._learning = threading.RLock()
+        self._learning = threading.Lock()
 
     def read(self, body: bytes, protocol: Protocol) -> Written:
         """The counts in an unpacked prometheus.WriteRequest (1.0) or io.prometheus.write.v2.Request (2.0).
@@ -260,36 +216,8 @@ class Reader:
         series = list(request.timeseries)
         number, value, time, rest = _at_once(series, known.number)
         if rest:
-            unread = [series[i] for i in rest]
-            if self._new(unread, known):
-                *more, rest = _at_once(unread, known.number)
-                number, value, time = (
-                    np.concatenate(both) for both in zip((number, value, time), more, strict=True)
-                )
-                unread = [unread[i] for i in rest]
-            self._apart(_of_first(unread, known, samples), known, samples)
+            self._apart(_of_first([series[i] for i in rest], known, samples), known, samples)
         return _written(known, samples, number, value, time)
-
-    def _new(self, series: Iterable[bytes], known: _Known) -> bool:
-        """Learn those that are new and plain counters, many at once; were there any?"""
-        plain: dict[bytes, Split] = {}
-        signs: dict[object, _Labels] = {}
-        with self._learning:
-            for one in series:
-                raw, end = labels_of(one)
-                at = one[:end]
-                if not raw or at in known.number or at in plain or one[end : end + 1] != b"\x12":
-                    continue
-                split = known.alike.split(raw) if len(raw) <= MOST_LABELS else None
-                if split is not None and known.alike.are_plain(split[0]):
-                    plain[at] = split
-                else:
-                    read = _labels([known.pair(label) for label in raw], 0, False)
-                    if not isinstance(read, str):
-                        signs[at] = read
-            if plain or signs:
-                self._learn(signs, known, plain)
-        return bool(plain or signs)
 
     def _types(self, metadata: Iterable[Any]) -> None:
         if not metadata:
@@ -312,26 +240,14 @@ class Reader:
             else:
                 into.add(number[at], whole.samples, starts)
 
-    def _learn(
-        self, unread: Mapping[object, _Labels], known: _Known, plain: Mapping[bytes, Split] | None = None
-    ) -> None:
+    def _learn(self, unread: Mapping[object, _Labels], known: _Known) -> None:
         with self._learning:
             # The sight of a sum tells what a count is, that of `up` whose it is: look at all before judging any.
-            alike, plain = known.alike, plain or {}
-            unseen = [
-                alike.named(shared) for shared in {split[0] for split in plain.values()} - alike.kinds.keys()
-            ]
-            looks = [*unseen, *[labels.named for labels in unread.values()]]
-            news = {self._lore.look(named) for named in looks} - {""}
-            if news:
-                alike.forget(self._lore)
-                splits = {at: alike.split(labels_of(at)[0]) for at in plain}
-                plain = {at: split for at, split in splits.items() if split is not None}
+            news = {self._lore.look(labels.named) for labels in unread.values()} - {""}
             again = [at for hinge in news for at in known.hinges.pop(hinge, ())]
             for at, labels in (*((at, _read(at, known)) for at in again), *unread.items()):
                 if not isinstance(labels, str):
                     known.add(at, labels, self._lore)
-            known.add_alike(plain, self._lore)
             if known.full:
                 self._known = _Known()
 
@@ -388,12 +304,10 @@ def _of_first(series: Iterable[bytes], known: _Known, into: _Samples) -> _Unread
         except DecodeError:
             into.refused["broken series"] += 1
             continue
-        at: object = one[: labels_of(one)[1]]
-        if whole.histograms or at not in known.number:
-            raw = list(whole.labels)
-            at = _joined(raw)
-            if whole.histograms:
-                at = (_hinted(whole, 0), True, at)
+        raw = list(whole.labels)
+        at: object = _joined(raw)
+        if whole.histograms:
+            at = (_hinted(whole, 0), True, at)
         if at not in known.number and at not in unread.labels:
             said, native = (at[0], at[1]) if isinstance(at, tuple) else (0, False)
             labels = _labels([known.pair(label) for label in raw], said, native)
@@ -514,24 +428,20 @@ def _written(
         "stale": int(np.count_nonzero(needed & stale)),
         "not a number": int(np.count_nonzero(needed & missing & ~stale)),
     }
-    told = known.told
+    meanings = known.meanings
     signs = [
-        Sign(
-            told[known.stream_of[number[i]]][0].instance,
-            int(time[i]) * MILLIS,
-            _began(role[i], float(value[i])),
-        )
+        Sign(meanings[number[i]].stream.instance, int(time[i]) * MILLIS, _began(role[i], float(value[i])))
         for i in np.flatnonzero((role >= Role.UP) & (value > 0) & np.isfinite(value)).tolist()
     ]
     counts = np.flatnonzero((role == Role.COUNT) & ~missing)
     number = number[counts]
-    distinct, stream = np.unique(known.stream_of[number], return_inverse=True)
-    streams = [told[i] for i in distinct.tolist()]
-    tellers = tuple([teller for _, teller in streams])
+    _, first, stream = np.unique(known.stream_of[number], return_index=True, return_inverse=True)
+    told = [meanings[i] for i in number[first].tolist()]
+    tellers = tuple([one.teller for one in told])
     keys = known.catalogue.keys
     readings = Readings(
         keys=tuple([keys[i] for i in number.tolist()]),
-        streams=tuple([one for one, _ in streams]),
+        streams=tuple([one.stream for one in told]),
         stream=stream.astype(np.int64).ravel(),
         start=start[counts] * MILLIS,
         time=time[counts] * MILLIS,

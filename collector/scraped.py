@@ -86,7 +86,7 @@ class Lore:
     types: of families, as metadata says. summed: families of which a sum or a bucket was seen, so that their
     `_count` is a count. targets: (job, instance) -> the labels of its `up`, one set for each such target, and the
     name of its process: every series scraped there has them all. exporters: (job, instance) that serve what other
-    processes counted. of_targets: the names of all labels that targets have.
+    processes counted.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,6 @@ class Lore:
         self.summed: dict[str, bool] = {}
         self.targets: dict[Place, list[tuple[dict[str, str], str]]] = {}
         self.exporters: dict[Place, bool] = {}
-        self.of_targets: set[str] = set()
 
     def type(self, family: str, said: int) -> bool:
         """Metadata says a type; True where that is news."""
@@ -119,7 +118,6 @@ class Lore:
         if any(process == name for _, name in known):
             return False
         known.append((labels, process))
-        self.of_targets.update(labels)
         del known[:-4]  # of as many Prometheus servers, each with external labels of its own
         _bound(self.targets)
         return True
@@ -137,7 +135,7 @@ class Lore:
         if name == UP:
             if self._target({label: value for label, value in labels.items() if label not in _SENDER}):
                 return place
-        elif serves(name) and place not in self.exporters:
+        elif _serves(name) and place not in self.exporters:
             self.exporters[place] = True
             _bound(self.exporters)
             return place
@@ -149,18 +147,12 @@ class Lore:
         Where no `up` was seen, and at an exporter, whose counters began before it, each series stands for itself:
         nothing can be said of it from others.
         """
-        return self.target(labels) or _text(
-            sorted([pair for pair in labels.items() if pair[0] not in TELLER])
-        )
-
-    def target(self, labels: Mapping[str, str]) -> str:
-        """The name of the target that a series is of, "" where none is known or it counts for others."""
         place = where(labels)
         if place not in self.exporters:
             for target, process in self.targets.get(place, ()):
                 if target.items() <= labels.items():
                     return process
-        return ""
+        return _text(sorted([pair for pair in labels.items() if pair[0] not in TELLER]))
 
     def counts(self, name: str, said: int = 0) -> bool:
         """Is a series of this name a running total of events? said: its own type, where the sender says it.
@@ -194,7 +186,7 @@ def meaning(labels: Mapping[str, str], lore: Lore, said: int = 0, histogram: boo
         role = Role.NOT_NEEDED if said == Type.GAUGE_HISTOGRAM else Role.COUNT
     elif name in (UP, START):
         role = Role.UP if name == UP else Role.START
-    elif serves(name):
+    elif _serves(name):
         # Said of a process of that name, so that it is known after a restart of ours as well.
         return Meaning(Role.EXPORTER, NOTHING.key, Stream(BETWEEN.join((SERVES, *where(labels))), ""), "")
     elif "le" in labels or "quantile" in labels or not lore.counts(name, said):
@@ -230,8 +222,7 @@ def _first(labels: Mapping[str, str], names: Iterable[str]) -> str:
     return ""
 
 
-def serves(name: str) -> bool:
-    """Does a series of this name say that its target serves what others counted?"""
+def _serves(name: str) -> bool:
     return name.endswith(EXPORTER) or name in EXPORTERS
 
 
