@@ -44,6 +44,7 @@ POSTGRESQL = "postgresql://"  # an address that begins so is no file
 TERMINAL = "terminal"  # the channel where there is no other
 REMEMBERS = ("alertmanager", "pagerduty", "opsgenie")  # places that remind and escalate by their own rules
 KEEP = 400 * 86400  # seconds for which intervals are kept: the days of a year ago are among them
+COUNTERS = 5  # running totals for each series that there may be: instances count apart, and pods come and go
 GRACE = 15  # seconds; an interval shorter than that waits as long as it is itself
 LARGEST = 10_000_000  # bytes
 
@@ -232,7 +233,11 @@ def parse(text: str, file: str, environ: Mapping[str, str] | None, live: bool = 
         else _target(written.fallback, receivers, secrets, "fallback"),
         maintenance=tuple(_window(window) for window in written.maintenance),
         listen=_listen(written.listen, secrets),
-        limits=Limits(series=written.limits.series, per_service=written.limits.per_service),
+        limits=Limits(
+            series=written.limits.series,
+            per_service=written.limits.per_service,
+            counters=COUNTERS * written.limits.series,
+        ),
         choice=Choice(
             written.limits.attributes,
             {name: of.attributes for name, of in written.services.items() if of.attributes is not None},

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from alerts.routes import Route, Step
 from collector.errors import BadInput
+from collector.points import Limits
 from collector.tokens import of_one
 from detectors.signals import Budget, Signal, Term
 from stillwatch import config
@@ -111,6 +112,8 @@ def test_everything_that_can_be_set_is_set() -> None:
 def test_attributes_are_chosen_for_all_services_and_for_one() -> None:
     found = parse("limits: {per_service: 7, attributes: [region]}\nservices: {a: {attributes: []}, b: {}}")
     assert (found.limits.per_service, found.limits.series) == (7, 200_000)
+    assert found.limits.counters == Limits().counters == 1_000_000
+    assert parse("limits: {series: 1000000}").limits.counters == 5_000_000
     assert [found.choice.of(name) for name in "abc"] == [[], ["region"], ["region"]]
     assert Settings().choice.of("a") is None
 
