@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -82,15 +81,6 @@ def disk_full(watch: Watch, slack: SlackServer, rng: random.Random) -> None:
     filler.unlink()
 
 
-def read_only(watch: Watch, slack: SlackServer, rng: random.Random) -> None:
-    """the file system is read-only for up to 15 s"""
-    del slack
-    # A file system with a file open for writing cannot be made read-only as a whole; its mount can.
-    _mount("remount,bind,ro", watch)
-    time.sleep(rng.uniform(2.0, 15.0))
-    _mount("remount,bind,rw", watch)
-
-
 def slack_away(watch: Watch, slack: SlackServer, rng: random.Random) -> None:
     """Slack refuses the token for up to 20 s"""
     del watch
@@ -99,12 +89,8 @@ def slack_away(watch: Watch, slack: SlackServer, rng: random.Random) -> None:
     slack.restore()
 
 
-def _mount(how: str, watch: Watch) -> None:
-    subprocess.run(["mount", "-o", how, str(watch.folder)], check=True, capture_output=True)
-
-
 def can_mount() -> bool:
-    """Disks of our own, to be filled and closed to writers, are for the superuser."""
+    """A disk of our own, to be filled, is for the superuser."""
     return os.geteuid() == 0
 
 
@@ -116,6 +102,5 @@ FAULTS: dict[str, Fault] = {
     "locked": locked,
     "snapshot": damaged_snapshot,
     "full": disk_full,
-    "readonly": read_only,
 }
-NEEDS_DISK = ("full", "readonly")
+NEEDS_DISK = ("full",)
