@@ -105,7 +105,7 @@ class Daemon:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.environ)
         if ready:
-            eventually(self.answers)
+            eventually(self.answers, 240)  # it may have to compile first
         return self
 
     def answers(self) -> bool:

@@ -24,7 +24,7 @@ from test_collector_server import Behind, instrumented
 from collector import grpc_door
 from collector.server import Door
 from collector.tokens import of_one
-from stillwatch import check, cli, config, daemon
+from stillwatch import check, cli, config, doors
 from stillwatch.tls import Shown, Tls
 
 OPENSSL = shutil.which("openssl")
@@ -54,7 +54,7 @@ def tls(tmp_path: Path) -> Tls:
 @contextmanager
 def serving(door: Door, shown: Shown) -> Iterator[int]:
     """As the daemon serves; the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, daemon._serving(door, listener, shown):
+    with socket.create_server(("127.0.0.1", 0)) as listener, doors.serving(door, listener, shown):
         yield int(listener.getsockname()[1])
 
 
@@ -168,8 +168,8 @@ def test_files_that_are_no_certificate_are_named_before_the_door_opens(tls: Tls,
         trouble = broken.trouble()
         assert str(broken.key) in trouble and "expected PEM files that fit" in trouble and "\n" not in trouble
         wanted = config.Listen(tls=broken)
-        with pytest.raises(daemon.CannotStart, match="expected PEM"):
-            daemon._shown(wanted)
+        with pytest.raises(doors.CannotStart, match="expected PEM"):
+            doors.certificate(wanted)
         assert check._door(config.Settings(listen=wanted)).ok is False
 
 
