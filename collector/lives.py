@@ -30,6 +30,9 @@ class Lives:
     """
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self.used = 0
         self.row, self.number, self.start = np.zeros((3, 64), dtype=np.int64)
         self.total, self.total_before, self.first_total = np.zeros((3, 64))
@@ -104,7 +107,7 @@ class Lives:
     def _begin(
         self, row: Wholes, number: Wholes, start: Wholes, leads: Truths, said: Mapping[str, Any]
     ) -> None:
-        self.__init__()  # type: ignore[misc]
+        self._clear()
         slots = self.add(row, number, start, leads)
         for name in _SAID:
             getattr(self, name)[slots] = said[name]
