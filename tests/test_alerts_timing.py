@@ -53,9 +53,25 @@ def test_quiet_hours_are_over_at_their_end(begins: int, ends: int, moment: int, 
     found = hold(route, replace(CRITICAL, time=moment, incident=warning()), True, ZoneInfo(zone))
     if is_quiet(route, moment, ZoneInfo(zone)):
         assert found[1] == "quiet hours"
-        assert found[0] > moment
+        assert moment < found[0] <= moment + (ends - begins) % 1440 * 60 + 3600
     else:
         assert found == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        ("2026-10-25T00:15Z", "2026-10-25T00:30Z"),  # 02:15, for the first time
+        ("2026-10-25T00:45Z", ""),  # 02:45, past the end for the first time
+        ("2026-10-25T01:15Z", "2026-10-25T01:30Z"),  # 02:15 again: the end comes again, not a day later
+        ("2026-10-25T01:45Z", ""),
+    ],
+)
+def test_a_night_that_ends_in_the_hour_that_comes_twice_ends_in_that_night(now: str, until: str) -> None:
+    route = Route("#a", quiet=(22 * 60, 2 * 60 + 30))
+    moment = int(datetime.fromisoformat(now).timestamp())
+    found, _ = hold(route, replace(CRITICAL, time=moment, incident=warning()), True, BERLIN)
+    assert found == (int(datetime.fromisoformat(until).timestamp()) if until else 0)
 
 
 def warning() -> Any:
