@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import queue
+import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ MOST_FIELDS = 50  # of a form
 MOST_SHOWN = 2600  # characters of an answer
 OLD = 300  # seconds: a press that says it is older, or younger, is taken for one of now
 STRAIGHT = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'"})  # phones make them round
+BECAUSE = re.compile(r"(?:^|\s)because(?:\s|$)")
 ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 HELP = """`/stillwatch status`: what is watched, open and muted
 `/stillwatch silence`: what is silenced
@@ -165,24 +167,26 @@ class SlackDesk:
         return "" if status == 200 else _wrong(told)
 
     def _typed(self, said: Command) -> str:
-        text = said.text.translate(STRAIGHT)
+        text = said.text
         for entity, character in ENTITIES:
             text = text.replace(entity, character)
+        # A reason is prose: an apostrophe in it opens no quote.
+        text, *reason = BECAUSE.split(text, 1)
         try:
-            first, *rest = shlex.split(text) or [""]
+            first, *rest = shlex.split(text.translate(STRAIGHT)) or [""]
         except ValueError:
             raise ValueError("found an open quote, expected a pair") from None
         if first == "status" and not rest:
             _, told = self._desk.answer(Asked("GET", "/status", {}, b""))
             return _block(status_lines(told)) if isinstance(told, Mapping) else ""
         if first == "silence":
-            return self._silence_typed(said.who, rest)
+            return self._silence_typed(said.who, rest, " ".join(reason).strip())
         if first == "explain" and 1 <= len(rest) <= 2:
             self._explain_aside(said, *rest)
             return ""
         return HELP
 
-    def _silence_typed(self, who: str, words: list[str]) -> str:
+    def _silence_typed(self, who: str, words: list[str], why: str) -> str:
         if not words:
             _, told = self._desk.answer(Asked("GET", "/silences", {}, b""))
             found = told["silences"] if isinstance(told, Mapping) else []
@@ -192,7 +196,7 @@ class SlackDesk:
                 Asked("DELETE", "/silences/{id}", {"id": words[1], "by": who}, b"")
             )
         else:
-            body = json.dumps(_silence_from(words) | {"author": who}).encode()
+            body = json.dumps(_silence_from(words) | {"author": who, "comment": why}).encode()
             status, told = self._desk.answer(Asked("POST", "/silences", {}, body))
         return _block([silence_line(told)]) if status == 200 and isinstance(told, Mapping) else _wrong(told)
 
@@ -224,13 +228,11 @@ def _signed(secret: str, now: Callable[[], int]) -> Signed:
 
 
 def _silence_from(words: list[str]) -> dict[str, object]:
-    """`service=a kind=b for 2h because ...`: matchers, how long (1h), why."""
-    matchers, lasting, comment, at = list[str](), "1h", "", 0
+    """`service=a kind=b for 2h`: matchers, how long (1h)."""
+    matchers, lasting, at = list[str](), "1h", 0
     while at < len(words):
         if words[at] == "for" and at + 1 < len(words):
             lasting, at = words[at + 1], at + 2
-        elif words[at] == "because":
-            comment, at = " ".join(words[at + 1 :]), len(words)
         else:
             matchers.append(words[at])
             at += 1
@@ -238,7 +240,7 @@ def _silence_from(words: list[str]) -> dict[str, object]:
         seconds(lasting)
     except ValueError as error:
         raise ValueError(f"for: found {lasting[:40]!r}, expected {error}") from None
-    return {"matchers": matchers, "for": lasting, "comment": comment}
+    return {"matchers": matchers, "for": lasting}
 
 
 def _wrong(told: object) -> str:

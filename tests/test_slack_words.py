@@ -430,11 +430,21 @@ def test_a_silence_is_typed_listed_and_ended(office: Office) -> None:
     said = say(office, "silence service=image-resizer kind=~“error.*” for 2h because it is “known”")
     [silence] = office.history.silences()
     assert [str(one) for one in silence.matchers] == ['service="image-resizer"', 'kind=~"error.*"']
-    assert (silence.author, silence.comment, silence.ends - silence.starts) == ("anna", "it is known", 7200)
+    assert (silence.author, silence.comment, silence.ends - silence.starts) == ("anna", "it is “known”", 7200)
     assert said.startswith(f"```{silence.id}  active")
     assert silence.id in say(office, "silence", 2)
     assert "ended by anna" in say(office, f"silence end {silence.id}", 3)
     assert say(office, "silence", 4) == "```nothing is silenced```"
+
+
+@pytest.mark.parametrize(
+    "reason", ["it's known, see #31", "it’s known", "don't `care`; because of \"that", "a &lt;b&gt; &amp;"]
+)
+def test_a_reason_is_kept_as_it_is_typed(office: Office, reason: str) -> None:
+    say(office, f"silence service=image-resizer because {reason}")
+    [silence] = office.history.silences()
+    assert silence.comment == reason.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert [str(one) for one in silence.matchers] == ['service="image-resizer"']
 
 
 @pytest.mark.parametrize(
