@@ -23,7 +23,6 @@ from alerts.together import many, usual_onset
 from alerts.wording import (
     chance,
     clock,
-    count,
     described,
     headline,
     holds,
@@ -32,6 +31,7 @@ from alerts.wording import (
     lead,
     lost_words,
     made_of,
+    missing,
     summary,
     worst,
 )
@@ -111,10 +111,21 @@ def word(
         return (
             edit,
         )  # somebody is on it; or so much goes on that only what makes it graver, and the end, are news
+    # What nobody need look at does not call a second time.
+    over = event.event == "resolved" and incident.severity != "info"
+    aloud = event.rose or event.back or over
     said = tuple(changes(event))
-    new = said[0]["text"]["text"].partition("\n")[0].replace("\u00a0", " ")
-    reply = Message(number, channel, new, said, reply_to=incident.id, broadcast=event.rose or event.back)
+    reply = Message(number, channel, _new(event, said), said, reply_to=incident.id, broadcast=aloud)
     return (edit, reply, *chart) if event.event == "resolved" else (edit, reply)
+
+
+def _new(event: Event, said: Sequence[dict[str, Any]]) -> str:
+    """The reply on a screen that shows one line of it and nothing of the thread: it names what, where and since
+    when."""
+    if event.event == "resolved":
+        return plain_text(event)
+    lines: list[str] = said[0]["text"]["text"].replace("\u00a0", " ").split("\n")
+    return " ".join(lines[:2] if event.reason == "lasting" else lines[:1])
 
 
 def is_known(event: Event) -> bool:
@@ -369,8 +380,8 @@ def _resolved(event: Event) -> list[str]:
     began = usual_onset(findings) if crowd else min(f.onset for f in findings)
     recovered = max(f.recovered for f in findings)
     if event.reason == "late_data":
-        late = sum(f.late for f in findings)
-        first = f"{OVER} Late, not lost: {count(late) if late > 0 else 'all'} came after all."
+        came = ", and ".join(f"{missing(f)}, {_where(f)}" for f in findings[:MOST_SIGNALS])
+        first = f"{OVER} Late, not lost: {came}."
     elif event.reason == "expired":
         first = (
             f"{USUAL_NOW} Closed, not over: it goes on since {clock(began, event.time)} UTC and is taken for the "

@@ -115,11 +115,27 @@ def test_keys_are_the_same_after_a_restart_and_different_for_different_news() ->
     assert len(set(keys)) == len(keys)
 
 
-def test_the_channel_hears_again_only_when_it_becomes_graver() -> None:
+def test_the_channel_hears_again_only_when_it_becomes_graver_or_is_over() -> None:
     assert [m.broadcast for m in said(examples.joined())] == [False, True]
     assert not any(m.broadcast for m in said(replace(examples.joined(), rose=False)))
-    for name in ("recovering", "grew", "rolled_back", "late_data"):
+    for name in ("recovering", "grew"):
         assert not any(m.broadcast for m in said(examples.EVENTS[name]()))
+    for name in ("rolled_back", "late_data"):
+        over = examples.EVENTS[name]()
+        assert [m.broadcast for m in said(over)] == [False, True, False]
+        blip = replace(over, incident=replace(over.incident, severity="info"))
+        assert not any(m.broadcast for m in said(blip)), "what is not worth a page is over without a word"
+
+
+@pytest.mark.parametrize("name", [name for name, make in examples.EVENTS.items() if make().event != "opened"])
+def test_what_the_channel_hears_names_the_service_and_since_when_in_its_one_line(name: str) -> None:
+    event = examples.EVENTS[name]()
+    for message in said(event):
+        if message.broadcast:
+            assert "\n" not in message.text
+            where = [f.signal.service for f in event.incident.findings]
+            assert any(one in message.text for one in where) or "services" in message.text
+            assert re.search(r"\d\d:\d\d( to \d\d:\d\d)? UTC", message.text)
 
 
 def test_nothing_to_draw_is_no_chart() -> None:
