@@ -289,6 +289,7 @@ def _of_service(
             gone = away >= LEAST_AWAY and -one[AWAY] * math.log1p(-share) > GONE
             if gone or share < TRICKLE:
                 one[SERVES] = 0.0
+                one[:WINDOW] = 0.0  # what came before it went does not make what straggles in a return
                 heir = _newest(known, g)
                 if one[TOLD] > 0.0 and heir >= 0 and known[heir, SINCE] < one[SINCE]:
                     # The newest one has gone, and what was there before goes on.

@@ -94,6 +94,15 @@ def test_a_trickle_is_none_until_it_is_none_any_more() -> None:
     assert brief(seen({"a": 1 - canary, "b": canary}, 1000)) == [(400, "b", "a", False)]
 
 
+@pytest.mark.parametrize("rate", [10.0, 1000.0, 1e4, 1e6])
+def test_what_straggles_in_after_a_version_was_replaced_is_no_return(rate: float) -> None:
+    left = np.array([0.88, 0.52, 0.14, 0.0016, 0.0, 0.0001, 0.0, 0.0001])  # as it goes, instance by instance
+    old = np.concatenate([np.ones(100), left, np.zeros(60)])
+    counts = np.ceil(np.stack([old, 1 - old], axis=1) * rate)
+    _, began = follow(Serving.nothing(), block(counts), versions(keys("ab")))
+    assert [(b.name.version, b.previous, b.rollback) for b in began] == [("b", "a", False)]
+
+
 def test_back_to_an_earlier_version_is_a_rollback_and_forward_again_is_none() -> None:
     b = np.zeros(400)
     b[100:150] = 1.0
