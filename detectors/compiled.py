@@ -57,9 +57,13 @@ CACHE = _cache()
 setattr(config, "CACHE_DIR", str(CACHE))  # noqa: B010  the compiler makes its settings when imported
 
 
-def is_cached() -> bool:
-    """Has the compiled code of this version been kept by an earlier run? If not, the first use takes a while."""
-    return CACHE.exists()
+def is_cached(function: Callable[..., Any]) -> bool:
+    """Has an earlier run kept the compiled code of `function`? If not, its first use takes a while.
+
+    The folder alone says nothing: it is made as soon as the file of such a function is imported.
+    """
+    room = function.__module__.rpartition(".")[2]
+    return any(CACHE.glob(f"*/{room}.{function.__qualname__}-*.nbc"))
 
 
 _turn = threading.RLock()

@@ -33,6 +33,7 @@ from collector.otlp import Decoder
 from collector.server import Busy, Door
 from collector.workloads import Workloads
 from detectors.compiled import is_cached
+from detectors.watch import run as the_loop
 from stillwatch import aside, clock, engine, gate, kubernetes_watch, maintenance, selfwatch
 from stillwatch.asking import Asker
 from stillwatch.backfill import backfill
@@ -376,7 +377,7 @@ def judgement(settings: Settings, store: Store, history: History) -> Judgement:
 def _warm_up(settings: Settings) -> None:
     """The step compiles itself when it is first taken, once on each machine: better now than in a tick."""
     begun = time.monotonic()
-    if not is_cached():
+    if not is_cached(the_loop):
         log.info("compiling the detectors, once on this machine; the door opens in about half a minute")
     width = settings.interval
     nothing = Bins(0, width, np.array([width]), np.full((1, 0), np.nan), np.ones(1, dtype=np.bool_))

@@ -50,3 +50,31 @@ def test_processes_that_compile_at_once_do_not_mix_up_their_code(tmp_path: Path)
     both = [run("range(2, 40)"), run("range(39, 1, -1)")]
     assert [one.wait() for one in both] == [0, 0]
     assert run("range(2, 40)").wait() == 0
+
+
+KEPT = """
+import sys
+from pathlib import Path
+from numba.core import config
+import detectors.compiled
+config.CACHE_DIR = sys.argv[1]
+detectors.compiled.CACHE = Path(sys.argv[1])
+import double
+print(detectors.compiled.CACHE.exists(), detectors.compiled.is_cached(double.double))
+assert double.double(2.0) == 4.0
+print(detectors.compiled.is_cached(double.double))
+"""
+
+
+def test_it_is_known_whether_the_first_use_will_take_a_while(tmp_path: Path) -> None:
+    (tmp_path / "kept.py").write_text(KEPT)
+    text = "from detectors.compiled import compiled\n\n@compiled\ndef double(x):\n    return 2 * x\n"
+    (tmp_path / "double.py").write_text(text)
+    command = [sys.executable, str(tmp_path / "kept.py"), str(tmp_path / "cache")]
+    said = [
+        subprocess.run(
+            command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert said == ["True False\nTrue\n", "True True\nTrue\n"]
