@@ -31,14 +31,13 @@ def hexadecimal(call: Call, secret: str, header: str, prefix: str = "sha256=") -
 def token(call: Call, secret: str) -> None:
     """The secret itself, as a bearer token or as the password of basic authentication. Raises Unsigned."""
     scheme, _, brought = call.headers.get("authorization", "").partition(" ")
-    brought = brought.strip()
+    raw = _raw(brought.strip())
     if scheme.lower() == "basic":
         try:
-            pair = base64.b64decode(brought, validate=True).decode("utf-8", "replace")
-        except (binascii.Error, ValueError):
-            pair = ""
-        brought = pair.partition(":")[2]
-    if scheme.lower() not in ("bearer", "basic") or not _same(brought, secret):
+            raw = base64.b64decode(raw, validate=True).partition(b":")[2]
+        except binascii.Error:
+            raw = b""
+    if scheme.lower() not in ("bearer", "basic") or not hmac.compare_digest(raw, secret.encode()):
         raise Unsigned(
             "expected Authorization: Bearer with the token of the settings (or Basic, with it as password)"
         )
@@ -69,4 +68,9 @@ def standard(call: Call, secret: str) -> None:
 
 
 def _same(brought: str, right: str) -> bool:
-    return hmac.compare_digest(brought.encode("utf-8", "surrogatepass"), right.encode())
+    return hmac.compare_digest(_raw(brought), right.encode())
+
+
+def _raw(header: str) -> bytes:
+    """The bytes of a header, which the server gives us as Latin-1: senders write secrets in UTF-8."""
+    return header.encode("latin-1", "replace")

@@ -20,6 +20,7 @@ from collector.fault import fault
 from collector.otlp import BadRequest
 
 M = TypeVar("M")
+_MOST = 1e15  # epoch milliseconds of the year 33,658; JSON has numbers that no float can hold
 
 
 class Passed(Exception):  # noqa: N818  (it reads as what happened)
@@ -81,7 +82,7 @@ def _when(value: object) -> object:
             moment = None
         if moment is not None and moment.tzinfo is not None and len(text) >= 16:
             return math.floor(moment.timestamp())
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST:
         return math.floor(value / 1000 if value > 1e11 else value)
     raise ValueError("expected a time: RFC 3339 with an offset, or epoch seconds")
 
