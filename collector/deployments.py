@@ -38,3 +38,7 @@ class Deployment:
     def known(self) -> int:
         """From when on anybody here may speak of it."""
         return max(self.time, self.reported)
+
+    def is_the_same_as(self, kept: Deployment) -> bool:
+        """Whether it may be `kept`, told again: both have one id and service, and say the same of what was done."""
+        return (self.version, self.kind, self.environment) == (kept.version, kept.kind, kept.environment)

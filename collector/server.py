@@ -74,6 +74,18 @@ SLACK = ("/slack/interactions", "/slack/commands")
 SLACK_BODY = 1024 * 1024  # bytes: a press comes with the whole card
 
 
+class Contradicted(Exception):  # noqa: N818  what was told is known otherwise
+    """Of these deployments another version, kind or environment was told by the same id. The rest is taken."""
+
+    def __init__(self, known: Sequence[Deployment]) -> None:
+        first = known[0]
+        where = f" in {first.environment}" if first.environment else ""
+        super().__init__(
+            f"not taken, {len(known)} in all: the id {first.id} of {first.service} is {first.version} "
+            f"({first.kind}){where} already; expected an id of its own for each deployment, or none"
+        )
+
+
 class Busy(Exception):  # noqa: N818  what the sender is told, and comes back
     """What arrived cannot be kept safely just now; the sender keeps it and tries again."""
 
@@ -98,7 +110,8 @@ class Door:
     """What lies behind the door. All are called in worker threads, several at a time: lock what is shared.
 
     metrics: takes Readings; returns once they cannot be lost, with how many were refused by reason
-        (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; may raise Busy.
+        (`Binner.add`'s answer). May raise Busy. deployments: takes them, told again or not; returns what it knows
+        otherwise by the same id and service, if anything; may raise Busy.
     clock: epoch seconds. health: what /healthz answers as JSON; {"ok": False, ...} makes it a 503. Only BRIEF is
         told to who brings no token for reading. own: what is measured of ourselves, and its Content-Type.
     gate: the verdict on a candidate, from the parameters of the address, as JSON; ValueError for a bad question.
@@ -115,7 +128,7 @@ class Door:
     """
 
     metrics: Callable[[Readings], Mapping[str, int]]
-    deployments: Callable[[Sequence[Deployment]], None]
+    deployments: Callable[[Sequence[Deployment]], Sequence[Deployment] | None]
     clock: Callable[[], float]
     health: Callable[[], Mapping[str, object]]
     own: Callable[[], tuple[bytes, str]] | None = None
@@ -403,9 +416,12 @@ def metrics_answer(refused: Mapping[str, int]) -> ExportMetricsServiceResponse:
 
 def _take_deployments(door: Door, call: Call, body: bytes) -> Response:
     now = door.clock()
-    if cdevents.is_event(call):
-        return _heard(door, partial(receive_events, replace(call, body=body, now=now)))
-    return _heard(door, partial(announced.deployments, body, now))
+    try:
+        if cdevents.is_event(call):
+            return _heard(door, partial(receive_events, replace(call, body=body, now=now)))
+        return _heard(door, partial(announced.deployments, body, now))
+    except Contradicted as what:
+        raise Refused(409, str(what)) from None
 
 
 def _take_webhook(door: Door, hook: Hook, headers: Mapping[str, str], body: bytes) -> Response:
@@ -413,6 +429,8 @@ def _take_webhook(door: Door, hook: Hook, headers: Mapping[str, str], body: byte
         return _heard(door, partial(receive, hook, Call(headers, body, door.clock())))
     except Unsigned as no:
         raise Refused(401, str(no)) from None
+    except Contradicted as what:  # no error: some senders stop calling who answers with those
+        return JSONResponse({"deployments": [], "passed": str(what)})
 
 
 def _heard(door: Door, hear: Callable[[], Sequence[Deployment]]) -> Response:
@@ -421,7 +439,9 @@ def _heard(door: Door, hear: Callable[[], Sequence[Deployment]]) -> Response:
         told = hear()
     except Passed as why:
         return JSONResponse({"deployments": [], "passed": str(why)})
-    door.deployments(told)
+    otherwise = door.deployments(told)
+    if otherwise:
+        raise Contradicted(otherwise)
     known = [{"id": one.id, "service": one.service, "version": one.version} for one in told]
     return JSONResponse({"deployments": known})
 

@@ -44,7 +44,7 @@ def _fields(deployment: Deployment) -> Mapping[str, object]:
 
 
 def _why(url: str, answer: Answer) -> str:
-    if answer.status == 400:
+    if answer.status in (400, 409):
         return f"{url} did not take it: {answer.error or repr(answer.text[:200])}"
     if answer.status == 503:
         return f"{url} cannot keep it just now; try again in a few seconds, and see {url}/healthz"

@@ -117,7 +117,7 @@ class KubernetesWatch:
         self,
         api: Any,
         workloads: Workloads,
-        take: Callable[[Sequence[Deployment]], None],
+        take: Callable[[Sequence[Deployment]], object],
         clock: Callable[[], float],
         stopping: threading.Event,
         namespaces: Sequence[str] = (),

@@ -303,13 +303,19 @@ class Live:
         with self._door:
             return (self._binner.next, "") if known is None else known
 
-    def deployments(self, told: Sequence[Deployment], now: int) -> None:
-        """Take what was deployed; what was told before is left as it is. Raises Busy when it cannot be kept."""
+    def deployments(self, told: Sequence[Deployment], now: int) -> list[Deployment]:
+        """Take what was deployed; what was told before is left as it is. Returns what is known otherwise by the id
+        and service of one that was told. Raises Busy when it cannot be kept."""
         with self._door:
             stamped = [replace(one, reported=self._known_at(now)) for one in told]
             new = self._or_busy(lambda: self._store.add_deployments(stamped))
+            again = [one for one in stamped if one not in new]
+            known = [
+                (one, self._or_busy(partial(self._store.deployment, one.id, one.service))) for one in again
+            ]
         for one in new:
             log.info("told of a deployment: %s %s (%s)", one.service, one.version, one.kind)
+        return [kept for one, kept in known if kept is not None and not one.is_the_same_as(kept)]
 
     def word(self, said: Word, now: int) -> bool:
         """Take what somebody said of an incident; False where they have said so before. Raises Busy when it cannot

@@ -52,10 +52,11 @@ class Standby:
             self._last_taken = now
         return {}
 
-    def deployments(self, told: Sequence[Deployment], now: int) -> None:
-        """See Live.deployments. Raises Busy."""
+    def deployments(self, told: Sequence[Deployment], now: int) -> list[Deployment]:
+        """See Live.deployments. Whether one is known otherwise is seen by the one that leads. Raises Busy."""
         for one in told:
             self._note(pack_told(one), now)
+        return []
 
     def word(self, said: Word, now: int) -> bool:
         """See Live.word. Raises Busy."""

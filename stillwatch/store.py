@@ -350,6 +350,13 @@ class Store:
                 c.execute(of.update().where(this).values(whole=pack(replace(kept, finished=one.finished))))
         return False
 
+    def deployment(self, name: str, service: str) -> Deployment | None:
+        """The one that was told by this id for this service."""
+        of = tables.deployments.c
+        with self.reading() as c:
+            whole = c.execute(select(of.whole).where((of.id == name) & (of.service == service))).scalar()
+        return None if whole is None else unpack(Deployment, whole)
+
     def deployments(self, after: int | None = None, upto: int | None = None) -> tuple[Deployment, ...]:
         """Those that became known after `after` and not after `upto` (epoch seconds), oldest first."""
         of = tables.deployments.c

@@ -68,10 +68,13 @@ class Behind:
             now = time.time()
             return self.binner.add(self.counters.count(readings, self.binner.table, now), now)
 
-    def deployments(self, told: Sequence[Deployment]) -> None:
+    def deployments(self, told: Sequence[Deployment]) -> list[Deployment]:
         if self.busy:
             raise Busy(7)
+        known = {(one.id, one.service): one for one in self.told}
         self.told += told
+        kept = [(one, known.get((one.id, one.service), one)) for one in told]
+        return [before for one, before in kept if not one.is_the_same_as(before)]
 
     def counted(self) -> dict[SeriesKey, float]:
         """All that arrived so far, by series."""
@@ -545,6 +548,14 @@ def test_a_wrong_deployment_is_answered_with_a_reason(
     assert answer.status_code == status
     assert len(answer.json()["error"]) > 5
     assert behind.told == []
+
+
+def test_an_id_that_is_known_for_another_deployment_is_a_conflict(at: str) -> None:
+    said = {"service": "event-parser", "version": "2.0", "id": "r1"}
+    assert [httpx2.post(f"{at}/deployments", json=said).status_code for _ in range(2)] == [200, 200]
+    answer = httpx2.post(f"{at}/deployments", json=said | {"version": "1.9", "kind": "rollback"})
+    assert answer.status_code == 409
+    assert "the id r1 of event-parser is 2.0 (deploy) already; expected an id" in answer.json()["error"]
 
 
 def test_health_is_what_lies_behind_says(at: str, behind: Behind) -> None:

@@ -374,6 +374,19 @@ def test_a_deployment_that_lies_ahead_waits_for_its_time(world: World) -> None:
     assert len(world.judge.seen) == 2
 
 
+def test_one_id_for_two_deployments_of_a_service_is_told_to_who_tells_the_second(world: World) -> None:
+    first = Deployment("r1", T0, "a", "2", environment="staging")
+    assert world.live.deployments([first], T0 + 1) == []
+    again = replace(first, time=T0 + 5, author="Ada")
+    assert world.live.deployments([again, replace(first, service="b")], T0 + 6) == []
+    for other in ({"version": "1"}, {"kind": "rollback"}, {"environment": "production"}):
+        told = [replace(first, **other), Deployment(f"r2 {other}", T0, "a", "3")]
+        (kept,) = world.live.deployments(told, T0 + 7)
+        assert (kept.id, kept.version, kept.kind, kept.environment) == ("r1", "2", "deploy", "staging")
+    known = [(one.service, one.version) for one in world.store.deployments()]
+    assert sorted(known) == [("a", "2"), *[("a", "3")] * 3, ("b", "2")]
+
+
 def test_another_grace_goes_on_where_the_last_interval_ended(world: World) -> None:
     world.wind(0, 79)
     world.store.close()

@@ -67,6 +67,58 @@ def test_all_samples_have_a_sender_and_all_senders_a_sample() -> None:
     assert {sender_of(sample) for sample in SAMPLES} == set(SENDERS)
 
 
+TIMES = {
+    "argocd_synced": "app.status.operationState.finishedAt",
+    "bitbucket_status": "commit_status.updated_on",
+    "github_deployment_status": "deployment_status.created_at",
+    "launchdarkly_flag": "date",
+    "octopus_succeeded": "Payload.Event.Occurred",
+}
+
+
+@pytest.mark.parametrize("time", [10**400, -(10**400), 1e308, 10**15])
+@pytest.mark.parametrize("sample", TIMES)
+def test_a_number_that_is_no_time_is_answered_with_the_field(sample: str, time: float) -> None:
+    with pytest.raises(BadRequest, match=f"^{TIMES[sample]}: expected a time"):
+        heard(sample, {TIMES[sample]: time})
+
+
+@pytest.mark.parametrize(
+    ("sample", "changed", "reason"),
+    [
+        ("github_workflow_run", {"workflow_run.id": 1.5}, "workflow_run.id: expected text or a whole number"),
+        ("github_workflow_run", {"workflow_run.id": ...}, "workflow_run.id: missing; expected text"),
+        ("flux_kustomization", {"metadata": 1}, "metadata: expected a mapping"),
+        ("github_release", {"release.tag_name": ""}, "release.tag_name: expected text that is not empty"),
+        (
+            "github_release",
+            {"release.tag_name": "1" * 3000},
+            "release.tag_name: expected at most 2000 characters",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_sender(
+    sample: str, changed: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(BadRequest) as said:
+        heard(sample, changed)
+    assert str(said.value) == reason
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_a_secret_may_have_any_letters(sample: str) -> None:
+    """Senders write it in UTF-8 in a header, which a server reads as Latin-1."""
+    secret, raw = "s3crét:ü – 秘密", body(sample)
+    brought = headers(sample, raw, secret)
+    read = {name: value.encode().decode("latin-1") for name, value in brought.items()}
+    assert receive(Hook(sender_of(sample), secret), Call(read, raw, NOW))
+    basic = {"authorization": "Basic " + base64.b64encode(f"hook:{secret}".encode()).decode()}
+    if "authorization" in brought:
+        assert receive(Hook(sender_of(sample), secret), Call(read | basic, raw, NOW))
+    with pytest.raises(Unsigned):
+        receive(Hook(sender_of(sample), "s3crét"), Call(read, raw, NOW))
+
+
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_told_again_it_is_the_same_deployment(sample: str) -> None:
     raw = body(sample)
@@ -175,14 +227,14 @@ def test_what_does_not_serve_is_answered_and_not_taken(
         ("github_deployment_status", {"deployment.sha": ...}, "deployment.sha: missing; expected text"),
         ("github_deployment_status", {"deployment_status.created_at": "noon"}, "deployment_status.created_at: exp"),
         ("github_deployment_status", {"repository": 7}, "repository: expected a mapping"),
-        ("github_release", {"release.tag_name": None}, "release.tag_name: Input should be a valid string"),
+        ("github_release", {"release.tag_name": None}, "release.tag_name: expected text"),
         ("gitlab_deployment", {"deployment_id": ...}, "deployment_id: missing"),
         ("argocd_synced", {"app.status.operationState": ...}, "app.status.operationState: missing"),
         ("flux_helm", {"involvedObject.name": ...}, "involvedObject.name: missing"),
         ("octopus_succeeded", {"Payload.Event.MessageReferences": [], "Payload.Event.Message": "x"}, "Payload"),
         ("azure_devops_release", {"resource.environment.release": ...}, "resource.environment.release: missing"),
         ("azure_devops_stage", {"resource.pipeline": ...}, "resource.pipeline: missing"),
-        ("jenkins_finalized", {"build.number": "18"}, "build.number: Input should be a valid integer"),
+        ("jenkins_finalized", {"build.number": "18"}, "build.number: expected a whole number"),
         ("bitbucket_status", {"commit_status.commit.hash": ...}, "commit_status.commit.hash: missing"),
         ("launchdarkly_flag", {"_id": ...}, "_id: missing"),
         ("launchdarkly_flag", {"accesses": []}, "accesses: expected a resource"),
@@ -387,6 +439,22 @@ def test_over_http_each_answer_says_what_to_do() -> None:
         assert httpx2.get(f"{at}/webhooks/github").status_code == 405
         behind.busy = True
         assert post(at, "github_release").status_code == 503
+
+
+def test_what_contradicts_what_is_known_by_its_id_is_passed_over_and_said() -> None:
+    behind = Behind()
+    hooks = {"github": Hook("github", SECRET)}
+    door = Door(behind.metrics, behind.deployments, lambda: NOW, lambda: {"ok": True}, webhooks=hooks)
+    raw = body("github_release")
+    moved = raw.replace(b'"v1.4.2"', b'"v1.4.3"')
+    assert moved != raw
+    with serving(door) as at:
+        first, second = (
+            httpx2.post(f"{at}/webhooks/github", content=one, headers=headers("github_release", one))
+            for one in (raw, moved)
+        )
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert "is v1.4.2 (deploy) already" in second.json()["passed"]
 
 
 def test_over_http_a_cloud_event_comes_in_at_deployments() -> None:
