@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -199,23 +199,37 @@ class Files:
                 yield SeriesKey(self._service, rule.metric, "", named(fields, rule.by)), moment, 1.0
 
     def _row(self, line: Line) -> Iterator[tuple[SeriesKey, float, float]]:
-        header = self._headers.get(line.path) or next(csv.reader([header_of(line.path)]), [])
+        header = self._headers.get(line.path) or _cells(header_of(line.path))
         self._headers = {line.path: header}
         missing = [name for name in OURS[:4] if name not in header]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
-        cells = next(csv.reader([line.text]), [])
+        cells = _cells(line.text)
         if len(cells) != len(header):
             raise ValueError(f"expected {len(header)} cells")
         row = dict(zip(header, cells, strict=True))
         if not row["value"].strip():
             return  # not measured
-        moment, value = moments.seconds(row["time"]), float(row["value"])
+        moment, value = moments.seconds(row["time"]), _number(row["value"])
         if not row["service"] or not row["metric"] or not math.isfinite(value) or value < 0:
             raise ValueError("expected a service, a metric and a value from 0 on")
         rest = named(row, row.keys() - set(OURS))
         key = SeriesKey(plain(row["service"]), plain(row["metric"]), plain(row.get("version", "")), rest)
         yield key, moment, value
+
+
+def _cells(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error:
+        raise ValueError("expected a row of CSV") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("expected a number in column value") from None
 
 
 def _combined(text: str, time: str) -> tuple[Fields, float]:
@@ -250,12 +264,7 @@ def _moment(text: str) -> float:
     with suppress(ValueError):
         number = float(text)
         return moments.seconds(f"{number / 1000 if number > 1e12 else number:.6f}")
-    with suppress(ValueError):
-        return moments.seconds(text)
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise ValueError(moments.EXPECTED) from None
+    return moments.in_utc(text)
 
 
 def _flat(told: Mapping[str, object], above: str, depth: int) -> Iterator[tuple[str, str]]:

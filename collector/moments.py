@@ -38,6 +38,15 @@ def seconds(text: str) -> float:
     return moment
 
 
+def in_utc(text: str) -> float:
+    """Epoch seconds of any form of ISO 8601, of UTC where it says no offset. ValueError, with what was expected."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(EXPECTED) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def rfc3339(moment: int) -> str:
     """Epoch seconds as RFC 3339 in UTC."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

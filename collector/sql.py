@@ -153,6 +153,8 @@ class Sql:
         except (DBAPIError, SQLAlchemyError) as error:
             raise _failed(error, self._question.timeout) from None
         for name in ("time", "count"):
+            if names.count(name) > 1:
+                raise SourceFailed(f"the query gives more than one column `{name}`: keep one")
             if name not in names:
                 found = ", ".join(names)
                 raise SourceFailed(
@@ -166,15 +168,17 @@ class Sql:
 
     def _read(self, row: Mapping[str, Any], first: int, until: int) -> tuple[SeriesKey, int, float]:
         moment, count = _seconds(row["time"]), row["count"]
+        if count is None:
+            raise SourceFailed("column count: found NULL, expected a number: COALESCE makes 0 of it")
         if isinstance(count, bool) or not isinstance(count, (int, float, Decimal)):
             raise SourceFailed(f"column count: found {shown(count)}, expected a number")
         if not math.isfinite(count) or count < 0:
             raise SourceFailed(f"column count: found {shown(count)}, expected a number from 0 on")
         if not first <= moment < until:
-            said = moments.rfc3339(int(moment))
+            said = moments.rfc3339(int(moment)) if 0 <= moment < moments.LATEST else shown(row["time"])
             raise SourceFailed(
-                f"column time: found {said}, expected one from :since to before :until; is it UTC, and cut "
-                "to no more than `interval`?"
+                f"column time: found {said}, expected one from :since to before :until; is it UTC, cut to no "
+                "more than `interval`, and in seconds where it is a number?"
             )
         names = {name: "" if value is None else str(value) for name, value in row.items()}
         service = names.get("service") or self._question.service
@@ -254,7 +258,11 @@ def _seconds(value: object) -> float:
         with suppress(ValueError):
             return moments.seconds(value)
         with suppress(ValueError):
-            return datetime.fromisoformat(value).replace(tzinfo=UTC).timestamp()
+            return moments.in_utc(value)
+    if value is None:
+        raise SourceFailed(
+            "column time: found NULL, expected a timestamp or epoch seconds: leave such rows out"
+        )
     raise SourceFailed(f"column time: found {shown(value)}, expected a timestamp or epoch seconds")
 
 

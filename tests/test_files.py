@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -160,6 +160,20 @@ def test_json_lines_are_counted_by_fields_however_deep(tmp_path: Path) -> None:
     assert it.of("not_ok") == {0: 1}
 
 
+@pytest.mark.parametrize(
+    "written", ["%H:%M:%S%z", "%H:%M:%S,250%z", "%H:%M:%S.250+02", "%H:%M:%SZ", "%H:%M:%S"]
+)
+def test_a_time_in_a_log_is_read_with_its_offset(tmp_path: Path, written: str) -> None:
+    """As log4j, logback and Python's logging write it: without a colon, with a comma."""
+    zone = timezone(timedelta(hours=2)) if written.endswith(("%z", "+02")) else UTC
+    at = datetime.fromtimestamp(T0 + 5, zone).strftime(f"%Y-%m-%dT{written}")
+    log = tmp_path / "app.log"
+    write(log, json.dumps({"time": at}) + "\n")
+    it = Followed(log, form="json", rules=[Rule("all")])
+    it.ask(30)
+    assert it.of("all") == {0: 1}
+
+
 def test_what_a_line_says_cannot_spoil_the_name_of_a_series(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     write(log, f'{{"time": {T0}, "who": "\\ud800", "long": "{"x" * 9999}"}}\n')
@@ -219,6 +233,18 @@ def test_a_dataset_is_followed_as_it_grows(tmp_path: Path) -> None:
     key = SeriesKey("web", "requests", "1.2", (("region", "eu"),))
     assert it.told == {(key, 0): 5.0, (key, 60): 7.0}  # what is not there is not measured
     assert answer.readings.refused == {UNREAD: 1}
+
+
+@pytest.mark.parametrize("row", ["x" * 200_000 + ",web,requests,5", f"{T0},web,requests,five", '"'])
+def test_a_row_that_is_none_is_counted_as_such(tmp_path: Path, row: str) -> None:
+    write(tmp_path / "metrics.csv", "time,service,metric,value\n", f"{T0},web,requests,5\n", row + "\n")
+    it = Followed(tmp_path, form="dataset", rules=[])
+    assert it.ask(70).readings.refused == {UNREAD: 1}
+    assert it.of() == {0: 5.0}
+    write(tmp_path / "metrics.csv", row + "\n")
+    with pytest.raises(SourceFailed, match=r"none of 1 new lines could be read.*expected") as failed:
+        it.ask(130)
+    assert "five" not in str(failed.value)
 
 
 def test_a_dataset_in_parts_is_followed_as_parts_are_added(tmp_path: Path) -> None:

@@ -179,9 +179,15 @@ def test_a_query_without_end_is_ended_in_sqlite(file: Path) -> None:
         (f"{T0} AS time, -1 AS count", "expected a number from 0 on"),
         (f"{T0} AS time, 9e999 AS count", "expected a number from 0 on"),
         ("'yesterday' AS time, 1 AS count", "column time: found 'yesterday', expected a timestamp"),
-        ("NULL AS time, 1 AS count", "column time: found 'None'"),
+        ("NULL AS time, 1 AS count", "column time: found NULL"),
+        (f"{T0} AS time, NULL AS count", "column count: found NULL, expected a number: COALESCE"),
+        (f"{T0} AS time, 1 AS count, 2 AS count", "more than one column `count`"),
+        (f"{T0}000 AS time, 1 AS count", f"column time: found '{T0}000', expected one from"),
+        (f"{T0}000000000 AS time, 1 AS count", "and in seconds where it is a number?"),
+        ("9e999 AS time, 1 AS count", "column time: found 'inf'"),
+        ("'0001-01-01T00:00:00+10:00' AS time, 1 AS count", "column time: found '0001-01-01T00:00:00+10:00'"),
         (f"{T0 + 60} AS time, 1 AS count", "column time: found 2022-04-15T05:21:00Z, expected one from"),
-        (f"{T0 // 86400 * 86400} AS time, 1 AS count", "and cut to no more than `interval`"),
+        (f"{T0 // 86400 * 86400} AS time, 1 AS count", "cut to no more than `interval`"),
         ("nonsense AS time, 1 AS count", "no such column: nonsense"),
     ],
 )
@@ -192,6 +198,19 @@ def test_what_is_wrong_with_a_query_is_one_line(file: Path, select: str, said: s
         source(f"sqlite:///{file}", query).ask(T0, T0 + 60, "")
     assert said in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2022-04-15T05:20:00Z", "2022-04-15 05:20:00", "2022-04-15 07:20:00+02", "2022-04-15T03:20:00-0200",
+        "2022-04-15 07:20:00.123456+02:00", str(T0),
+    ],
+)  # fmt: skip
+def test_a_time_that_is_text_is_read_with_its_offset(file: Path, time: str) -> None:
+    query = f"SELECT '{time}' AS time, 1 AS count WHERE :since < :until"
+    told = source(f"sqlite:///{file}", query).ask(T0, T0 + 60, "").readings
+    assert sum(told.value) == 1
 
 
 def test_more_rows_than_were_allowed_are_refused(file: Path) -> None:
