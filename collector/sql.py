@@ -93,6 +93,7 @@ class Sql:
         self._width = width
         self._again = -(-again // width) * width
         self._engine = _engine(url)
+        self._where = _place(make_url(url))
         types = {"since": _MOMENT, "until": _MOMENT}
         clause = text(question.query)
         names = [name for name in clause._bindparams if name in types]
@@ -140,7 +141,15 @@ class Sql:
         }
         most = self._question.rows
         try:
-            with self._engine.connect() as connection, _guarded(connection, self._question.timeout):
+            connection = self._engine.connect()
+        except (DBAPIError, SQLAlchemyError) as error:
+            raise SourceFailed(
+                f"{self._where} cannot be reached: {_said(error)}; is its address right, is it up, and may we "
+                "read it?",
+                passing=isinstance(error, OperationalError),
+            ) from None
+        try:
+            with connection, _guarded(connection, self._question.timeout):
                 given = {name: value for name, value in asked.items() if name in self._asks}
                 result: CursorResult[Any] = connection.execution_options(
                     stream_results=True, max_row_buffer=1000
@@ -241,6 +250,12 @@ def _engine(url: str) -> Engine:
         raise ValueError(f"the driver {error.name} is not installed{how}") from None
 
 
+def _place(url: URL) -> str:
+    """Which database it is, without who asks and with which password."""
+    host = f"{url.host}:{url.port}" if url.port else url.host or ""
+    return f"the database {'/'.join(part for part in (host, url.database) if part)}".strip()
+
+
 def _read_only(url: URL) -> URL:
     """A file of SQLite is opened for reading, and none is made."""
     if url.get_backend_name() != "sqlite" or not url.database:
@@ -267,10 +282,15 @@ def _seconds(value: object) -> float:
 
 
 def _failed(error: SQLAlchemyError, timeout: int) -> SourceFailed:
-    said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MOST_SHOWN]
+    said = _said(error)
     if any(word in said.lower() for word in ("timeout", "interrupted", "max_statement_time")):
         return SourceFailed(
             f"the query took more than {timeout} s: add an index, or raise `timeout` ({said})"
         )
     lost = isinstance(error, OperationalError) or getattr(error, "connection_invalidated", False)
-    return SourceFailed(said or type(error).__name__, passing=lost)
+    return SourceFailed(said, passing=lost)
+
+
+def _said(error: SQLAlchemyError) -> str:
+    said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:MOST_SHOWN]
+    return said or type(error).__name__

@@ -131,6 +131,8 @@ def test_a_postgres_that_is_not_there_may_pass() -> None:
         source("postgresql://u:hush@127.0.0.1:9/x", OPENS).ask(T0, T0 + 60, "")
     assert failed.value.passing
     assert "hush" not in str(failed.value)
+    assert str(failed.value).startswith("the database 127.0.0.1:9/x cannot be reached: ")
+    assert str(failed.value).endswith("is its address right, is it up, and may we read it?")
 
 
 def test_opens_stored_per_minute_by_sqlite(file: Path) -> None:
@@ -158,7 +160,10 @@ def test_nothing_is_written_to_sqlite_and_no_file_is_made(file: Path, tmp_path: 
     opened_in(file, (0, "a"))
     with pytest.raises(SourceFailed, match="readonly"):
         source(f"sqlite:///{file}", query).ask(T0, T0 + 60, "")
-    with pytest.raises(SourceFailed, match="unable to open"):
+    with pytest.raises(
+        SourceFailed,
+        match=f"the database {tmp_path}/none.db cannot be reached: unable to open .*address right",
+    ):
         source(f"sqlite:///{tmp_path}/none.db", IN_SQLITE).ask(T0, T0 + 60, "")
     assert not (tmp_path / "none.db").exists()
 
