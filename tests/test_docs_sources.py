@@ -51,6 +51,15 @@ def shown(name: str) -> list[str]:
     return [masked(line) for line in text.splitlines() if re.match("source|newest counts|  ", line)]
 
 
+@pytest.mark.parametrize("name", ["otlp", "prometheus", "promql", "sql", "files", "cloudwatch"])
+def test_each_page_ends_with_the_first_count_in_status(name: str) -> None:
+    text = (ROOT / "docs" / f"connect-{name}.md").read_text()
+    asked, said = re.findall(r"^```(?:sh|text)\n(.*?)^```$", text, re.M | re.S)[-2:]
+    assert text.endswith(f"{said}```\n")
+    assert "stillwatch status\n" in asked
+    assert re.search(r"^newest counts.*, of 60 s from .* on:\n  \S+/\S+  [1-9][\d,]*$", said, re.M)
+
+
 def masked(line: str) -> str:
     line = re.sub(r"20\d\d-\d\d-\d\dT[\d:]+Z", "TIME", line)
     return re.sub(r"  [\d,.]+$", "  COUNT", line)
