@@ -244,20 +244,20 @@ def test_the_page_for_opentelemetry_leads_to_a_first_count(daemon: Daemon) -> No
         "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20let-me-in",
     }
     service = subprocess.Popen([sys.executable, "-c", program], env=daemon.environ | told)
+    ask = [sys.executable, "-m", "stillwatch", "status"]
+    ask += ["--config", str(daemon.config), "--token-env", "DOOR_TOKEN"]
+
+    def status() -> str:
+        return subprocess.run(ask, env=daemon.environ, capture_output=True, text=True, timeout=60).stdout
+
+    counted = re.compile(r"^newest counts, of \d+ s from .* on:\n  (\S+)  [1-9]", re.M)
+    (shown,) = counted.findall(page)
     try:
-        eventually(lambda: int(str(daemon.health()["taken"])) > 0)
+        eventually(lambda: counted.findall(status()) == [shown], 60)
     finally:
         service.kill()
         service.wait()
-    ask = ["status", "--config", str(daemon.config), "--token-env", "DOOR_TOKEN"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "stillwatch", *ask],
-        env=daemon.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert re.search(r"^counts: \d+ data points? taken, the last at 20", ran.stdout, re.M)
+    assert re.search(r"^counts: \d+ data points? taken, the last at 20", status(), re.M)
     store = daemon.store()
     eventually(lambda: len(store.table()) > 0)
     key = store.table().keys[0]
