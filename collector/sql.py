@@ -27,6 +27,7 @@ from collector.bins import SeriesKey
 from collector.errors import shown
 
 OURS = ("time", "count", "service", "metric", "version")
+ASKED = ("since", "until", "since_epoch", "until_epoch")
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "mssql": "mssql"}
 MOST_SHOWN = 200
@@ -84,7 +85,7 @@ class Sql:
         again: int = 600,
         history: int = 0,
     ) -> None:
-        """Raises ValueError: no address, or its driver is not installed."""
+        """Raises ValueError: no address, its driver is not installed, or a query with other names than ours."""
         self.name = name
         self.every = every
         self.most = max(3600, width)
@@ -99,6 +100,12 @@ class Sql:
         names = [name for name in clause._bindparams if name in types]
         self._clause = clause.bindparams(*(bindparam(name, type_=types[name]) for name in names))
         self._asks = frozenset(clause._bindparams)
+        strange = sorted(self._asks - set(ASKED))
+        if strange:
+            raise ValueError(
+                f"the query names :{strange[0]}, expected only :{', :'.join(ASKED)}; a colon of its own is "
+                "written \\:"
+            )
 
     def close(self) -> None:
         self._engine.dispose()

@@ -218,6 +218,15 @@ def test_a_time_that_is_text_is_read_with_its_offset(file: Path, time: str) -> N
     assert sum(told.value) == 1
 
 
+def test_a_colon_of_the_query_itself_is_told_from_a_name(file: Path) -> None:
+    query = """SELECT :since_epoch AS time, 1 AS count, '{"a":1, "b": "12:30"}' AS x WHERE :since < :until"""
+    with pytest.raises(ValueError, match=r"names :1, expected only :since, :until, .* written \\:"):
+        source(f"sqlite:///{file}", query)
+    one = source(f"sqlite:///{file}", query.replace(":1", "\\:1"))
+    (key,) = one.ask(T0, T0 + 60, "").readings.keys
+    assert dict(key.attributes) == {"x": '{"a":1, "b": "12:30"}'}
+
+
 def test_more_rows_than_were_allowed_are_refused(file: Path) -> None:
     opened_in(file, *((0, str(i)) for i in range(11)))
     with pytest.raises(SourceFailed, match="more than 10 rows"):
