@@ -453,7 +453,8 @@ def _take_written(
     is taken nevertheless. 2.0 asks how many were; what is no count was read and is not kept."""
     written = reader.read(body, protocol)
     refused = {reason: n for reason, n in door.metrics(written.readings).items() if reason not in _NO_FAULT}
-    lost = min(sum(refused.values()), written.samples)
+    unread = sum(written.readings.refused.values())  # their series could not be read: not among the samples
+    lost = min(max(sum(refused.values()) - unread, 0), written.samples)
     headers = {
         "X-Prometheus-Remote-Write-Samples-Written": str(written.samples - lost),
         "X-Prometheus-Remote-Write-Histograms-Written": str(written.histograms),
@@ -462,7 +463,7 @@ def _take_written(
     if refused:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
         return PlainTextResponse(
-            f"not taken of {written.samples + written.histograms}: {reasons}", 400, headers
+            f"not taken of {written.samples + written.histograms + unread}: {reasons}", 400, headers
         )
     return Response(status_code=204, headers=headers)
 

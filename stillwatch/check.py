@@ -182,7 +182,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
             finally:
                 source.close()
         except (SourceFailed, ValueError) as failure:
-            yield Finding(False, "source", f"{one.name}: {failure}")
+            yield Finding(False, "source", f"{one.name}: {str(failure).removeprefix(f'source {one.name}: ')}")
         else:
             yield Finding(True, "source", f"{one.name}: {said}")
 

@@ -86,6 +86,16 @@ def test_what_a_young_process_counted_is_counted_from_its_first_scrape_on(at: st
     assert behind.counted() == {SeriesKey("shop", "orders_total", "", (("region", "eu"),)): 8}
 
 
+def test_what_could_not_even_be_read_is_not_taken_from_what_was_written(at: str, behind: Behind) -> None:
+    body = second(
+        [Typed(ORDERS, [(4, ms(), ms(30))], type_=1), Typed(ORDERS | {"a": "x" * 9000}, [(4, ms(), 0)])]
+    )
+    answer = post(at, snappy(body), SECOND)
+    assert (answer.status_code, answer.text) == (400, "not taken of 2: 1 too long labels")
+    assert answer.headers["x-prometheus-remote-write-samples-written"] == "1"
+    assert {key.metric: n for key, n in behind.counted().items()} == {"orders_total": 4}
+
+
 def test_2_0_is_told_how_many_were_written(at: str, behind: Behind) -> None:
     start = ms(30)
     body = second(
