@@ -172,5 +172,8 @@ def _failed(error: BotoCoreError | ClientError) -> SourceFailed:
         said = str(error.response.get("Error", {}).get("Message", ""))[:MOST_SHOWN]
         return SourceFailed(f"CloudWatch answers {code}: {said}", code in PASSING or status >= 500)
     if isinstance(error, (ConnectionError, HTTPClientError)):
-        return SourceFailed(f"CloudWatch cannot be reached ({type(error).__name__})", passing=True)
+        return SourceFailed(
+            f"CloudWatch cannot be reached ({type(error).__name__}); is `region` right, and may we go out to it?",
+            passing=True,
+        )
     return SourceFailed(f"CloudWatch cannot be asked: {str(error)[:MOST_SHOWN]}")

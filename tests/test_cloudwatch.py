@@ -117,7 +117,7 @@ def test_a_server_in_trouble_may_pass_and_shows_no_secret() -> None:
 
 def test_nobody_there_may_pass() -> None:
     one = CloudWatch("aws", "eu-west-1", [REQUESTS], "http://127.0.0.1:9", timeout=1)
-    with pytest.raises(SourceFailed, match="cannot be reached") as failed:
+    with pytest.raises(SourceFailed, match=r"cannot be reached \(.*\); is `region` right") as failed:
         one.ask(T0, T0 + 120, "")
     assert failed.value.passing
     one.close()

@@ -21,6 +21,7 @@ from web_server import Reply, Request, WebServer
 
 from stillwatch import clock
 from stillwatch.asking import Asker
+from stillwatch.check import lines, reach
 from stillwatch.config import Settings, parse
 from stillwatch.live import Judgement, Live
 from stillwatch.replaying import plan_of
@@ -170,3 +171,9 @@ def prometheus() -> Iterator[WebServer]:
 def test_prometheus(tmp_path: Path, prometheus: WebServer) -> None:
     settings = page("promql", "kind: promql", ("http://127.0.0.1:9090", prometheus.url))
     assert set(shown("promql")) <= set(watched(tmp_path, settings, lambda at: None))
+
+
+def test_a_source_that_cannot_be_opened_is_named_once() -> None:
+    settings = page("sql", "sqlite:", ("strftime", "':a' || strftime"))
+    (said,) = [line for line in lines(list(reach(settings))) if "source" in line]
+    assert said.startswith("NO  source    jobs: the query names :a, expected only :since")
