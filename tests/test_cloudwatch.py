@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import httpx2
 import pytest
 from moto.server import ThreadedMotoServer
 from web_server import Reply, WebServer
@@ -30,6 +31,9 @@ def server() -> Iterator[str]:
     one = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     one.start()
     host, port = one.get_host_and_port()
+    httpx2.post(
+        f"http://{host}:{port}/moto-api/reset"
+    )  # it remembers what other files of this process put in
     yield f"http://{host}:{port}"
     one.stop()
 
