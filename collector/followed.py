@@ -21,6 +21,7 @@ from collector.asked import SourceFailed
 BEGINNING = 1024  # bytes by which a file is known
 AT_ONCE = 1 << 20  # bytes
 LONGEST = 1 << 20  # bytes of a line; what is longer is none
+PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}  # what rotation makes of old files; it says nothing new
 _ROTATED = re.compile(r"[.-](\d[\dTZ._-]*|old|bak|prev)")
 
 
@@ -59,7 +60,10 @@ class Followed:
         found: list[Mark] = []
         bases = self._bases()
         if not bases:
-            raise SourceFailed(f"no file matches {', '.join(self._patterns)}")
+            raise SourceFailed(
+                f"no file matches {', '.join(self._patterns)}; is the path right, and may we look there? "
+                "(Packed files are not read.)"
+            )
         try:
             for base in bases:
                 for path, mark in self._known(base, since):
@@ -73,7 +77,7 @@ class Followed:
     def _bases(self) -> list[Path]:
         """The files that are followed, without those that another one was rotated to."""
         names = {Path(name) for pattern in self._patterns for name in glob.glob(pattern)}
-        there = sorted(path for path in names if path.is_file())
+        there = sorted(path for path in names if path.suffix not in PACKED and path.is_file())
         return [path for path in there if not any(_is_rotated(path, base) for base in there)]
 
     def _known(self, base: Path, since: int) -> list[tuple[Path, Mark]]:

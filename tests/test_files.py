@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -115,6 +116,19 @@ def test_nothing_is_lost_or_counted_twice_when_a_log_is_copied_and_emptied(tmp_p
     it.ask(10)
     it.ask(15)
     assert it.of() == {0: 4}
+
+
+def test_what_rotation_has_packed_is_left_alone(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    write(log, access(0))
+    it = Followed(tmp_path / "access.log*")
+    it.ask(10)
+    (tmp_path / "access.log.2.gz").write_bytes(gzip.compress(access(1).encode() * 99))
+    assert it.ask(20).readings.refused == {}
+    assert it.of() == {0: 1}
+    log.unlink()
+    with pytest.raises(SourceFailed, match=r"no file matches .*Packed files are not read"):
+        it.ask(30)
 
 
 def test_several_files_are_followed_and_new_ones_found(tmp_path: Path) -> None:
