@@ -37,7 +37,7 @@ class Notice:
     time: epoch seconds. title: one line. text: more lines.
     acknowledged: somebody looks at it since then (epoch seconds), 0 = nobody yet.
     change: address of the change that probably did it, empty where there is none. line: as in alerts.jsonl,
-    empty for what Stillwatch says of itself.
+    empty for what Stillwatch says of itself. alerts: what a pager calls it, see plain.alerts; empty: the incident.
     """
 
     event: NoticeEvent
@@ -51,6 +51,12 @@ class Notice:
     change: str = ""
     line: str = ""
     acknowledged: int = 0
+    alerts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The alerts that a pager may have of it; news belongs to the first."""
+        return self.alerts or (self.incident,)
 
 
 def is_address(channel: str) -> bool:

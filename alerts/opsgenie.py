@@ -3,7 +3,8 @@
 In: a message. Out: a receipt, or SendFailed. Never: an alert for what is over already.
 Takes: secret (the key of an API integration), url (another region's, if any).
 
-The incident's id is the alert's `alias`, so what is sent twice is one alert.
+The incident's id is the alert's `alias`, so what is sent twice is one alert. What came back
+has another (plain.alerts).
 """
 
 from __future__ import annotations
@@ -43,12 +44,17 @@ class Opsgenie:
         elif edits is None and notice.event != "resolved":
             self._call("POST", "", alert(notice))
         elif notice.event == "resolved" and (edits is not None or seek_since is not None):
-            self._call("POST", _of(notice, "close"), _note(notice))
+            for name in notice.names:
+                self._call("POST", _of(name, "close"), _note(notice))
         elif notice.event != "resolved" and notice.acknowledged:
-            self._call("POST", _of(notice, "acknowledge"), _note(notice))
+            for name in notice.names:
+                self._call("POST", _of(name, "acknowledge"), _note(notice))
         elif notice.event != "resolved":
-            self._call("PUT", _of(notice, "priority"), {"priority": PRIORITIES[notice.severity]})
-            self._call("POST", _of(notice, "notes"), _note(notice))
+            name = notice.names[0]
+            if name != notice.incident:
+                self._call("POST", "", alert(notice))  # of one that is there already nothing new is made
+            self._call("PUT", _of(name, "priority"), {"priority": PRIORITIES[notice.severity]})
+            self._call("POST", _of(name, "notes"), _note(notice))
         return edits or Receipt(self._to.address, message.key)
 
     def _call(self, method: str, path: str, said: dict[str, Any]) -> None:
@@ -69,7 +75,7 @@ def alert(notice: Notice) -> dict[str, Any]:
     text = notice.text + (f"\n\nThe change: {notice.change}" if notice.change else "")
     said: dict[str, Any] = {
         "message": clipped(notice.title, MOST_MESSAGE),
-        "alias": notice.incident,
+        "alias": notice.names[0],
         "description": fit_lines(text, MOST_DESCRIPTION),
         "priority": PRIORITIES[notice.severity],
         "source": "Stillwatch",
@@ -79,8 +85,8 @@ def alert(notice: Notice) -> dict[str, Any]:
     return said
 
 
-def _of(notice: Notice, what: str) -> str:
-    return f"/{quote(notice.incident, safe='')}/{what}?identifierType=alias"
+def _of(name: str, what: str) -> str:
+    return f"/{quote(name, safe='')}/{what}?identifierType=alias"
 
 
 def _note(notice: Notice) -> dict[str, str]:

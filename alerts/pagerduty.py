@@ -3,7 +3,8 @@
 In: a message. Out: a receipt, or SendFailed. Never: a page for what is over already.
 Takes: secret (the integration key of a service), url (another region's, if any).
 
-The incident's id is the `dedup_key`, so what is sent twice is one alert.
+The incident's id is the `dedup_key`, so what is sent twice is one alert. What came back
+has another (plain.alerts).
 """
 
 from __future__ import annotations
@@ -41,17 +42,19 @@ class PagerDuty:
         late = notice.event == "resolved" and edits is None and seek_since is None
         if not late and notice.event != "digest":
             url = (self._to.url or URL).rstrip("/") + "/v2/enqueue"
-            said = {"routing_key": self._to.secret, **event(notice)}
-            web.call(f"PagerDuty ({self._to.name})", url, said, secret=self._to.secret)
+            for said in events(notice):
+                body = {"routing_key": self._to.secret, **said}
+                web.call(f"PagerDuty ({self._to.name})", url, body, secret=self._to.secret)
         return edits or Receipt(self._to.address, message.key)
 
 
-def event(notice: Notice) -> dict[str, Any]:
-    """The fields of an event, without its key. PagerDuty knows our severities by the same names."""
+def events(notice: Notice) -> list[dict[str, Any]]:
+    """The fields of what is sent, without its key: one event, or one for each alert that is to ring no longer.
+    PagerDuty knows our severities by the same names."""
     action = "resolve" if notice.event == "resolved" else "acknowledge" if notice.acknowledged else "trigger"
-    said: dict[str, Any] = {"event_action": action, "dedup_key": notice.incident}
     if action != "trigger":
-        return said
+        return [{"event_action": action, "dedup_key": name} for name in notice.names]
+    said: dict[str, Any] = {"event_action": action, "dedup_key": notice.names[0]}
     services = ", ".join(dict.fromkeys(part.service for part in notice.parts))
     payload = {
         "summary": clipped(notice.title, MOST_SUMMARY),
@@ -64,4 +67,4 @@ def event(notice: Notice) -> dict[str, Any]:
         "custom_details": {"text": fit_lines(notice.text, MOST_DETAIL)},
     }
     said |= {"client": "Stillwatch", "payload": {k: v for k, v in payload.items() if v}}
-    return said | ({"links": [{"href": notice.change, "text": "The change"}]} if notice.change else {})
+    return [said | ({"links": [{"href": notice.change, "text": "The change"}]} if notice.change else {})]

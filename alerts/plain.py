@@ -77,7 +77,19 @@ def notice(event: Event) -> Notice:
         parts=tuple(_part(finding, event.time) for finding in incident.findings),
         change=next((url for s in culprits(incident) if (url := address(s.deployment.url))), ""),
         line=jsonl.line(event),
+        alerts=alerts(event),
     )
+
+
+def alerts(event: Event) -> tuple[str, ...]:
+    """The names under which a pager may know the incident: its id, and one for each return that was told, for a
+    pager rings no second time for an alert that it has. News belongs to the first of them, the newest; where
+    somebody looks at it, or what came back is not worth a page, to the oldest."""
+    incident = event.incident
+    told = [1 << power for power in reversed(range(incident.returns.bit_length()))]
+    names = *(f"{incident.id}:{returns}" for returns in told), incident.id
+    small = event.reason in ("worse", "recovering") and not (event.back or event.rose)
+    return names[::-1] if incident.acknowledged or small else names
 
 
 def _text(event: Event) -> str:

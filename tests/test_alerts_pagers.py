@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -140,6 +140,68 @@ def test_a_wrong_key_says_so_and_does_not_show_it() -> None:
     assert failed.value.outcome == "permanent"
     assert "Length of 'routing_key' is incorrect" in str(failed.value)
     assert "too-short" not in str(failed.value)
+
+
+def returns() -> Iterator[tuple[Event, Message]]:
+    """It opens; comes back three times, of which the third is not told; and is over."""
+    event = examples.error_spike()
+    calm = replace(event, event="updated", reason="recovering")
+    back = replace(event, event="updated", reason="worse", back=True)
+    over = replace(event, event="resolved", reason="recovered")
+    story = ((event, 0), (calm, 0), (back, 1), (calm, 1), (back, 2), (calm, 2), (back, 3), (over, 3))
+    for number, (told, times) in enumerate(story, 1):
+        one = replace(told, number=number, incident=replace(event.incident, returns=times))
+        for message in plain.word(one, "x:x", number == 1):
+            yield one, message
+
+
+def test_pagerduty_rings_again_for_what_came_back_and_for_nothing_else() -> None:
+    ours = OurPagerDuty()
+    with WebServer(ours) as server:
+        place, stands = pagerduty(server.url), None
+        rang = list[int]()
+        for event, message in returns():
+            before = len(ours.alerts)
+            stands = place.send(message, edits=stands)
+            rang += [event.incident.returns] * (len(ours.alerts) - before)
+    assert rang == [0, 1, 2]
+    assert [said[-1] for said in ours.alerts.values()] == ["resolve"] * 3, "none goes on ringing"
+
+
+def test_opsgenie_rings_again_for_what_came_back_and_for_nothing_else() -> None:
+    ours = OurOpsgenie()
+    with WebServer(ours) as server:
+        place, stands = opsgenie(server.url), None
+        rang = list[int]()
+        for event, message in returns():
+            before = len(ours.alerts)
+            stands = place.send(message, edits=stands)
+            rang += [event.incident.returns] * (len(ours.alerts) - before)
+    assert rang == [0, 1, 2]
+    assert all(alert["close"] for alert in ours.alerts.values())
+
+
+@pytest.mark.parametrize("changes", [{"acknowledged": "anna"}, {}])
+def test_no_pager_rings_for_what_somebody_looks_at_or_what_is_worth_no_page(changes: dict[str, str]) -> None:
+    event = examples.error_spike()
+    incident = replace(event.incident, returns=1, **changes)
+    back = replace(event, event="updated", reason="worse", number=3, incident=incident, back=bool(changes))
+    ours = OurPagerDuty()
+    with WebServer(ours) as server:
+        stands = pagerduty(server.url).send(words(event))
+        pagerduty(server.url).send(words(back, first=False), edits=stands)
+    assert list(ours.alerts) == [incident.id]
+
+
+def test_who_looks_at_it_silences_every_alert_of_it() -> None:
+    ours = OurPagerDuty()
+    story = [message for _, message in returns()][:5]
+    with WebServer(ours) as server:
+        place, stands = pagerduty(server.url), None
+        for message in story:
+            stands = place.send(message, edits=stands)
+        place.send(acknowledged(story[-1]), edits=stands)
+    assert [said[-1] for said in ours.alerts.values()] == ["acknowledge"] * 3
 
 
 # Opsgenie.

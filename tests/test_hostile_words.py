@@ -31,7 +31,7 @@ from alerts.mrkdwn import address, inert
 from alerts.notices import Notice
 from alerts.opsgenie import alert
 from alerts.outbox import Delivery
-from alerts.pagerduty import event as pager_event
+from alerts.pagerduty import events as pager_events
 from alerts.receivers import Receiver
 from alerts.teams import fitting
 from alerts.webhook import body
@@ -126,15 +126,16 @@ def test_alertmanager_gets_labels_that_are_one_line_and_notes_that_are_harmless(
 def test_pagerduty_and_opsgenie_get_what_they_take(event: Event) -> None:
     said = notice(event)
     strict = OurPagerDuty()
-    assert list(strict.wrong({"routing_key": KEY, **pager_event(said)})) == []
+    (sent,) = pager_events(said)
+    assert list(strict.wrong({"routing_key": KEY, **sent})) == []
     made = alert(said)
     assert 0 < len(made["message"]) <= 130
     assert len(made["description"]) <= 15_000
     assert len(made["entity"]) <= 512
     harmless(made["message"])
     harmless(without_change(made["description"], said), lines=True)
-    if "payload" in pager_event(said):
-        harmless(pager_event(said)["payload"]["summary"])
+    if "payload" in sent:
+        harmless(sent["payload"]["summary"])
 
 
 @LAW
