@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -203,7 +204,7 @@ HOSTILE = st.sampled_from(
     [
         "<script>alert(1)</script>", "</style><script>x</script>", "\"><img src=x onerror=alert(1)>", "{{ 7*7 }}",
         "{% include 'x' %}", "' onmouseover='x", "<!channel>", "&lt;b&gt;", "javascript:alert(1)", "*b* `c` <b>",
-        "</svg><script>x</script>", "\u202e", "\0", "", "x" * 2000, "]]>", "<!--", "日本語",
+        "</svg><script>x</script>", "\u202e", "\0", "\x1b[31mred\a", "", "x" * 2000, "]]>", "<!--", "日本語",
     ]
 )  # fmt: skip
 
@@ -256,7 +257,10 @@ def test_whatever_comes_from_outside_is_text(one: str, other: str) -> None:
     course = Course(one, other, (START + 30.0, START + 90.0), (1.0, 9.0), (8.0, 8.0), START + 60, 0, one)
     weighed = Evidence({incident.id: [course]}, [(other, course)])
     told = [replace(event, incident=incident)]
-    safe(page(told, {one: {other: one}, "x": other}, [culprit], one, spots, weighed))
+    shown = page(told, {one: {other: one}, "x": other}, [culprit], one, spots, weighed)
+    safe(shown)
+    seen = shown.text + "".join(str(value) for _, attributes in shown.tags for value in attributes.values())
+    assert not [c for c in seen if (unicodedata.category(c) == "Cc" and c not in "\t\n") or c == "\u202e"]
 
 
 # The timeline.
