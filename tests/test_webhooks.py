@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import random
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,6 +25,7 @@ from collector.webhooks.hook import Hook
 from collector.webhooks.receive import BODY, SENDERS, receive, receive_events
 from collector.webhooks.signed import Unsigned
 from collector.webhooks.told import Call, Passed
+from stillwatch.store import Store
 
 SAMPLES = samples()
 VERSIONS = {
@@ -127,6 +130,23 @@ def test_told_again_it_is_the_same_deployment(sample: str) -> None:
         for later in (0, 900)
     )
     assert [(d.id, d.time) for d in first] == [(d.id, d.time) for d in second]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_who_sends_again_what_was_recorded_changes_nothing_of_what_is_kept(
+    sample: str, tmp_path: Path
+) -> None:
+    raw, hook = body(sample), Hook(sender_of(sample), SECRET)
+    store = Store(tmp_path / "s.db")
+    assert store.add_deployments(receive(hook, Call(headers(sample, raw), raw, NOW)))
+    kept = store.deployments()
+    for days in (0, 1, 6, 6.99, 7.01, 14, 100):
+        again = Call(headers(sample, raw), raw, NOW + days * 86400)
+        with suppress(BadRequest, Unsigned):  # older than a week, or signed with its moment
+            assert store.add_deployments(receive(hook, again)) == []
+            assert days < 8
+    assert store.deployments() == kept
+    store.close()
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
