@@ -1,7 +1,7 @@
 """The daemon: opens the door, winds the clock, delivers, and stops when it is told to.
 
 In: settings. Out: an exit status, when somebody ends it. Never: a judgement (see live.py), a word for people.
-APScheduler lives here; it only calls tick, and how often it does so means nothing.
+How often a tick is called means nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
@@ -30,6 +29,7 @@ from alerts.silences import Silence
 from collector.asked import Source
 from collector.bins import Bins, SeriesTable
 from collector.otlp import Decoder
+from collector.points import NANOS, Readings
 from collector.server import Busy, Door
 from collector.workloads import Workloads
 from detectors.compiled import is_cached
@@ -46,7 +46,7 @@ from stillwatch.doors import certificate, find_free, grpc_port, listener, servin
 from stillwatch.heap import clear_out
 from stillwatch.heartbeat import Heart, Way, within
 from stillwatch.history import History
-from stillwatch.lease import Lease
+from stillwatch.lease import Lease, lasts
 from stillwatch.live import Judgement, Live
 from stillwatch.mailbox import Mailbox
 from stillwatch.outcry import Outcry
@@ -54,6 +54,7 @@ from stillwatch.own_metrics import OwnMetrics, Standing
 from stillwatch.reloading import Reloads
 from stillwatch.replaying import plan_of
 from stillwatch.rollbacks import Rollbacks
+from stillwatch.selftold import SelfTold
 from stillwatch.slack_desk import SlackDesk
 from stillwatch.sources import opened
 from stillwatch.standby import Standby
@@ -70,7 +71,6 @@ LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
 LOUD = (
     "alembic",
-    "apscheduler",
     "uvicorn",
     "httpx2",
     "httpcore2",
@@ -127,6 +127,7 @@ class _House:
     shared: may there be other daemons on the database? lease: to judge and tell, once it is ours. listener,
     grpc_port: where we listen, once we do. delivering, putting_back: threads of the lives before that may not have
     ended yet, and whose work must not be done twice.
+    refusal, wrong_time: what people heard of it that settings are refused, that a clock is not trusted.
     """
 
     stack: ExitStack
@@ -140,6 +141,12 @@ class _House:
     grpc_port: int = 0
     delivering: list[threading.Thread] = field(default_factory=list)
     putting_back: list[threading.Thread] = field(default_factory=list)
+    refusal: SelfTold = field(init=False)
+    wrong_time: SelfTold = field(init=False)
+
+    def __post_init__(self) -> None:
+        say = partial(self.store.say, "")
+        self.refusal, self.wrong_time = SelfTold(say), SelfTold(say)
 
     def listen(self, settings: Settings) -> socket.socket:
         """The same all the time: who connects between two lives waits for the next. Raises CannotStart."""
@@ -158,11 +165,17 @@ class _House:
         host, port = self.listener.getsockname()[:2]
         return f"{host}:{port}" + (f" (gRPC: {self.grpc_port})" if self.grpc_port else "")
 
-    def lead(self, standby: Standby, server: threading.Thread, cry: Outcry) -> bool:
-        """Stand by until it is our turn, which it stays; False where we are to end before."""
-        lease = Lease(self.store, f"{socket.gethostname()}:{uuid.uuid4()}", time.monotonic)
-        if not stand_by(lease, standby, server, cry, self.stopping):
-            return False
+    def lead(
+        self, settings: Settings, standby: Standby, server: threading.Thread, cry: Outcry
+    ) -> bool | Settings:
+        """Stand by until it is our turn, which it stays; False where we are to end before, or other settings to go
+        on with."""
+        who = f"{socket.gethostname()}:{uuid.uuid4()}"
+        lease = Lease(self.store, who, time.monotonic, lasts(settings.interval))
+        look = partial(self.reloads.look, settings)
+        ended = stand_by(lease, standby, server, cry, self.stopping, look)
+        if ended is not True:
+            return ended
         self.store.lead(lease.check)
         self.lease, self.keeper = lease, Keeper(lease, self.stopping)
         self.stack.callback(self.keeper.end)
@@ -236,7 +249,7 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
         ]
         standby = Standby(store, settings.interval, settings.grace)
         role = Role(standby, house.shared)
-        health = partial(_health, role, store, house.reloads)
+        health = partial(_health, settings, role, store, house.reloads)
         desk = Desk(
             history,
             clock.now,
@@ -252,8 +265,12 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
             _warm_up(settings)  # not when it is our turn
             server = doors.enter_context(_open(door, settings, house, shown))
             log.info("listening on %s", house.where)
-            if not house.lead(standby, server, cry):
-                return _ended(server)
+            if is_new:
+                house.reloads.took()
+                is_new = False
+            led = house.lead(settings, standby, server, cry)
+            if led is not True:
+                return led or _ended(server)
         if house.lease is not None:
             place, *places = (guarded(one, house.lease) for one in (place, *places))
         live = _begin(settings, house, told, sources, history, own)
@@ -273,29 +290,29 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
         role.heart = heart = _heart(settings, live, store, way)
         blind = BlindSources(askers, store, history, settings.default, settings.interval, clock.now)
         own.watch(partial(_standing, live, store, askers, heart, house.reloads))
-        with _ticking(live):
-            _listen_to_slack(settings, in_slack, ending)
-            _watch_kubernetes(settings, live, ending)
-            threading.Thread(target=blind.work, args=[ending], name="blind sources", daemon=True).start()
-            if heart is not None:
-                threading.Thread(target=heart.work, args=[ending], name="heartbeat", daemon=True).start()
-            log.info(
-                "watching (%s), listening on %s, telling %s",
-                f"signals: {len(settings.signals) or 'found by metric names'}",
-                house.where,
-                ", ".join((channel, *(one.address for one in settings.receivers))),
-            )
-            if is_new:
-                house.reloads.took()
-            ended = _wait(
-                settings,
-                house,
-                server,
-                (*couriers, *askers),
-                lambda: cry.look(live.trouble, clock.now()),
-            )
-            ending.set()
-            doors.close()
+        threading.Thread(target=_tick, args=[live, ending], name="tick", daemon=True).start()
+        _listen_to_slack(settings, in_slack, ending)
+        _watch_kubernetes(settings, live, ending)
+        threading.Thread(target=blind.work, args=[ending], name="blind sources", daemon=True).start()
+        if heart is not None:
+            threading.Thread(target=heart.work, args=[ending], name="heartbeat", daemon=True).start()
+        log.info(
+            "watching (%s), listening on %s, telling %s",
+            f"signals: {len(settings.signals) or 'found by metric names'}",
+            house.where,
+            ", ".join((channel, *(one.address for one in settings.receivers))),
+        )
+        if is_new:
+            house.reloads.took()
+        ended = _wait(
+            settings,
+            house,
+            server,
+            (*couriers, *askers),
+            partial(_look_at_ourselves, settings, house, live, cry),
+        )
+        ending.set()
+        doors.close()
         # Another life must not begin while a step of this one is under way.
         live.stop(PATIENCE if isinstance(ended, int) else -1)
         house.delivering = [thread for courier in couriers for thread in courier.threads]
@@ -457,11 +474,14 @@ def _fill_in(
             raise CannotStart(f"the history of sources cannot be kept: {busy.__cause__}") from None
 
 
-def _health(role: Role, store: Store, reloads: Reloads) -> dict[str, object]:
+def _health(settings: Settings, role: Role, store: Store, reloads: Reloads) -> dict[str, object]:
     now = clock.now()
     told, mailbox = role.taker.health(now) | {"role": role.name}, Mailbox(store)
+    watermark = int(str(told["watermark"]))
     told["sources"] = {asker.name: asker.health() for asker in role.askers}
     told["settings"] = reloads.health()
+    told["clock"] = _wrong_time(settings, watermark, now)
+    told["ok"] = bool(told["ok"]) and watermark - now <= settings.interval
     if role.heart is not None:
         told["heartbeat"] = role.heart.health()
     # No reason to say that we are not well: whoever starts us anew for that would blind all other signals.
@@ -569,7 +589,7 @@ def _door(
     health: Callable[[], dict[str, object]],
 ) -> Door:
     return Door(
-        metrics=lambda readings: role.taker.readings(readings, clock.now()),
+        metrics=partial(_counted, role),
         processes=lambda: role.taker.processes(),
         deployments=lambda told: role.taker.deployments(told, clock.now()),
         clock=clock.now,
@@ -584,20 +604,38 @@ def _door(
     )
 
 
-@contextmanager
-def _ticking(live: Live) -> Iterator[None]:
-    scheduler = BackgroundScheduler(
-        executors={"default": ThreadPoolExecutor(1)},
-        # By default a call that is a second late is left out; tick asks what is due, so late is harmless.
-        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
-        timezone="UTC",
-    )
-    scheduler.add_job(lambda: live.tick(clock.now()), "interval", seconds=PULSE)
-    scheduler.start()
-    try:
-        yield
-    finally:
-        scheduler.shutdown(wait=False)
+def _counted(role: Role, readings: Readings) -> Mapping[str, int]:
+    if len(readings):
+        clock.THE_CLOCK.counted_until(float(readings.time.max()) / NANOS)
+    return role.taker.readings(readings, clock.now())
+
+
+def _tick(live: Live, ending: threading.Event) -> None:
+    """Again and again. By a clock that nobody sets: a schedule of moments of the day would wait for hours where the
+    machine's goes back."""
+    while not ending.wait(PULSE):
+        try:
+            live.tick(clock.now())
+        except Exception:  # the next one takes the same again
+            log.exception("a tick broke")
+
+
+def _look_at_ourselves(settings: Settings, house: _House, live: Live, cry: Outcry) -> None:
+    """Once a second: what is wrong with us, for who hears of ourselves."""
+    now = clock.now()
+    cry.look(live.trouble, now)
+    with suppress(StoreTrouble):  # said when the database can be used
+        house.refusal.look(house.reloads.refused, now, partial(selfwatch.settings, settings.default))
+        wrong = _wrong_time(settings, live.figures(now).watermark, now)
+        house.wrong_time.look(wrong, now, partial(selfwatch.time_of_day, settings.default))
+
+
+def _wrong_time(settings: Settings, watermark: int, now: int) -> str:
+    """What is wrong with the time of day, "" = nothing. watermark: start of the interval that is open."""
+    if watermark - now <= settings.interval:
+        return clock.THE_CLOCK.doubt
+    closed = datetime.fromtimestamp(watermark, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"it went back: intervals until {closed} are closed already, and none is judged until then"
 
 
 def _wait(
@@ -633,6 +671,8 @@ def _ended(server: threading.Thread) -> int:
 def _open(door: Door, settings: Settings, house: _House, shown: Shown | None) -> Iterator[threading.Thread]:
     """The thread that serves, over HTTP and gRPC. Raises CannotStart."""
     listener = house.listen(settings)
+    if shown is None and settings.listen.exposed and settings.listen.tokens.wanted:
+        log.warning("tokens come in the clear; set `listen: {tls: ...}`, or have a proxy with TLS before us")
     with (
         serving(door, listener, shown) as server,
         serving_grpc(door, settings, house.grpc_port, shown),
@@ -651,8 +691,11 @@ def _alone(database: Path) -> Iterator[None]:
             yield
     except BlockingIOError:
         raise CannotStart(f"another Stillwatch runs on {database}") from None
-    except PermissionError as error:
-        raise CannotStart(f"{database}: cannot be written ({error.strerror})") from None
+    except OSError as error:  # no permission, a file system that is read-only, a disk that fails
+        raise CannotStart(
+            f"{database.parent}: cannot be written ({error.strerror}); Stillwatch goes on where it was when it is "
+            "started and can write there"
+        ) from None
 
 
 @contextmanager

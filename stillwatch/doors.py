@@ -121,10 +121,6 @@ def certificate(wanted: Listen) -> Shown | None:
     if wanted.stands_open:
         raise CannotStart(wanted.stands_open)
     if wanted.tls is None:
-        if wanted.exposed and wanted.tokens.wanted:
-            log.warning(
-                "tokens come in the clear; set `listen: {tls: ...}`, or have a proxy with TLS before us"
-            )
         return None
     if trouble := wanted.tls.trouble():
         raise CannotStart(trouble)

@@ -14,17 +14,31 @@ from stillwatch import tables
 from stillwatch.store import Store
 from stillwatch.tables import Deposed
 
-LASTS = 10.0  # seconds for which nobody else leads after a sign of the one that does
-RENEW = 2.0  # seconds between such signs
+SHORTEST, LONGEST = (
+    4.0,
+    10.0,
+)  # seconds: a slow commit must not change who leads, nor a death blind us for long
+TAKES = 3.0  # seconds that another one needs to notice that it is its turn, and to go on
+SIGNS = 5  # of the one that leads, while the lease lasts
+
+
+def lasts(interval: int) -> float:
+    """Seconds for which nobody else leads after a sign of the one that does; when it dies, another has taken over
+    within two intervals (seconds), where they are long enough."""
+    return min(LONGEST, max(SHORTEST, 2 * interval - TAKES))
 
 
 class Lease:
     """holder: a name of this process that no other ever has. monotonic: seconds, of a clock that is never set.
+    lasts: seconds, see above.
 
-    epoch: goes up by one with every change of who leads; 0 = we have not led yet.
+    renew: seconds between two signs of the one that leads. epoch: goes up by one with every change of who leads;
+    0 = we have not led yet.
     """
 
-    def __init__(self, store: Store, holder: str, monotonic: Callable[[], float]) -> None:
+    def __init__(self, store: Store, holder: str, monotonic: Callable[[], float], lasts: float) -> None:
+        self.lasts = lasts
+        self.renew = lasts / SIGNS
         self._store = store
         self._holder = holder
         self._monotonic = monotonic
@@ -49,9 +63,9 @@ class Lease:
                 return False
             else:
                 mine = epoch + 1
-            c.execute(update(tables.lease).values(epoch=mine, holder=self._holder, until=now + LASTS))
+            c.execute(update(tables.lease).values(epoch=mine, holder=self._holder, until=now + self.lasts))
         self.epoch = mine
-        self._held_until = begun + LASTS
+        self._held_until = begun + self.lasts
         return True
 
     def check(self, c: Connection) -> None:
@@ -61,12 +75,13 @@ class Lease:
         """
         if c.execute(select(tables.lease.c.epoch)).scalar_one_or_none() != self.epoch:
             raise self._deposed()
-        if self._monotonic() > self._held_until - LASTS + RENEW:
-            c.execute(update(tables.lease).values(until=self._now(c) + LASTS))
+        if self._monotonic() > self._held_until - self.lasts + self.renew:
+            c.execute(update(tables.lease).values(until=self._now(c) + self.lasts))
 
     def holds(self) -> bool:
-        """Is it surely ours at this moment, without asking? Asked right before a word leaves the house."""
-        return self._monotonic() < self._held_until
+        """Is it surely ours, without asking, for half of what it lasts? Asked right before a word leaves the house,
+        which has that long to get there."""
+        return self._monotonic() < self._held_until - self.lasts / 2
 
     def release(self) -> None:
         """Let another one lead at once. Raises StoreTrouble."""

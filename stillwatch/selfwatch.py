@@ -61,6 +61,36 @@ def stranded(channel: str, host: str, since: int, trouble: str, over: bool) -> M
     return Message(key, channel, text, notice=_notice(key, since, text, over=False))
 
 
+def settings(channel: str, since: int, why: str, over: bool) -> tuple[Message, ...]:
+    """Said when what stands in the file of settings is refused, and when it is in force. why: names the line."""
+    moment = datetime.fromtimestamp(since, UTC).strftime("%H:%M UTC")
+    if over:
+        text = f"Stillwatch goes on by what is in its file of settings (it was refused since {moment})."
+    else:
+        text = (
+            f"Stillwatch refuses its new settings since {moment}: the ones before stay in force. Mend the file, it "
+            f"is read again by itself; a start would fail until then. What is wrong: {code(why, 300)}"
+        )
+    return _begins_or_ends(f"settings:{since}", channel, since, text, over)
+
+
+def time_of_day(channel: str, since: int, why: str, over: bool) -> tuple[Message, ...]:
+    """Said when the clock of our machine is not to be trusted, and when it is. why: what it did."""
+    moment = datetime.fromtimestamp(since, UTC).strftime("%H:%M UTC")
+    if over:
+        text = f"Stillwatch trusts the clock of its machine again (it did not since {moment})."
+    else:
+        text = f"Stillwatch does not trust the clock of its machine since {moment}: {escape(why)}."
+    return _begins_or_ends(f"clock:{since}", channel, since, text, over)
+
+
+def _begins_or_ends(key: str, channel: str, since: int, text: str, over: bool) -> tuple[Message, ...]:
+    said = _notice(key, since, text, over=over)
+    if over:
+        return (Message(f"{key}:over", channel, text, reply_to=key, notice=said),)
+    return (Message(key, channel, text, notice=said),)
+
+
 def _notice(key: str, since: int, text: str, over: bool) -> Notice:
     part = Part("stillwatch", "sight", "no_data", "", since, since + 1 if over else 0, text)
     return Notice(

@@ -6,8 +6,9 @@ In: the lease. Out: one that leads, others that stand by. Never: a word told by 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,8 +17,9 @@ from alerts.outbox import Receipt
 from alerts.places import Place, Sender
 from stillwatch import clock
 from stillwatch.asking import Asker
+from stillwatch.config import Settings
 from stillwatch.heartbeat import Heart
-from stillwatch.lease import LASTS, RENEW, Lease
+from stillwatch.lease import Lease
 from stillwatch.live import Live
 from stillwatch.outcry import Outcry
 from stillwatch.standby import Standby
@@ -51,11 +53,21 @@ class Role:
 
 
 def stand_by(
-    lease: Lease, standby: Standby, server: threading.Thread, cry: Outcry, stopping: threading.Event
-) -> bool:
-    """Take in what comes, until it is our turn to judge and tell; False where we are to end before."""
+    lease: Lease,
+    standby: Standby,
+    server: threading.Thread,
+    cry: Outcry,
+    stopping: threading.Event,
+    look: Callable[[], Settings | None],
+) -> bool | Settings:
+    """Take in what comes, until it is our turn to judge and tell; False where we are to end before.
+
+    look: is called once a second; settings that it gives are to be gone on with.
+    """
     said, rest = "", 0
     while server.is_alive() and not stopping.is_set():
+        if (fresh := look()) is not None:
+            return fresh
         now = clock.now()
         try:
             leader = lease.leader()
@@ -69,7 +81,7 @@ def stand_by(
         except StoreTrouble as trouble:
             standby.in_trouble(trouble)
             # Who led before remembers what came in meanwhile: it goes on, if it is there.
-            rest = round(LASTS / PULSE)
+            rest = math.ceil(lease.lasts / PULSE)
         cry.look(standby.trouble, now)
         stopping.wait(PULSE)
     return False
@@ -97,7 +109,7 @@ class Keeper:
             self._lease.release()
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW):
+        while not self._ended.wait(self._lease.renew):
             try:
                 self._lease.take()
             except Deposed as why:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from postgres_server import PostgresServer, answers_lost
 from test_live import GRACE, T0, W, World, delta, readings
 
@@ -17,8 +19,7 @@ from collector.deployments import Deployment
 from collector.points import Readings
 from collector.server import Busy
 from collector.words import Word
-from stillwatch import lease as leases
-from stillwatch.lease import Lease
+from stillwatch.lease import LONGEST, SHORTEST, TAKES, Lease, lasts
 from stillwatch.outcry import Outcry
 from stillwatch.said import status_lines
 from stillwatch.selfwatch import stranded
@@ -26,6 +27,8 @@ from stillwatch.standby import Standby
 from stillwatch.store import Closing, Store
 from stillwatch.tables import Deposed, StoreTrouble
 from stillwatch.turns import guarded
+
+LASTS = 10.0
 
 
 class Hand:
@@ -51,6 +54,14 @@ def stores(address: str) -> Iterator[tuple[Store, Store]]:
         store.close()
 
 
+@given(st.integers(1, 3600))
+def test_a_lease_is_over_soon_enough_for_another_to_lead_within_two_intervals(interval: int) -> None:
+    assert SHORTEST <= lasts(interval) <= LONGEST
+    if 2 * interval >= SHORTEST + TAKES:
+        assert lasts(interval) + TAKES <= 2 * interval
+    assert lasts(interval) <= lasts(interval + 1)
+
+
 def expire(store: Store) -> None:
     """As if nothing had been heard of the one that leads for long enough."""
     with store.writing() as c:
@@ -58,10 +69,9 @@ def expire(store: Store) -> None:
 
 
 def test_one_leads_until_it_has_given_no_sign_for_long_enough(
-    stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
+    stores: tuple[Store, Store],
 ) -> None:
-    monkeypatch.setattr(leases, "LASTS", 60.0)
-    one, other = (Lease(store, name, Hand()) for store, name in zip(stores, "ab", strict=True))
+    one, other = (Lease(store, name, Hand(), 60.0) for store, name in zip(stores, "ab", strict=True))
     assert one.leader() == ""
     assert (one.take(), other.take(), one.take()) == (True, False, True)
     assert (one.epoch, other.epoch, other.leader()) == (1, 0, "a")
@@ -77,7 +87,7 @@ def test_one_leads_until_it_has_given_no_sign_for_long_enough(
 
 
 def test_one_that_ends_lets_the_other_lead_at_once(stores: tuple[Store, Store]) -> None:
-    one, other = (Lease(store, name, Hand()) for store, name in zip(stores, "ab", strict=True))
+    one, other = (Lease(store, name, Hand(), LASTS) for store, name in zip(stores, "ab", strict=True))
     assert one.take()
     one.release()
     assert not one.holds()
@@ -87,7 +97,7 @@ def test_one_that_ends_lets_the_other_lead_at_once(stores: tuple[Store, Store]) 
 
 
 def test_what_leads_no_more_writes_nothing(stores: tuple[Store, Store]) -> None:
-    one, other = (Lease(store, name, Hand()) for store, name in zip(stores, "ab", strict=True))
+    one, other = (Lease(store, name, Hand(), LASTS) for store, name in zip(stores, "ab", strict=True))
     one.take()
     stores[0].lead(one.check)
     stores[0].say("i1", [Message("before", "#a", "x")], 1)
@@ -108,7 +118,7 @@ def test_what_leads_no_more_writes_nothing(stores: tuple[Store, Store]) -> None:
 
 
 def test_a_lease_whose_answer_was_lost_is_ours_all_the_same(stores: tuple[Store, Store]) -> None:
-    one, other = (Lease(store, name, Hand()) for store, name in zip(stores, "ab", strict=True))
+    one, other = (Lease(store, name, Hand(), LASTS) for store, name in zip(stores, "ab", strict=True))
     with answers_lost(stores[0], {1}), pytest.raises(StoreTrouble):
         one.take()
     assert not one.holds()
@@ -119,12 +129,12 @@ def test_a_lease_whose_answer_was_lost_is_ours_all_the_same(stores: tuple[Store,
 
 def test_one_that_writes_for_longer_than_its_lease_leads_afterwards(stores: tuple[Store, Store]) -> None:
     hand = Hand()
-    one, other = Lease(stores[0], "a", hand), Lease(stores[1], "b", Hand())
+    one, other = Lease(stores[0], "a", hand, LASTS), Lease(stores[1], "b", Hand(), LASTS)
     one.take()
     stores[0].lead(one.check)
     with stores[0].writing() as c:
         c.exec_driver_sql("UPDATE lease SET until = 0")  # that much time passes
-        hand.at += leases.LASTS + 1
+        hand.at += LASTS + 1
     assert not other.take()
     assert not one.holds(), "as far as it knows: it sends nothing until it has asked"
     assert one.take()
@@ -150,12 +160,12 @@ class Wall:
 
 def test_no_word_leaves_the_house_of_one_that_slept_past_its_lease(stores: tuple[Store, Store]) -> None:
     hand, wall = Hand(), Wall()
-    lease = Lease(stores[0], "a", hand)
+    lease = Lease(stores[0], "a", hand, LASTS)
     place = guarded(Place(wall, 0), lease)
     with pytest.raises(StoreTrouble):
         place.sender.send(Message("k", "#a", "too early"))
     lease.take()
-    hand.at += leases.LASTS - 0.1
+    hand.at += LASTS / 2 - 0.1
     place.sender.send(Message("k", "#a", "in time"))
     hand.at += 0.2
     with pytest.raises(StoreTrouble):

@@ -187,6 +187,14 @@ def test_without_a_file_who_asks_is_told_so(caplog: pytest.LogCaptureFixture) ->
     assert "no file" in caplog.text
 
 
+def test_that_tokens_come_in_the_clear_is_said_by_the_door_and_not_when_settings_are_looked_at(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wanted = "listen: {host: 0.0.0.0, token_env: T}\n"
+    daemon._usable(config.parse(wanted, "s.yaml", {"T": "t"}, live=True))
+    assert caplog.text == ""
+
+
 def test_only_what_needs_another_start_is_fixed() -> None:
     new = config.parse("listen: {port: 4318, token_env: T}\ngrace: 5s\n", "s.yaml", {"T": "t"})
     assert fixed_in(Settings(), new) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -15,11 +16,12 @@ from postgres_server import PostgresServer
 from slack_server import SlackServer, hang
 from test_daemon import Daemon, eventually, record_a_bad_release
 
-from stillwatch.lease import LASTS
+from stillwatch.lease import lasts
 from stillwatch.store import Store
 
 pytestmark = pytest.mark.slow
 WIDTH = 10  # seconds of an interval
+LASTS = lasts(WIDTH)
 
 
 @pytest.fixture
@@ -31,6 +33,7 @@ def pair(tmp_path: Path) -> Iterator[Callable[..., tuple[Daemon, Daemon]]]:
         for name in "ab":
             (tmp_path / name).mkdir()
             made.append(Daemon(tmp_path / name, database=database, **settings))
+            made[-1].command = [sys.executable, "-m", "stillwatch", "run", "--config", str(made[-1].config)]
         made[0].start()
         eventually(lambda: made[0].health()["role"] == "leads")
         made[1].start()
@@ -203,4 +206,35 @@ def test_while_the_database_is_away_it_is_said_everywhere_and_goes_on_by_itself(
         assert all("can use its database again" in one.text for one in channel.messages[2:])
         eventually(lambda: kept(database)[0] == sender.acknowledged, 60)
         assert (one.end(), other.end()) == (0, 0)
+        assert "Traceback" not in one.said() + other.said()
+
+
+def test_one_that_stands_by_takes_new_settings_and_refuses_wrong_ones(
+    postgres_server: PostgresServer, pair: Callable[..., tuple[Daemon, Daemon]]
+) -> None:
+    with SlackServer() as slack:
+        one, other = pair(
+            postgres_server.ready(), interval=f"{WIDTH}s", slack=slack.base_url, token=slack.token
+        )
+        good = other.config.read_text()
+        other.config.write_text(good + "bugdet: {}\n")
+        eventually(lambda: "bugdet" in str(other.health()["settings"]))
+        assert role(other) == "stands by"
+        other.config.write_text(good.replace("importer", "exporter"))
+        eventually(
+            lambda: other.said().count("the new ones are in force") == 1 and role(other) == "stands by"
+        )
+        assert "bugdet" not in str(other.health()["settings"])
+        one.kill()
+        eventually(lambda: role(other) == "leads", 60)
+        eventually(lambda: other.health()["ok"] is True)
+        # What one that leads refuses, people hear of.
+        other.config.write_text(good + "bugdet: {}\n")
+        channel = slack.channel("C0ALERTS")
+        eventually(lambda: any("refuses its new settings" in m.text for m in channel.messages), 60)
+        assert [m.text.count("bugdet") for m in channel.messages] == [1]
+        other.config.write_text(good)
+        eventually(lambda: len(channel.messages) == 2, 60)
+        assert "goes on by what is in its file" in channel.messages[1].text
+        assert other.end() == 0
         assert "Traceback" not in one.said() + other.said()
