@@ -6,9 +6,11 @@ import glob
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +46,7 @@ class PostgresServer:
         folder = Path(self._holder.name)
         if user:
             shutil.chown(folder, "postgres")  # it refuses to run as root
-        data = folder / "data"
+        data = self._data = folder / "data"
         init = [f"{where}/initdb", "-D", str(data), "-A", "trust", "-U", "postgres", "--no-sync"]
         subprocess.run([*user, *init], check=True, capture_output=True, cwd="/")
         with socket.socket() as free:
@@ -77,6 +79,14 @@ class PostgresServer:
         """immediate: as a crash; fast: cuts everybody off. Does nothing where it is stopped."""
         subprocess.run([*self._control, "-m", how, "stop"], check=False, capture_output=True, cwd="/")
 
+    def kill(self) -> None:
+        """kill -9 of the server; returns when the last of its processes, which notice that, has gone."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        mine = [int(one.name) for one in Path("/proc").glob("[0-9]*") if _parent(one) == pid]
+        os.kill(pid, signal.SIGKILL)
+        while any(Path(f"/proc/{one}").exists() for one in (pid, *mine)):
+            time.sleep(0.05)
+
     def ask(self, question: str, *given: object, database: str = "postgres") -> list[tuple[Any, ...]]:
         """What it answers, each question in a connection of its own."""
         address = f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -101,6 +111,14 @@ class PostgresServer:
         """End every connection to a database; how many there were."""
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
         return len(self.ask(ended, address.rpartition("/")[2]))
+
+
+def _parent(process: Path) -> int:
+    """Who has started it; 0 where it has gone."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from stillwatch import engine
 from stillwatch.config import Settings
 from stillwatch.replaying import plan_of
 from stillwatch.store import Store
+from tortured.ground import Ground
 from tortured.senders import Series
-from tortured.watch import Watch
 
 OVER = "\N{LARGE GREEN CIRCLE}"  # what a card of something that is over begins with
 
@@ -47,13 +47,13 @@ class Account:
 
 
 def account(
-    watch: Watch, acknowledged: Counter[Series], messages: Sequence[Posted], settings: Settings
+    ground: Ground, acknowledged: Counter[Series], messages: Sequence[Posted], settings: Settings
 ) -> Account:
-    """After the daemon has ended. messages: all that stand in its channel."""
+    """After the daemons have ended. messages: all that stand in its channel."""
     made = Account(counts=sum(acknowledged.values()))
-    store = watch.store()
+    store = ground.store()
     try:
-        _counts(made, store, watch.began, acknowledged)
+        _counts(made, store, ground.began, acknowledged)
         lines = store.lines()
         made.news = len(lines)
         again = _judged_again(store, settings)
@@ -62,7 +62,7 @@ def account(
         )
         if made.other:
             made.why.append("news differ from those of a run without faults")
-        _messages(made, lines, messages)
+        _messages(made, lines, messages, len(ground.watches))
     finally:
         store.close()
     return made
@@ -94,15 +94,17 @@ def _judged_again(store: Store, settings: Settings) -> list[str]:
     return lines
 
 
-def _messages(made: Account, lines: Sequence[str], messages: Sequence[Posted]) -> None:
-    """Each incident has one card, which says in the end that it is over; nothing in its thread is said twice."""
+def _messages(made: Account, lines: Sequence[str], messages: Sequence[Posted], daemons: int) -> None:
+    """Each incident has one card, which says in the end that it is over; nothing in its thread is said twice. That
+    the database is away each daemon says for itself: they are on one machine here, and so go by one name."""
     last = {one["incident"]: one["event"] for one in map(json.loads, lines)}
     said = Counter(one.key for one in messages if one.key)
     cards = {one.key: one for one in messages if one.key}
     made.told = sum(said.values())
     for key, count in said.items():
-        if count > 1:
-            made.twice += count - 1
+        most = daemons if key.startswith("stranded:") else 1
+        if count > most:
+            made.twice += count - most
             made.why.append(f"said {count} times: {key}")
     for incident, event in last.items():
         if incident not in cards:

@@ -1,14 +1,16 @@
 """Services that count, and send every count until somebody says that it was taken.
 
-In: a door's address. Out: what was acknowledged, series by series. Never: a count given up, or sent as another.
+In: the doors' addresses. Out: what was acknowledged, series by series. Never: a count given up, or sent as another.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import httpx2
@@ -23,9 +25,12 @@ Series = tuple[str, str]  # service, metric
 
 @dataclass
 class Senders:
-    """Threads that report deltas over OTLP/HTTP. acknowledged: events by series; refused: answers that said so."""
+    """Threads that report deltas over OTLP/HTTP, to one door after the other.
 
-    url: str
+    acknowledged: events by series; refused: answers that said so.
+    """
+
+    urls: tuple[str, ...]
     services: tuple[str, ...]
     seed: int
     acknowledged: Counter[Series] = field(default_factory=Counter)
@@ -55,6 +60,7 @@ class Senders:
         rng = random.Random(f"{self.seed}.{which}")
         service = self.services[which]
         since = time.time_ns()
+        doors = itertools.cycle(self.urls[which % len(self.urls) :] + self.urls[: which % len(self.urls)])
         with httpx2.Client(trust_env=False, timeout=5) as client:
             while not self._ending.wait(EVERY):
                 upto = time.time_ns()
@@ -62,15 +68,15 @@ class Senders:
                 started = rng.randint(15, 25)
                 failed = sum(rng.random() < (WORSE if fails else USUAL) for _ in range(started))
                 counts = {"started": started, "failed": failed}
-                self._until_taken(client, _body(service, counts, since, upto))
+                self._until_taken(client, doors, _body(service, counts, since, upto))
                 with self._lock:
                     self.acknowledged.update({(service, name): n for name, n in counts.items()})
                 since = upto
 
-    def _until_taken(self, client: httpx2.Client, body: dict[str, object]) -> None:
-        while True:
+    def _until_taken(self, client: httpx2.Client, doors: Iterator[str], body: dict[str, object]) -> None:
+        for door in doors:
             try:
-                answer = client.post(f"{self.url}/v1/metrics", json=body)
+                answer = client.post(f"{door}/v1/metrics", json=body)
                 if answer.status_code == 200:
                     if answer.json().get("partialSuccess"):
                         raise RuntimeError(f"a part was refused for good: {answer.text}")
