@@ -4,8 +4,8 @@ usage: python benchmarks/tortured [--trials N] [--seed S] [--write] [FAULT ...]
 
 Each fault is done N times to a daemon that is sent counts all the while. Afterwards every count that was
 acknowledged must have been kept once, the news must be those of a run to which nothing happened, and each must
-stand in Slack once. Ends with 1 if anything was lost or doubled. With --write, these rows of docs/reliability.md are
-made anew.
+stand in Slack once. Ends with 1 if anything was lost or doubled. With --write, these rows of docs/reliability.md
+are made anew.
 """
 
 from __future__ import annotations
