@@ -63,10 +63,10 @@ class Steady:
         if not self.doubt:
             self._doubted = running
             self.doubt = (
-                f"the clock of this machine jumped by {off:+.0f} s; we go on by the time before, unless senders "
-                "report by the new one"
+                f"it jumped by {off:+.0f} s; Stillwatch goes on by the time before, unless senders report by the "
+                "new one"
             )
-            log.error("%s", self.doubt)
+            log.error("the clock of this machine is not trusted: %s", self.doubt)
         elif running - self._doubted >= BELIEVED:
             self._follow(wall, "nobody reports by the one before")
             return wall, wall

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import logging
+import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_daemon import Daemon, eventually
 
 from alerts.messages import Message
 from stillwatch import selfwatch
@@ -15,6 +21,9 @@ from stillwatch.clock import BELIEVED, JUMP, Steady
 from stillwatch.selftold import SelfTold
 from stillwatch.tables import StoreTrouble
 
+LIBRARY = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), "")
+if not LIBRARY and os.environ.get("CI") == "true":
+    raise RuntimeError("libfaketime is missing")
 T0 = 1_800_000_000.0
 HOURS = st.floats(JUMP + 1, 12 * 3600) | st.floats(-12 * 3600, -JUMP - 1)
 
@@ -85,8 +94,8 @@ def test_a_jump_and_its_end_are_logged_once(caplog: pytest.LogCaptureFixture) ->
             machine.passes(1)
         machine.off = 0
         machine.passes(1)
-    assert [record.getMessage()[:40] for record in caplog.records] == [
-        "the clock of this machine jumped by -360",
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "the clock of this machine is not trusted: it jumped by -3600 s",
         "the clock of this machine is right again",
     ]
 
@@ -124,3 +133,73 @@ def test_what_is_wrong_with_ourselves_is_said_once_where_it_began_and_again_when
     assert "s.yaml:3" in said[0].text and "<!channel>" not in said[0].text
     assert "goes on by what is in its file" in said[1].text
     assert "<!channel>" not in selfwatch.time_of_day("#a", 60, "<!channel>", False)[0].text
+
+
+def counted_at(daemon: Daemon, moment: float) -> None:
+    """A sender whose clock shows this has counted something."""
+    until = round(moment * 1e9)
+    point = {"startTimeUnixNano": str(until - 10**9), "timeUnixNano": str(until), "asInt": "3"}
+    metric = {
+        "name": "started",
+        "sum": {"isMonotonic": True, "aggregationTemporality": 1, "dataPoints": [point]},
+    }
+    named = {"key": "service.name", "value": {"stringValue": "importer"}}
+    of = {"scopeMetrics": [{"metrics": [metric]}], "resource": {"attributes": [named]}}
+    answer = httpx2.post(
+        f"{daemon.url}/v1/metrics",
+        json={"resourceMetrics": [of]},
+        headers={"Authorization": "Bearer let-me-in"},
+        trust_env=False,
+        timeout=30,
+    )
+    assert answer.status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LIBRARY, reason="needs libfaketime (apt-get install libfaketime)")
+def test_a_daemon_whose_clock_jumps_says_so_and_goes_on_by_the_time_that_senders_have(tmp_path: Path) -> None:
+    hours = 3 * 3600
+    offset = tmp_path / "offset"
+
+    def jump(by: int) -> None:
+        offset.write_text(f"{by:+d}\n")
+
+    def said_of_clock() -> str:
+        return str(daemon.health()["clock"])
+
+    jump(0)
+    daemon = Daemon(tmp_path, interval="5s")
+    daemon.environ |= {
+        "LD_PRELOAD": LIBRARY,
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    daemon.start()
+    try:
+        for number, by in enumerate((hours, -hours), 1):
+            jump(by)
+            eventually(lambda: "jumped by" in said_of_clock())
+            counted_at(daemon, time.time() - 1)
+            before = time.time()
+            eventually(lambda: int(str(daemon.health()["watermark"])) > before)  # noqa: B023
+            assert abs(int(str(daemon.health()["watermark"])) - time.time()) < 60
+            assert daemon.health()["ok"] is True
+            jump(0)
+            eventually(lambda: said_of_clock() == "")
+            eventually(lambda: daemon.said().count(":over") == number)  # noqa: B023
+        assert daemon.health()["refused"] == {}
+        # Senders whose clocks went the same way: nobody can know better.
+        jump(-hours)
+        eventually(lambda: "jumped by" in said_of_clock())
+        counted_at(daemon, time.time() - hours - 1)
+        eventually(lambda: "none is judged until then" in said_of_clock())
+        assert daemon.health()["ok"] is False
+        jump(0)
+        eventually(lambda: "jumped by" in daemon.said().rpartition("is followed")[2])
+        counted_at(daemon, time.time() - 1)
+        eventually(lambda: said_of_clock() == "" and daemon.health()["ok"] is True, 60)
+        assert daemon.end() == 0
+    finally:
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.kill()

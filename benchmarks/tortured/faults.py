@@ -127,14 +127,14 @@ def _mounted(folder: Path, how: str) -> None:
 
 
 def connections_cut(ground: Ground, rng: random.Random) -> None:
-    """PostgreSQL ends its connections at random moments, up to five times"""
+    """the server ends all connections at random moments, up to five times"""
     for _ in range(rng.randint(1, 5)):
         time.sleep(rng.uniform(0.0, 3.0))
         ground.postgres.cut(ground.watches[0].database)
 
 
 def server_killed(ground: Ground, rng: random.Random) -> None:
-    """PostgreSQL is killed by kill -9, and up again after up to 15 s"""
+    """the server is killed by kill -9, and up again after up to 15 s"""
     time.sleep(rng.uniform(0.0, 3.0))
     ground.postgres.kill()
     time.sleep(rng.uniform(0.0, 15.0))
