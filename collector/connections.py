@@ -93,8 +93,8 @@ def bounded(most: int, patience: float = Connection.patience) -> type[Connection
 
 
 def affordable() -> int:
-    """How many connections there may be, with what the process may open: half of what is not reserved, as those of
-    gRPC are not counted. Asks the system for more than it gives by itself, once."""
+    """How many connections there may be, with what the process may open: half of what is not reserved for HTTP, and
+    as many for gRPC. Asks the system for more than it gives by itself, once."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or soft < min(hard, WANTED):
         soft = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)

@@ -18,6 +18,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from collector import otlp
+from collector.connections import LEAST
 from collector.server import Busy, Door, Refused, metrics_answer, unpack
 from collector.tokens import refusal
 
@@ -38,16 +39,17 @@ Pair = tuple[bytes, bytes]  # key and certificate in PEM
 
 
 def listen(
-    door: Door, host: str, port: int, shown: Callable[[], Pair] | None = None
+    door: Door, host: str, port: int, shown: Callable[[], Pair] | None = None, most: int = LEAST
 ) -> tuple[grpc.Server, int]:
     """A server that has begun to listen, and its port. port 0: any that is free. shown: asked at each handshake;
-    without it calls come in the clear. Raises OSError."""
+    without it calls come in the clear. most: connections at one time, the next is closed. Raises OSError."""
     server = grpc.server(
         ThreadPoolExecutor(door.at_once + SPARE, thread_name_prefix="grpc"),
         handlers=[_Export(door)],
         options=[
             ("grpc.max_receive_message_length", door.body),
             ("grpc.max_metadata_size", HEAD),
+            ("grpc.max_allowed_incoming_connections", most),
             ("grpc.max_concurrent_streams", door.at_once + SPARE),  # of one connection
             ("grpc.server_handshake_timeout_ms", round(1000 * door.patience)),
             ("grpc.max_connection_idle_ms", IDLE),

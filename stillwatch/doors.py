@@ -64,7 +64,9 @@ def serving_grpc(door: Door, settings: Settings, port: int, shown: Shown | None)
         return
     from collector.grpc_door import listen  # costs a tenth of a second
 
-    server, _ = listen(door, settings.listen.host, port, None if shown is None else shown.renewed)
+    server, _ = listen(
+        door, settings.listen.host, port, None if shown is None else shown.renewed, affordable()
+    )
     try:
         yield
     finally:

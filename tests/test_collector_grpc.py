@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import random
 import socket
@@ -23,6 +24,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from test_collector_server import DELTA, WRONG, Behind, body, bomb, door
+from test_daemon import eventually
 
 from collector.bins import SeriesKey
 from collector.grpc_door import EXPORT, listen
@@ -39,8 +41,8 @@ def behind() -> Behind:
 
 
 @contextmanager
-def serving(door: Door) -> Iterator[int]:
-    server, port = listen(door, "127.0.0.1", 0)
+def serving(door: Door, most: int = 64) -> Iterator[int]:
+    server, port = listen(door, "127.0.0.1", 0, most=most)
     try:
         yield port
     finally:
@@ -102,6 +104,44 @@ def test_what_a_real_sdk_counts_is_what_is_counted(
         SeriesKey("contact-importer", "imports_started", "1.4.2", (("region", "eu"),)): 60,
         SeriesKey("contact-importer", "import.duration", "1.4.2"): 5,
     }
+
+
+def test_there_are_so_many_connections_and_no_more(door: Door, behind: Behind) -> None:
+    with serving(door, most=20) as port, calling(port) as call, contextlib.ExitStack() as stack:
+        call(body(), timeout=20)
+        strangers = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(60)
+        ]
+        eventually(lambda: sum(is_closed(one) for one in strangers) >= 60 - 20)
+        assert sum(is_closed(one) for one in strangers) < 60
+        for _ in range(3):
+            call(body(), timeout=20)  # a connection that stands goes on
+        for one in strangers:
+            one.close()
+        eventually(lambda: is_served(port))
+    assert sum(behind.counted().values()) > 0
+
+
+def is_closed(wire: socket.socket) -> bool:
+    """By the other end."""
+    wire.setblocking(False)
+    try:
+        while said := wire.recv(4096):
+            del said
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_served(port: int) -> bool:
+    with calling(port) as call:
+        try:
+            call(body(), timeout=5)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 def test_only_who_brings_the_token_comes_in(door: Door, behind: Behind) -> None:
