@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from collector import announced, otlp, remote_write
 from collector.deployments import Deployment
-from collector.errors import printable
+from collector.errors import printable, shown
 from collector.guard import Guard
 from collector.points import Readings
 from collector.tokens import Purpose, Tokens, refusal
@@ -78,11 +78,12 @@ class Contradicted(Exception):  # noqa: N818  what was told is known otherwise
     """Of these deployments another version, kind or environment was told by the same id. The rest is taken."""
 
     def __init__(self, known: Sequence[Deployment]) -> None:
-        first = known[0]
-        where = f" in {first.environment}" if first.environment else ""
+        one = known[0]
+        name, service, version, place = map(shown, (one.id, one.service, one.version, one.environment))
+        where = f" in {place}" if one.environment else ""
         super().__init__(
-            f"not taken, {len(known)} in all: the id {first.id} of {first.service} is {first.version} "
-            f"({first.kind}){where} already; expected an id of its own for each deployment, or none"
+            f"not taken, {len(known)} in all: the id {name} of {service} is {version} ({one.kind}){where} already; "
+            "expected an id of its own for each deployment, or none"
         )
 
 

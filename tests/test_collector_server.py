@@ -555,7 +555,7 @@ def test_an_id_that_is_known_for_another_deployment_is_a_conflict(at: str) -> No
     assert [httpx2.post(f"{at}/deployments", json=said).status_code for _ in range(2)] == [200, 200]
     answer = httpx2.post(f"{at}/deployments", json=said | {"version": "1.9", "kind": "rollback"})
     assert answer.status_code == 409
-    assert "the id r1 of event-parser is 2.0 (deploy) already; expected an id" in answer.json()["error"]
+    assert "the id 'r1' of 'event-parser' is '2.0' (deploy) already; expected an id" in answer.json()["error"]
 
 
 def test_health_is_what_lies_behind_says(at: str, behind: Behind) -> None:

@@ -386,7 +386,9 @@ def test_a_deployment_is_told_once_and_a_wrong_address_token_or_field_says_what_
         tell(daemon.url, "secret-of-mine", release)
     with pytest.raises(NoAnswer, match=r"did not take it: .*version"):
         tell(daemon.url, "let-me-in", Deployment("r1", 0, "importer", ""))
-    with pytest.raises(NoAnswer, match=r"did not take it: .*r1 of importer is 2 .*expected an id of its own"):
+    with pytest.raises(
+        NoAnswer, match=r"did not take it: .*'r1' of 'importer' is '2' .*expected an id of its own"
+    ):
         tell(daemon.url, "let-me-in", Deployment("r1", 0, "importer", "1", kind="rollback"))
     with pytest.raises(NoAnswer, match="is that the daemon"):
         tell(f"{daemon.url}/else", "let-me-in", release)

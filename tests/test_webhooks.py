@@ -474,7 +474,7 @@ def test_what_contradicts_what_is_known_by_its_id_is_passed_over_and_said() -> N
             for one in (raw, moved)
         )
     assert (first.status_code, second.status_code) == (200, 200)
-    assert "is v1.4.2 (deploy) already" in second.json()["passed"]
+    assert "is 'v1.4.2' (deploy) already" in second.json()["passed"]
 
 
 def test_over_http_a_cloud_event_comes_in_at_deployments() -> None:
