@@ -216,8 +216,9 @@ def _signals(event: Event) -> list[str]:
         return [*lines, f"• and {len(found) - MOST_SIGNALS} more signals"][: len(found)]
     first = lead(event.incident)
     begin = _span(event)
-    shares = first.kind in ("error_spike", "rollout") or made_of(first)
-    lines = [f"{begin} {lost_words(first)}."] if shares else []
+    lines = [f"{begin} {lost_words(first)}."] if first.kind in ("error_spike", "rollout") else []
+    if first.kind == "data_loss" and made_of(first):  # how many in all, the title says
+        lines = [f"{begin} {made_of(first)}."]
     others = [f for f in event.incident.findings if f is not first]
     lines += [_signal(finding, event.time) for finding in others[:MOST_SIGNALS]]
     more = len(others) - MOST_SIGNALS
@@ -239,7 +240,12 @@ def _signal(finding: Finding, now: int) -> str:
 def _slices(incident: Incident) -> list[str]:
     """`path=editor` holds 97 % of the failures and 8 % of the traffic."""
     lines = []
-    for finding in [f for f in incident.findings if f.slice][:MOST_SLICES]:
+    # What several signals of a service say of the same part of its traffic is said once.
+    first: dict[tuple[str, tuple[tuple[str, str], ...]], Finding] = {}
+    for finding in incident.findings:
+        if finding.slice:
+            first.setdefault((finding.signal.service, finding.slice), finding)
+    for finding in list(first.values())[:MOST_SLICES]:
         named = code(described(finding, lambda pair: fit(pair, 60)), 130)
         where = f", {_where(finding)}" if len(incident.findings) > 1 else ""
         if holds(finding):

@@ -286,7 +286,7 @@ def test_what_is_closed_by_a_person_says_by_whom_and_what_is_learned(desk: Desk)
     desk.news(Event(SPIKE.time + 120, "resolved", "operator", it, 2))
     desk.round()
     assert "⚪ Closed, not a problem. Errors: 31 % of imports fail" in desk.card
-    said = next(text for text in desk.wall.sent if "Closed by" in text)
+    [said] = [one.blocks[0]["text"]["text"] for one in desk.wall.messages if one.reply_to and one.blocks]
     assert said.startswith("⚪ Closed by `anna`: not a problem.")
 
 
