@@ -30,6 +30,23 @@ Reason = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a signal lost in an incident before it came back: the sum of so many faults, of which the first began
+    then (epoch seconds)."""
+
+    service: str
+    signal: str
+    kind: str
+    faults: int
+    began: int
+    lost: float
+    lost_low: float
+    lost_high: float
+    failed: float
+    missing: float
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One thing that is wrong, as it is known now.
 
@@ -43,7 +60,8 @@ class Incident:
     the last event. lasting: the blips that it outlasts, if it is graver for that. pause: of what comes and goes,
     the longest time (seconds) for which it was as before and came back; returns: how often it did since it was
     opened; due: all is over, and it ends at this close if it stays so, 0 = something fails still. wanted_back: what
-    people asked to be put back, as they said it; `rollbacks` is what was.
+    people asked to be put back, as they said it; `rollbacks` is what was. earlier: of signals that came back, what
+    they lost before, which is not in `findings`.
     """
 
     id: str
@@ -65,6 +83,13 @@ class Incident:
     returns: int = 0
     due: int = 0
     wanted_back: tuple[Word, ...] = ()
+    earlier: tuple[Earlier, ...] = ()
+
+    def before(self, finding: Finding) -> Earlier | None:
+        """What this signal lost before it came back; None where it did not."""
+        return next(
+            (one for one in self.earlier if (one.service, one.signal, one.kind) == _key(finding)), None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +351,7 @@ def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[
             incident,
             pause=max(incident.pause, pause if pause < AGAIN else 0),
             returns=incident.returns + back,
+            earlier=_with_end(incident, old) if finding.onset >= old.recovered else incident.earlier,
         )
     news: list[Reason] = []
     if finding.phase == "cleared" and old.phase != "cleared":
@@ -337,6 +363,18 @@ def _take(incident: Incident, finding: Finding, reasons: list[Reason]) -> tuple[
     newest = replace(finding, seen=max(old.seen, finding.seen), instances=keeps)
     kept = tuple(newest if f is old else f for f in incident.findings)
     return replace(incident, findings=kept), [*reasons, *news]
+
+
+def _with_end(incident: Incident, over: Finding) -> tuple[Earlier, ...]:
+    """What was lost before, and in the fault that is over."""
+    numbers = over.lost, over.lost_low, over.lost_high, over.failed, over.missing
+    before = incident.before(over)
+    if before is None:
+        return (*incident.earlier, Earlier(*_key(over), 1, over.onset, *numbers))
+    sums = before.lost, before.lost_low, before.lost_high, before.failed, before.missing
+    added = (one + other for one, other in zip(sums, numbers, strict=True))
+    grown = Earlier(*_key(over), before.faults + 1, before.began, *added)
+    return tuple(grown if one is before else one for one in incident.earlier)
 
 
 def _settle(

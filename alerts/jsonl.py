@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from alerts.incidents import Event
+from alerts.incidents import Earlier, Event
 from alerts.suspects import Suspect
 from detectors.findings import Finding
 
@@ -29,7 +29,7 @@ def line(event: Event) -> str:
         "event": event.event,
         "incident": incident.id,
         "severity": incident.severity,
-        "signals": [_signal(f) for f in incident.findings],
+        "signals": [_signal(f) | _earlier(incident.before(f)) for f in incident.findings],
         "suspects": [_suspect(s, p) for s, p in zip(incident.suspects, probabilities, strict=True)],
         "no_deployment": none,
     }
@@ -61,6 +61,14 @@ def _signal(finding: Finding) -> dict[str, Any]:
         of = "missing" if finding.kind == "data_loss" else "failed"
         said["slice_share"] = {of: counted, "traffic": traffic}
     return said
+
+
+def _earlier(before: Earlier | None) -> dict[str, Any]:
+    """What the signal lost in this incident before it came back, which is not in its other numbers."""
+    if before is None:
+        return {}
+    numbers = {name: _number(getattr(before, name)) for name in ("lost", "lost_low", "lost_high")}
+    return {"earlier": {"faults": before.faults, "onset": moment(before.began), **numbers}}
 
 
 def _made_of(finding: Finding) -> dict[str, int | float | None]:

@@ -26,13 +26,16 @@ from alerts.wording import (
     described,
     headline,
     holds,
+    in_faults,
     lasted,
     lasting_words,
     lead,
     lost_words,
     made_of,
     missing,
+    spelled,
     summary,
+    whole,
     worst,
 )
 from detectors.findings import Finding
@@ -216,13 +219,21 @@ def _signals(event: Event) -> list[str]:
         return [*lines, f"• and {len(found) - MOST_SIGNALS} more signals"][: len(found)]
     first = lead(event.incident)
     begin = _span(event)
-    lines = [f"{begin} {lost_words(first)}."] if first.kind in ("error_spike", "rollout") else []
-    if first.kind == "data_loss" and made_of(first):  # how many in all, the title says
+    lines = [f"{begin} {_total(event, first)}."] if first.kind in ("error_spike", "rollout") else []
+    if event.incident.before(first):
+        lines = [f"{begin} {_total(event, first)}."]
+    elif first.kind == "data_loss" and made_of(first):  # how many in all, the title says
         lines = [f"{begin} {made_of(first)}."]
     others = [f for f in event.incident.findings if f is not first]
     lines += [_signal(finding, event.time) for finding in others[:MOST_SIGNALS]]
     more = len(others) - MOST_SIGNALS
     return [*lines, f"• and {more} more signals"] if more > 0 else lines
+
+
+def _total(event: Event, finding: Finding) -> str:
+    """What it cost in all, also before it came back."""
+    incident = event.incident
+    return f"{lost_words(whole(incident, finding))}{in_faults(incident, finding, event.time)}"
 
 
 def _span(event: Event) -> str:
@@ -401,10 +412,16 @@ def _resolved(event: Event) -> list[str]:
         )
     elif recovered:
         span = f"began {clock(began, event.time)} UTC, lasted {lasted(max(0, recovered - began))}"
+        if event.incident.returns and not crowd:
+            times = "once" if event.incident.returns == 1 else f"{spelled(event.incident.returns)} times"
+            first_of_all = min([began, *(one.began for one in event.incident.earlier)])
+            span = f"began {clock(first_of_all, event.time)} UTC, came back {times}"
         first = f"{OVER} Over: as before since {clock(recovered, event.time)} UTC ({span})."
     else:
         first = f"{OVER} Over: as before."
-    total = [f"{lost_words(f)}, {_where(f)}" for f in findings if event.reason != "late_data" or f.lost >= 1]
+    total = [
+        f"{_total(event, f)}, {_where(f)}" for f in findings if event.reason != "late_data" or f.lost >= 1
+    ]
     if len(total) == 1:
         lines = [f"{_span(event)} {total[0]}."]
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from alerts.harm import RANKS, Lasting, severity_of
@@ -259,6 +260,29 @@ def lost_words(finding: Finding) -> str:
         return f"{missing(finding)}{interval}: {made_of(finding)}"
     late = f", {count(finding.late)} came late" if finding.late > 0 and finding.cleared != "late_data" else ""
     return f"{missing(finding)}{late}{interval}"
+
+
+def whole(incident: Incident, finding: Finding) -> Finding:
+    """The finding with all that its signal lost in the incident, also before it came back."""
+    before = incident.before(finding)
+    if before is None:
+        return finding
+    return replace(
+        finding,
+        lost=finding.lost + before.lost,
+        lost_low=finding.lost_low + before.lost_low,
+        lost_high=finding.lost_high + before.lost_high,
+        failed=finding.failed + before.failed,
+        missing=finding.missing + before.missing,
+    )
+
+
+def in_faults(incident: Incident, finding: Finding, now: int) -> str:
+    """` in nine faults since 12:12 UTC` (with the space before it) of what came back; else empty."""
+    before = incident.before(finding)
+    if before is None:
+        return ""
+    return f" in {spelled(before.faults + 1)} faults since {clock(before.began, now)} UTC"
 
 
 def lasting_words(lasting: Lasting) -> str:

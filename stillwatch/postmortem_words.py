@@ -27,9 +27,11 @@ from alerts.wording import (
     lost_words,
     missing,
     percent,
+    spelled,
     subject,
     usually,
     verdict,
+    whole,
 )
 from collector.words import Word
 from detectors.findings import Finding
@@ -166,6 +168,10 @@ def _lost(incident: Incident, service: str, times: Times) -> Line:
     else:
         worse = verdict(one, lambda name: fit(name, 40)).removeprefix("Bad version: ")
         said += [where, (f" served a version that did worse: {worse}; {lost_words(one)}", "")]
+    before = incident.before(one)
+    if before is not None:
+        faults = f"{spelled(before.faults + 1)} faults from {times.at(before.began)} on"
+        said.append((f"; in all {faults}, {lost_words(whole(incident, one))}", ""))
     if one.slice:
         named = code(described(one, lambda pair: fit(pair, 60)), 130)
         known = holds(one)

@@ -14,7 +14,7 @@ import numpy as np
 
 from alerts.blips import Blip, Blips
 from alerts.harm import Lasting
-from alerts.incidents import Incident
+from alerts.incidents import Earlier, Incident
 from alerts.suspects import Past, Suspect
 from collector.deployments import Deployment
 from collector.words import Word
@@ -109,6 +109,7 @@ def _incident(told: dict[str, Any]) -> Incident:
         excluded=_deep(told.get("excluded", [])),
         lasting=Lasting(**told["lasting"]) if told.get("lasting") else None,
         wanted_back=tuple(Word(**word) for word in told.get("wanted_back", ())),
+        earlier=tuple(Earlier(**one) for one in told.get("earlier", ())),
     )
     return Incident(**parts)
 

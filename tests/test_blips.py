@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -30,7 +31,7 @@ from alerts.harm import RANKS, Lasting, severity_of, weighed
 from alerts.incidents import Event
 from alerts.messages import changes, word
 from alerts.routes import Route
-from alerts.wording import lasting_words
+from alerts.wording import clock, count, lasting_words, spelled
 from collector.bins import Bins
 from collector.deployments import Deployment
 from detectors.findings import Finding
@@ -430,6 +431,22 @@ def test_what_comes_and_goes_is_two_incidents_and_does_not_flap() -> None:
     last = events[-1]
     assert (last.event, last.reason, state.incidents) == ("resolved", "recovered", ())
     assert last.incident.returns >= 8
+    its = [e.incident.findings[0] for e in events if e.incident.id == last.incident.id]
+    each = {one.onset: one.lost for one in its}  # as it was told last of each fault
+    [before], [end] = last.incident.earlier, its[-1:]
+    assert (
+        (before.faults, before.began) == (len(each) - 1, min(each)) == (last.incident.returns, its[0].onset)
+    )
+    assert before.lost + end.lost == pytest.approx(sum(each.values()))
+    assert json.loads(jsonl.line(last))["signals"][0]["earlier"]["lost"] == pytest.approx(
+        before.lost, abs=0.01
+    )
+    card, reply = (m for m in word(last, "#a") if m.blocks)
+    since = f"faults since {clock(before.began, last.time)} UTC"
+    assert f"In all about {count(before.lost + end.lost)} " in str(card.blocks)
+    assert f"{since}." in str(card.blocks) and since in str(reply.blocks)
+    came = f"began {clock(before.began, last.time)} UTC, came back {spelled(last.incident.returns)} times"
+    assert came in str(reply.blocks)
     recovered = last.incident.findings[0].recovered
     assert 2 * last.incident.pause <= last.time - recovered <= 2 * last.incident.pause + 2 * MIN
     grave = [e.incident.severity for e in events if e.incident.id == last.incident.id]
