@@ -11,18 +11,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 
 log = logging.getLogger(__name__)
 
 JUMP = 60  # seconds; what a machine corrects day by day, and a leap second, is far less
-BELIEVED = 300  # seconds after which a jump that no sender contradicts is the time
+BELIEVED = 300  # seconds after which a jump of which no sender says anything is the time
+CONTRADICTED = 120  # seconds for which the word of a sender holds, longer than from one report to the next
 
 
 class Steady:
     """wall: epoch seconds, which may jump. running: seconds that go on, also while the machine sleeps.
 
-    A jump of more than JUMP is held to be wrong until a sender reports by it, or for BELIEVED seconds none has
-    reported by the time before.
+    A jump of more than JUMP is held to be wrong until a sender reports by it and none by the time before, or for
+    BELIEVED seconds where none reports by either. doubt: what is wrong, in words, "" = nothing.
     """
 
     def __init__(self, wall: Callable[[], float], running: Callable[[], float]) -> None:
@@ -30,7 +32,8 @@ class Steady:
         self._running = running
         self._lock = threading.Lock()
         self._offset = wall() - running()  # from what runs to the time
-        self._doubted = 0.0  # when the jump was seen, or last contradicted, by what runs; 0 = there is none
+        self._seen = -inf  # when there was a jump, by what runs
+        self._contradicted = -inf  # when a sender reported by the time before
         self.doubt = ""
 
     def now(self) -> float:
@@ -38,16 +41,23 @@ class Steady:
         with self._lock:
             return self._look()[0]
 
-    def counted_until(self, moment: float) -> None:
-        """A sender has counted until then (epoch seconds, by its own clock), just now."""
+    def counted_until(self, moment: float) -> bool:
+        """A sender has counted until then (epoch seconds, by its own clock), just now. False: it goes by another
+        time than we, and it is not known yet which is right."""
         if not self.doubt:
-            return
+            return True
         with self._lock:
             steady, wall = self._look()
-            if self.doubt and abs(moment - wall) < abs(moment - steady):
-                self._follow(wall, "senders report by it")
-            elif self.doubt:
-                self._doubted = self._running()
+            by_wall, by_steady = abs(moment - wall), abs(moment - steady)
+            if not self.doubt or min(by_wall, by_steady) > JUMP:
+                return True
+            if by_steady <= by_wall:
+                self._contradicted = self._running()
+                return True
+            if self._running() - self._contradicted < CONTRADICTED:
+                return False
+            self._follow(wall, "senders report by it")
+        return True
 
     def _look(self) -> tuple[float, float]:
         """The time, and what the clock of the machine says."""
@@ -61,13 +71,13 @@ class Steady:
                 self.doubt = ""
             return wall, wall
         if not self.doubt:
-            self._doubted = running
+            self._seen, self._contradicted = running, -inf
             self.doubt = (
                 f"it jumped by {off:+.0f} s; Stillwatch goes on by the time before, unless senders report by the "
                 "new one"
             )
             log.error("the clock of this machine is not trusted: %s", self.doubt)
-        elif running - self._doubted >= BELIEVED:
+        elif running - max(self._seen, self._contradicted) >= BELIEVED:
             self._follow(wall, "nobody reports by the one before")
             return wall, wall
         return steady, wall

@@ -68,6 +68,7 @@ from stillwatch.turns import Keeper, Role, guarded, stand_by
 log = logging.getLogger(__name__)
 
 LONGEST_GATE = 2 * 86400  # seconds: a comparison goes no further back
+CLOCK = 15  # seconds after which one comes again whose time may be right and ours wrong
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
 LOUD = (
     "alembic",
@@ -605,8 +606,8 @@ def _door(
 
 
 def _counted(role: Role, readings: Readings) -> Mapping[str, int]:
-    if len(readings):
-        clock.THE_CLOCK.counted_until(float(readings.time.max()) / NANOS)
+    if len(readings) and not clock.THE_CLOCK.counted_until(float(readings.time.max()) / NANOS):
+        raise Busy(CLOCK)
     return role.taker.readings(readings, clock.now())
 
 

@@ -17,7 +17,7 @@ from test_daemon import Daemon, eventually
 
 from alerts.messages import Message
 from stillwatch import selfwatch
-from stillwatch.clock import BELIEVED, JUMP, Steady
+from stillwatch.clock import BELIEVED, CONTRADICTED, JUMP, Steady
 from stillwatch.selftold import SelfTold
 from stillwatch.tables import StoreTrouble
 
@@ -65,6 +65,20 @@ def test_a_jump_by_which_a_sender_reports_is_the_time_at_once(off: float) -> Non
     machine.clock.counted_until(T0 + machine.ran + off - 3)
     assert machine.passes(1) == pytest.approx(off, abs=0.01)
     assert machine.clock.doubt == ""
+
+
+def test_senders_that_disagree_change_nothing_and_who_may_be_right_is_to_come_again() -> None:
+    machine = Machine()
+    machine.off = -7200
+    machine.passes(1)
+    for _ in range(30):
+        assert machine.clock.counted_until(T0 + machine.ran)
+        assert machine.passes(60) == 0
+        assert not machine.clock.counted_until(T0 + machine.ran - 7200)
+        assert machine.clock.counted_until(T0 + machine.ran - 3600), "late, by any time"
+    machine.passes(CONTRADICTED)
+    assert machine.clock.counted_until(T0 + machine.ran - 7200)
+    assert machine.passes(1) == -7200
 
 
 def test_a_jump_of_which_nobody_says_anything_is_believed_in_the_end() -> None:
