@@ -1,7 +1,7 @@
 """The daemon: opens the door, winds the clock, delivers, and stops when it is told to.
 
 In: settings. Out: an exit status, when somebody ends it. Never: a judgement (see live.py), a word for people.
-How often a tick is called means nothing.
+APScheduler lives here; it only calls tick, and how often it does so means nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from alerts.places import SENDERS, Place
 from alerts.receivers import Receiver
@@ -72,6 +74,7 @@ CLOCK = 15  # seconds after which one comes again whose time may be right and ou
 PULSE = 1  # seconds between calls of tick, and between rounds of delivery
 LOUD = (
     "alembic",
+    "apscheduler",
     "uvicorn",
     "httpx2",
     "httpcore2",
@@ -291,29 +294,29 @@ def _life(settings: Settings, house: _House, is_new: bool = False) -> int | Sett
         role.heart = heart = _heart(settings, live, store, way)
         blind = BlindSources(askers, store, history, settings.default, settings.interval, clock.now)
         own.watch(partial(_standing, live, store, askers, heart, house.reloads))
-        threading.Thread(target=_tick, args=[live, ending], name="tick", daemon=True).start()
-        _listen_to_slack(settings, in_slack, ending)
-        _watch_kubernetes(settings, live, ending)
-        threading.Thread(target=blind.work, args=[ending], name="blind sources", daemon=True).start()
-        if heart is not None:
-            threading.Thread(target=heart.work, args=[ending], name="heartbeat", daemon=True).start()
-        log.info(
-            "watching (%s), listening on %s, telling %s",
-            f"signals: {len(settings.signals) or 'found by metric names'}",
-            house.where,
-            ", ".join((channel, *(one.address for one in settings.receivers))),
-        )
-        if is_new:
-            house.reloads.took()
-        ended = _wait(
-            settings,
-            house,
-            server,
-            (*couriers, *askers),
-            partial(_look_at_ourselves, settings, house, live, cry),
-        )
-        ending.set()
-        doors.close()
+        with _ticking(live) as bring_near:
+            _listen_to_slack(settings, in_slack, ending)
+            _watch_kubernetes(settings, live, ending)
+            threading.Thread(target=blind.work, args=[ending], name="blind sources", daemon=True).start()
+            if heart is not None:
+                threading.Thread(target=heart.work, args=[ending], name="heartbeat", daemon=True).start()
+            log.info(
+                "watching (%s), listening on %s, telling %s",
+                f"signals: {len(settings.signals) or 'found by metric names'}",
+                house.where,
+                ", ".join((channel, *(one.address for one in settings.receivers))),
+            )
+            if is_new:
+                house.reloads.took()
+            ended = _wait(
+                settings,
+                house,
+                server,
+                (*couriers, *askers),
+                partial(_look_at_ourselves, settings, house, live, cry, bring_near),
+            )
+            ending.set()
+            doors.close()
         # Another life must not begin while a step of this one is under way.
         live.stop(PATIENCE if isinstance(ended, int) else -1)
         house.delivering = [thread for courier in couriers for thread in courier.threads]
@@ -611,18 +614,35 @@ def _counted(role: Role, readings: Readings) -> Mapping[str, int]:
     return role.taker.readings(readings, clock.now())
 
 
-def _tick(live: Live, ending: threading.Event) -> None:
-    """Again and again. By a clock that nobody sets: a schedule of moments of the day would wait for hours where the
-    machine's goes back."""
-    while not ending.wait(PULSE):
-        try:
-            live.tick(clock.now())
-        except Exception:  # the next one takes the same again
-            log.exception("a tick broke")
+@contextmanager
+def _ticking(live: Live) -> Iterator[Callable[[], None]]:
+    """What it gives is to be called about once a second: the scheduler goes by moments of the day, so that the next
+    tick would be hours away where the clock of the machine went back by hours."""
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(1)},
+        # By default a call that is a second late is left out; tick asks what is due, so late is harmless.
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        timezone="UTC",
+    )
+    job = scheduler.add_job(lambda: live.tick(clock.now()), "interval", seconds=PULSE)
+
+    def bring_near() -> None:
+        machine = datetime.now(UTC)
+        if job.next_run_time - machine > timedelta(seconds=2 * PULSE):
+            job.modify(next_run_time=machine)
+
+    scheduler.start()
+    try:
+        yield bring_near
+    finally:
+        scheduler.shutdown(wait=False)
 
 
-def _look_at_ourselves(settings: Settings, house: _House, live: Live, cry: Outcry) -> None:
-    """Once a second: what is wrong with us, for who hears of ourselves."""
+def _look_at_ourselves(
+    settings: Settings, house: _House, live: Live, cry: Outcry, bring_near: Callable[[], None]
+) -> None:
+    """Once a second: what is wrong with us, for who hears of ourselves; and is the next tick near?"""
+    bring_near()
     now = clock.now()
     cry.look(live.trouble, now)
     with suppress(StoreTrouble):  # said when the database can be used

@@ -20,6 +20,7 @@ HOMES = {  # outside library: the files that may import it
     "sklearn": ("detectors/season.py",),
     "slack_sdk": ("alerts/slack", "stillwatch/check.py"),
     "apprise": ("alerts/anywhere.py",),
+    "apscheduler": ("stillwatch/daemon.py",),
     "re2": ("alerts/silences.py", "stillwatch/blind_sources.py"),
     "matplotlib": ("alerts/charts.py", "alerts/strips.py", "alerts/courses.py"),
     "sqlalchemy": (
