@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
 
@@ -118,7 +118,7 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
     """The draft. zone: of all times in it; zone_name: as people write it."""
     event = record.event
     incident = event.incident
-    began = min(f.onset for f in incident.findings)
+    began = min([*(f.onset for f in incident.findings), *(one.began for one in incident.earlier)])
     times = Times(zone, began, event.time - began < SHORT and _in_seconds(incident))
     lines = _paired("line", record.lines, str)
     found = _paired("signal", incident.findings, _finding)
@@ -131,7 +131,8 @@ def postmortem(record: Record, zone: tzinfo, zone_name: str) -> Postmortem:
     said = [_row(times, one.time, words_of(one), datum.link) for one, datum in words]
     said += _silenced(silences, incident.opened, times)
     rows = [_row(times, one.time, _shipped(one, event), *_of(one, datum)) for one, datum in deployed]
-    rows += [_row(times, one.onset, _onset(one, times), datum.link) for one, datum in found]
+    onsets = [(_first_fault(incident, one), datum) for one, datum in found]
+    rows += [_row(times, one.onset, _onset(one, times), datum.link) for one, datum in onsets]
     rows += _events(lines, times)
     rows += [_row(times, one.time, _first(one), datum.link) for one, datum in sent]
     rows += said
@@ -225,6 +226,14 @@ def _shipped(deployment: Deployment, event: Event) -> Line:
     if deployment in event.bystanders:
         said += [(" (nothing points to it)", "")]
     return (*said, (".", ""))
+
+
+def _first_fault(incident: Incident, finding: Finding) -> Finding:
+    """With the onset of the first of its faults, where it came back."""
+    before = incident.before(finding)
+    if before is None:
+        return finding
+    return replace(finding, onset=before.began, onset_low=before.began, onset_high=before.began)
 
 
 def _onset(finding: Finding, times: Times) -> Line:

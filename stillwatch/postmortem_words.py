@@ -254,8 +254,11 @@ def told(event: Mapping[str, Any], before: Mapping[str, Any]) -> Line:
         ]
         said += [("; suspect: ", ""), *_suspect(event)] if _believed(event) else []
         return (*said, (".", ""))
-    known = {_key(one) for one in before["signals"]}
+    known = {_key(one): _faults(one) for one in before["signals"]}
     news: list[Piece] = []
+    again = [_noticed(one) for one in event["signals"] if _faults(one) > known.get(_key(one), _faults(one))]
+    if again:
+        news += [("Again: ", ""), *_named(again), (". ", "")]
     joined = [_noticed(one) for one in event["signals"] if _key(one) not in known]
     if joined:
         news += [("Also: ", ""), *_named(joined), (". ", "")]
@@ -268,6 +271,11 @@ def told(event: Mapping[str, Any], before: Mapping[str, Any]) -> Line:
 
 def _key(signal: Mapping[str, Any]) -> tuple[str, str, str]:
     return signal["service"], signal["signal"], signal["kind"]
+
+
+def _faults(signal: Mapping[str, Any]) -> int:
+    """How often it came back."""
+    return int(signal.get("earlier", {}).get("faults", 0))
 
 
 def _noticed(signal: Mapping[str, Any]) -> tuple[Piece, ...]:
@@ -284,7 +292,8 @@ def _so_far(event: Mapping[str, Any], begin: str) -> list[Piece]:
     """What was lost by each signal, in the words of the line."""
     parts: list[tuple[Piece, ...]] = []
     for one in event["signals"]:
-        lost = count(float("nan") if one["lost"] is None else one["lost"])
+        numbers = one["lost"], one.get("earlier", {}).get("lost", 0)
+        lost = count(sum(math.nan if number is None else number for number in numbers))
         parts.append(((f"{lost} ", ""), code(f"{one['service']}/{one['signal']}", 100)))
     return [(f"{begin} lost: ", ""), *_named(parts)]
 

@@ -29,7 +29,7 @@ from test_cli import small
 from test_report import ALLOWED, Reader, safe
 
 from alerts import jsonl
-from alerts.incidents import Event
+from alerts.incidents import Earlier, Event
 from alerts.messages import Message
 from alerts.outbox import Delivery, Receipt
 from alerts.silences import Matcher, Silence
@@ -124,6 +124,28 @@ def test_numbers_of_the_timeline_are_those_of_the_line_it_leads_to() -> None:
             near = re.search(rf"([\d,]+) {one['service']}/{one['signal']}", text)
             assert near is not None
             assert math.isclose(float(near[1].replace(",", "")), one["lost"], rel_tol=0.01)
+
+
+def test_of_what_comes_and_goes_it_tells_the_first_onset_every_return_and_what_was_lost_in_all() -> None:
+    opened, over = examples.usual_blip(), examples.comes_and_goes()
+    [few] = opened.incident.findings
+    before = Earlier(
+        "image-resizer", few.signal.name, few.kind, 2, few.onset, 1000.0, 990.0, 1010.0, 0.0, 0.0
+    )
+    [last] = over.incident.findings
+    later = replace(last, onset=last.onset + 1800)
+    over = replace(
+        over, time=over.time + 1800, incident=replace(over.incident, findings=(later,), earlier=(before,))
+    )
+    text = markdown(draft(record([opened, over])))
+    assert (
+        "in all three faults from 07:58 on, about 1,030 resizes failed because of it (1,010 to 1,050)" in text
+    )
+    assert "Again: errors in `image-resizer`" in text
+    assert "So far lost: 1,030 `image-resizer/" in text
+    assert [row.time for row in draft(record([opened, over])).timeline if "begin in" in row.what[0][0]] == [
+        few.onset
+    ]
 
 
 def test_the_share_of_the_table_is_that_of_the_sentence() -> None:
