@@ -38,8 +38,10 @@ def packed(counters: Counters, binner: Binner) -> bytes:
     """The collector as bytes."""
     arrays: dict[str, Any] = {f"counters.{name}": value for name, value in counters.state().items()}
     arrays |= {f"binner.{name}": value for name, value in binner.state().items()}
+    # An array of text has four bytes for each letter, and this is written with each interval.
+    lean: dict[str, Any] = {name: of.encode() if isinstance(of, str) else of for name, of in arrays.items()}
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **lean)
     return buffer.getvalue()
 
 
@@ -59,7 +61,8 @@ def collector(
             for name in arrays.files:
                 room, _, rest = name.partition(".")
                 if rest:
-                    of[room][rest] = arrays[name]
+                    value = arrays[name]
+                    of[room][rest] = value.item().decode() if value.dtype.kind == "S" else value
         counters = Counters.restore(of["counters"], limits)
         # As of its own last word: the store knows better since when nobody listened.
         binner = Binner.restore(of["binner"], table, now=float(of["binner"]["heard"][0]), limits=limits)
