@@ -706,17 +706,18 @@ def _alone(database: Path) -> Iterator[None]:
     """Two daemons on one database would tell everything twice."""
     if not database.parent.is_dir():
         raise CannotStart(f"{database}: the folder {database.parent} does not exist")
-    try:
-        with database.with_name(database.name + ".lock").open("w") as mark:
+    with ExitStack() as stack:
+        try:
+            mark = stack.enter_context(database.with_name(database.name + ".lock").open("w"))
             flock(mark, LOCK_EX | LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise CannotStart(f"another Stillwatch runs on {database}") from None
-    except OSError as error:  # no permission, a file system that is read-only, a disk that fails
-        raise CannotStart(
-            f"{database.parent}: cannot be written ({error.strerror}); Stillwatch goes on where it was when it is "
-            "started and can write there"
-        ) from None
+        except BlockingIOError:
+            raise CannotStart(f"another Stillwatch runs on {database}") from None
+        except OSError as error:  # no permission, a file system that is read-only, a disk that fails
+            raise CannotStart(
+                f"{database.parent}: cannot be written ({error.strerror}); Stillwatch goes on where it was when it "
+                "is started and can write there"
+            ) from None
+        yield
 
 
 @contextmanager

@@ -64,9 +64,12 @@ def serving_grpc(door: Door, settings: Settings, port: int, shown: Shown | None)
         return
     from collector.grpc_door import listen  # costs a tenth of a second
 
-    server, _ = listen(
-        door, settings.listen.host, port, None if shown is None else shown.renewed, affordable()
-    )
+    try:
+        server, _ = listen(
+            door, settings.listen.host, port, None if shown is None else shown.renewed, affordable()
+        )
+    except OSError as error:  # somebody took the port since it was looked at
+        raise CannotStart(str(error)) from None
     try:
         yield
     finally:

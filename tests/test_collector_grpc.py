@@ -30,6 +30,9 @@ from collector.bins import SeriesKey
 from collector.grpc_door import EXPORT, listen
 from collector.server import Door
 from collector.tokens import of_one
+from stillwatch import doors
+from stillwatch.config import Settings
+from stillwatch.starting import CannotStart
 
 __all__ = ["door"]  # a fixture
 Call = grpc.UnaryUnaryMultiCallable
@@ -120,6 +123,15 @@ def test_there_are_so_many_connections_and_no_more(door: Door, behind: Behind) -
             one.close()
         eventually(lambda: is_served(port))
     assert sum(behind.counted().values()) > 0
+
+
+def test_a_port_that_was_taken_since_it_was_looked_at_ends_the_start_with_one_line(door: Door) -> None:
+    with (
+        serving(door) as port,
+        pytest.raises(CannotStart, match=f"cannot listen on 127.0.0.1:{port}"),
+        doors.serving_grpc(door, Settings(), port, None),
+    ):
+        pass
 
 
 def is_closed(wire: socket.socket) -> bool:

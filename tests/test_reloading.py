@@ -187,6 +187,11 @@ def test_without_a_file_who_asks_is_told_so(caplog: pytest.LogCaptureFixture) ->
     assert "no file" in caplog.text
 
 
+def test_what_breaks_while_it_runs_is_not_taken_for_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="a wire is cut"), daemon._alone(tmp_path / "s.db"):
+        raise OSError("a wire is cut")
+
+
 def test_that_tokens_come_in_the_clear_is_said_by_the_door_and_not_when_settings_are_looked_at(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

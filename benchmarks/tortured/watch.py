@@ -26,7 +26,7 @@ PAST = 1440  # intervals
 CONFIG = """
 interval: {width}s
 grace: {grace}s
-listen: {{port: {port}}}
+listen: {{port: {port}, grpc_port: 0}}
 database: {database}
 slack: {{channel: C0ALERTS, base_url: "{slack}"}}
 services:
