@@ -48,18 +48,23 @@ class Catalogue:
         """The number of a counter that has none. entered: see Readings."""
         self.keys.append(key)
         self.entered.append(entered)
-        self.stream.append(self._place(stream))
+        self.stream.append(self.place(stream))
         return len(self.entered) - 1
 
     def add_all(self, keys: Sequence[SeriesKey], stream: Stream) -> range:
         """The numbers of counters of one stream that have none."""
+        return self.add_each(keys, [self.place(stream)] * len(keys))
+
+    def add_each(self, keys: Sequence[SeriesKey], places: Sequence[int]) -> range:
+        """The numbers of counters that have none. places: of the stream of each (see `place`)."""
         first = len(self)
         self.keys += keys
         self.entered += [0] * len(keys)
-        self.stream += [self._place(stream)] * len(keys)
+        self.stream += places
         return range(first, len(self))
 
-    def _place(self, stream: Stream) -> int:
+    def place(self, stream: Stream) -> int:
+        """The place of a stream in `streams`."""
         place = self._places.get(stream)
         if place is None:
             place = self._places[stream] = len(self.streams)

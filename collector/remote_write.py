@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeGuard
+from itertools import chain, repeat
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +19,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from collector.alike import Meanings, counted, looks, meanings, why_not
+from collector.bins import SeriesKey
+from collector.labels import Block, Labels, alike
 from collector.otlp import BadRequest
 from collector.points import Catalogue, Readings, Sign, Stream
-from collector.scraped import BETWEEN, NAME, NOTHING, Lore, Meaning, Place, Role, Type, meaning, where
+from collector.scraped import BETWEEN, Lore, Place, Role, Type
 
 Protocol = Literal["1.0", "2.0"]
 
@@ -28,7 +32,8 @@ MILLIS = 1_000_000  # ns
 MOST_SERIES = 500_000  # whose labels are remembered, and
 MOST_BYTES = 128 * 1024 * 1024  # of their labels; beyond either all are read anew
 MOST_LABEL = 2048  # bytes of a label's value
-MOST_LABELS = 100
+BETWEEN_BYTES = BETWEEN.encode()
+_BROKEN = b"\xff"  # no label
 STALE = 0x7FF0000000000002  # the NaN that ends a series (prometheus/model/value)
 _LATEST = 2**63 // MILLIS - 1  # ms; what claims to be later is refused as far future in any case
 _GAUGE_HISTOGRAM = 3  # Histogram.reset_hint
@@ -80,108 +85,127 @@ def unpack(body: bytes, most: int) -> bytes:
     return unpacked
 
 
+class _Unread(NamedTuple):
+    """Labels never seen before: how each stands in _Known, and of all that are alike in `said` and `native` the raw
+    labels, one series after the other, and how many each has."""
+
+    at: Sequence[object]
+    raw: Sequence[bytes]
+    sizes: NDArray[np.int64]
+    said: int = 0
+    native: bool = False
+
+
 @dataclass(slots=True)
 class _Known:
     """Series whose labels were read before: labels -> number of the meaning, 0 = not needed.
 
-    Labels are their bytes as 1.0 has them, or (type, native, texts or bytes). hinges: what to judge again when
-    something is learned of a family or of a place where series are scraped.
+    Labels are their bytes as 1.0 has them, or (type, native, texts or bytes). told: of streams, by number, the
+    stream and who tells of it. hinges: what to judge again when something is learned of a family or of a place
+    where series are scraped.
     """
 
     number: dict[object, int] = field(default_factory=dict)
-    meanings: list[Meaning] = field(default_factory=lambda: [NOTHING])
     catalogue: Catalogue = field(default_factory=Catalogue)  # of the meanings, by the same numbers
     roles: NDArray[np.int8] = field(default_factory=lambda: np.zeros(1024, dtype=np.int8))
-    streams: dict[tuple[Stream, str], int] = field(default_factory=dict)  # with who tells of each -> number
     stream_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1024, dtype=np.int64))
+    told: list[tuple[Stream, str]] = field(default_factory=list)
+    streams: dict[tuple[Stream, str], int] = field(default_factory=dict)  # the numbers of `told`
     hinges: dict[str | Place, list[object]] = field(default_factory=dict)
-    pairs: dict[bytes, tuple[str, str] | str] = field(default_factory=dict)  # labels as they came, or why not
+    labels: Labels = field(default_factory=lambda: Labels(_pairs))
     size: int = 0
 
     def __post_init__(self) -> None:
-        self.catalogue.add(NOTHING.key, NOTHING.stream)
+        self.catalogue.add(SeriesKey("", ""), Stream("", ""))
 
-    def add(self, at: object, labels: _Labels, lore: Lore) -> None:
-        """Remember, or judge again."""
-        means = meaning(labels.named, lore, labels.said, labels.native)
-        number = 0
-        if means.role != Role.NOT_NEEDED:
-            number = len(self.meanings)
-            if number == len(self.roles):
-                self.roles = np.concatenate([self.roles, np.zeros(number, dtype=np.int8)])
-                self.stream_of = np.concatenate([self.stream_of, np.zeros(number, dtype=np.int64)])
-            self.roles[number] = means.role
-            self.stream_of[number] = self.streams.setdefault((means.stream, means.teller), len(self.streams))
-            self.catalogue.add(means.key, means.stream)
-            self.meanings.append(means)
-            self.hinges.setdefault(where(labels.named), []).append(at)
-        elif labels.named[NAME].endswith("_count"):
-            self.hinges.setdefault(labels.named[NAME].removesuffix("_count"), []).append(at)
-        self.size += sum(map(len, labels.named.values()))
-        self.number[at] = number
+    def learn(self, unread: Iterable[_Unread], lore: Lore) -> dict[object, str]:
+        """Remember what labels mean, and judge again what is known where they teach something. Returns which of
+        them could not be read, and why."""
+        why: dict[object, str] = {}
+        found = [(some, block) for some in unread for block in self._blocks(some, why)]
+        # The sight of a sum tells what a count is, that of `up` whose it is: look at all before judging any.
+        news = {lore.look(one) for _, block in found for one in looks(block, self.labels)} - {""}
+        again = dict.fromkeys(at for hinge in news for at in self.hinges.pop(hinge, ()))
+        found += [(some, block) for some in _unread(again) for block in self._blocks(some, why)]
+        for some, block in found:
+            self._judge(some, block, lore)
+        return why
 
-    def pair(self, raw: bytes) -> tuple[str, str] | str:
-        """Name and value of a label, or why not. The same stand in many series."""
-        found = self.pairs.get(raw)
-        if found is None:
-            self.size += len(raw)
-            found = self.pairs[raw] = _pair(raw)
-        return found
+    def _blocks(self, some: _Unread, why: dict[object, str]) -> Iterator[Block]:
+        for block in self.labels.blocks(some.raw, some.sizes):
+            reason = why_not(block)
+            if reason:
+                why.update((some.at[i], reason) for i in block.place.tolist())
+            else:
+                yield block
+
+    def _judge(self, some: _Unread, block: Block, lore: Lore) -> None:
+        """Remember the meaning of the series of a block."""
+        numbers = np.zeros(len(some.at), dtype=np.int64)
+        for means in meanings(block, self.labels, lore, some.said, some.native):
+            numbers[means.place] = self._add(means)
+            for rows in alike(means.who):
+                hinge = self.hinges.setdefault(means.tellers[means.who[rows[0]]].place, [])
+                hinge += [some.at[i] for i in means.place[rows].tolist()]
+        places = block.place.tolist()
+        for i, family in counted(block, self.labels):
+            if not numbers[places[i]]:
+                self.hinges.setdefault(family, []).append(some.at[places[i]])
+        number = numbers[block.place].tolist()
+        at = [some.at[i] for i in places]
+        self.size += sum(map(len, at)) if isinstance(at[0], bytes) else sum(map(_size, at))
+        self.number.update(zip(at, number, strict=True))
+
+    def _add(self, means: Meanings) -> range:
+        """The numbers of these."""
+        places = np.array([self.catalogue.place(who.stream) for who in means.tellers], dtype=np.int64)
+        added = self.catalogue.add_each(means.keys, places[means.who].tolist())
+        if added.stop > len(self.roles):
+            more = max(added.stop - len(self.roles), len(self.roles) // 2)
+            self.roles = np.concatenate([self.roles, np.zeros(more, dtype=np.int8)])
+            self.stream_of = np.concatenate([self.stream_of, np.zeros(more, dtype=np.int64)])
+        streams = [self._stream(who.stream, who.teller) for who in means.tellers]
+        self.roles[added.start : added.stop] = means.role
+        self.stream_of[added.start : added.stop] = np.array(streams, dtype=np.int64)[means.who]
+        return added
+
+    def _stream(self, stream: Stream, teller: str) -> int:
+        number = self.streams.setdefault((stream, teller), len(self.told))
+        if number == len(self.told):
+            self.told.append((stream, teller))
+        return number
 
     @property
     def full(self) -> bool:
-        most = max(len(self.number), len(self.meanings), len(self.pairs))
-        return most > MOST_SERIES or self.size > MOST_BYTES
+        most = max(len(self.number), len(self.catalogue), len(self.labels))
+        return most > MOST_SERIES or self.size + self.labels.size > MOST_BYTES
 
 
-class _Labels(NamedTuple):
-    """Labels as they were read; said: the type that the sender says of them, native: of a native histogram."""
+class _Columns(NamedTuple):
+    """Samples, a row each. place: of its series in the request; number: of its meaning, -1 = it has none; time,
+    start: ms, start 0 = not said."""
 
-    named: dict[str, str]
-    said: int
-    native: bool
+    place: NDArray[np.int64]
+    number: NDArray[np.int64]
+    value: NDArray[np.float64]
+    time: NDArray[np.int64]
+    start: NDArray[np.int64]
 
-
-@dataclass(slots=True)
-class _Samples:
-    """Samples in the making, a row each. times, starts: ms, start 0 = not said."""
-
-    numbers: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    refused: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
-    histograms: int = 0
-
-    def add(self, number: int, samples: Sequence[Any], starts: Sequence[int]) -> None:
-        """Samples of one series."""
-        self.numbers += [number] * len(samples)
-        self.values += [sample.value for sample in samples]
-        self.times += [sample.timestamp for sample in samples]
-        self.starts += starts
-
-    def add_histograms(self, number: int, histograms: Sequence[Any], starts: Sequence[int]) -> None:
-        """How many values native histograms hold. The sum of one says whether it is stale."""
-        self.histograms += len(histograms)
-        self.numbers += [number] * len(histograms)
-        self.values += [
-            one.sum if _is_stale(one.sum) else one.count_int or one.count_float for one in histograms
-        ]
-        self.times += [one.timestamp for one in histograms]
-        self.starts += starts
+    def at(self, rows: NDArray[np.int64]) -> _Columns:
+        """These rows."""
+        return _Columns(
+            self.place[rows], self.number[rows], self.value[rows], self.time[rows], self.start[rows]
+        )
 
 
-def _is_stale(value: float) -> bool:
-    return value != value and bool(np.float64(value).view(np.int64) == STALE)
+class _Apart(NamedTuple):
+    """A series that was read by itself: its place in the request, its labels as they stand in _Known, whole, and
+    the starts of its samples."""
 
-
-@dataclass(slots=True)
-class _Unread:
-    """What is to be looked up: labels never seen before, and series: labels, whole, the starts of its samples."""
-
-    labels: dict[object, _Labels] = field(default_factory=dict)
-    series: list[tuple[object, Any, Sequence[int]]] = field(default_factory=list)
+    place: int
+    at: object
+    whole: Any
+    starts: Sequence[int]
 
 
 class Reader:
@@ -199,7 +223,8 @@ class Reader:
         """The counts in an unpacked prometheus.WriteRequest (1.0) or io.prometheus.write.v2.Request (2.0).
 
         Taken: counters, and how many values histograms and summaries hold. `up` and the start of a process are
-        signs of life. Staleness markers and other NaN say that nothing was measured. Raises BadRequest.
+        signs of life. Staleness markers and other NaN say that nothing was measured. Samples stay in the order of
+        the request. Raises BadRequest.
         """
         try:
             request = (_FIRST if protocol == "1.0" else _SECOND).FromString(body)
@@ -208,16 +233,44 @@ class Reader:
             raise BadRequest(f"not a {name} in protobuf: broken or cut") from None
         if protocol == "1.0":
             self._types(request.metadata)
-        samples = _Samples()
         known = self._known  # another thread may put another one in its place meanwhile
+        refused: Counter[str] = Counter()
         if protocol == "2.0":
-            self._apart(_of_second(request, known, samples), known, samples)
-            return _written(known, samples, *_NONE)
+            return self._read(_Laid.none(), None, list(_of_second(request)), known, refused)
         series = list(request.timeseries)
-        number, value, time, rest = _at_once(series, known.number)
-        if rest:
-            self._apart(_of_first([series[i] for i in rest], known, samples), known, samples)
-        return _written(known, samples, number, value, time)
+        laid = _laid(series)
+        missing = np.flatnonzero(laid.numbers(known) < 0).tolist()
+        new = None
+        if missing:
+            unread = dict.fromkeys([laid.labels[i] for i in missing])
+            unread.pop(b"", None)
+            new = _split(list(unread))
+            if new is None:
+                for i in missing:
+                    laid.labels[i] = b""
+        apart = [i for i in missing if not laid.labels[i]]
+        return self._read(laid, new, list(_of_first(series, apart, known, refused)), known, refused)
+
+    def _read(
+        self, laid: _Laid, new: _Unread | None, apart: Sequence[_Apart], known: _Known, refused: Counter[str]
+    ) -> Written:
+        """What the samples say, those in columns and those read apart. new: unknown labels of the first."""
+        unread = [new] if new is not None else []
+        unread += _unread(dict.fromkeys([one.at for one in apart if one.at not in known.number]))
+        why = self._learn(unread, known) if unread else {}
+        columns = laid.columns(known)
+        unknown = columns.number < 0
+        if unknown.any():
+            refused.update(
+                [why[at] for i in np.flatnonzero(unknown).tolist() if (at := laid.labels[columns.place[i]])]
+            )
+            columns = columns.at(np.flatnonzero(~unknown))
+        histograms = 0
+        if apart:
+            more, histograms = _rows(apart, known, why, refused)
+            columns = _Columns(*(np.concatenate(both) for both in zip(columns, more, strict=True)))
+            columns = columns.at(np.argsort(columns.place, kind="stable"))
+        return _written(known, columns, histograms, refused)
 
     def _types(self, metadata: Iterable[Any]) -> None:
         if not metadata:
@@ -229,60 +282,72 @@ class Reader:
             if any(told):
                 self._known = _Known()
 
-    def _apart(self, unread: _Unread, known: _Known, into: _Samples) -> None:
-        """The samples that are read one by one: of any layout, and of series never seen before."""
-        if unread.labels:
-            self._learn(unread.labels, known)
-        number = known.number
-        for at, whole, starts in unread.series:
-            if whole.histograms:  # never both in one series
-                into.add_histograms(number[at], whole.histograms, starts)
-            else:
-                into.add(number[at], whole.samples, starts)
-
-    def _learn(self, unread: Mapping[object, _Labels], known: _Known) -> None:
+    def _learn(self, unread: Iterable[_Unread], known: _Known) -> dict[object, str]:
         with self._learning:
-            # The sight of a sum tells what a count is, that of `up` whose it is: look at all before judging any.
-            news = {self._lore.look(labels.named) for labels in unread.values()} - {""}
-            again = [at for hinge in news for at in known.hinges.pop(hinge, ())]
-            for at, labels in (*((at, _read(at, known)) for at in again), *unread.items()):
-                if not isinstance(labels, str):
-                    known.add(at, labels, self._lore)
+            why = known.learn(unread, self._lore)
             if known.full:
                 self._known = _Known()
+        return why
 
 
-def _at_once(
-    series: list[bytes], number: Mapping[object, int]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], list[int]]:
-    """Of series seen before, with one sample at their end: meanings, values and times (ms); and the places of those
-    that must be read otherwise.
+class _Laid(NamedTuple):
+    """Series of 1.0 as Prometheus lays them out: labels, and one sample at the end.
 
-    What comes before the sample is a key of `number` only if it was read as nothing but labels, so the bytes
-    after it can be nothing but the sample.
+    labels: of each series, b"" where it is laid out otherwise; value, time: of the sample, time in ms.
     """
-    get = number.get
-    found = np.array([get(one[:-18], -1) for one in series], dtype=np.int64)
-    hit = np.flatnonzero(found >= 0)
-    whole = series if len(hit) == len(series) else [series[i] for i in hit.tolist()]
-    tails = np.frombuffer(b"".join([one[-18:] for one in whole]), dtype=_TAIL)
-    good = (tails["head"] == _WITH_VALUE).all(axis=1) & (tails["tag"] == 0x10) & _six(tails["time"])
-    columns = [(hit[good], tails["value"][good], tails["time"][good])]
-    missed = np.flatnonzero(found < 0).tolist()
-    if missed:
-        zeros = np.array([get(series[i][:-9], -1) for i in missed], dtype=np.int64)
-        at = np.array(missed, dtype=np.int64)[zeros >= 0]
-        found[at] = zeros[zeros >= 0]
-        tails = np.frombuffer(b"".join([series[i][-9:] for i in at.tolist()]), dtype=_ZERO_TAIL)
-        good = (tails["head"] == _WITHOUT).all(axis=1) & _six(tails["time"])
-        columns.append((at[good], np.zeros(int(good.sum())), tails["time"][good]))
-    taken = np.concatenate([at for at, _, _ in columns])
-    times = np.concatenate([time for _, _, time in columns]).astype(np.int64) & 0x7F
-    millis = (times << np.arange(0, 42, 7)).sum(axis=1)
-    rest = np.ones(len(series), dtype=np.bool_)
-    rest[taken] = False
-    values = np.concatenate([value for _, value, _ in columns])
-    return found[taken], values, millis, np.flatnonzero(rest).tolist()
+
+    labels: list[bytes]
+    value: NDArray[np.float64]
+    time: NDArray[np.int64]
+
+    @staticmethod
+    def none() -> _Laid:
+        return _Laid([], np.zeros(0), np.zeros(0, dtype=np.int64))
+
+    def numbers(self, known: _Known) -> NDArray[np.int64]:
+        """int64[n]: what the labels mean, -1 where that is not known."""
+        found = map(known.number.get, self.labels, repeat(-1))
+        return np.fromiter(found, dtype=np.int64, count=len(self.labels))
+
+    def columns(self, known: _Known) -> _Columns:
+        """All samples, in order.
+
+        What comes before the sample is known only if it was read as nothing but labels, so the bytes after it can
+        be nothing but the sample.
+        """
+        number = self.numbers(known)
+        return _Columns(np.arange(len(number)), number, self.value, self.time, np.zeros_like(number))
+
+
+def _laid(series: Sequence[bytes]) -> _Laid:
+    """Cut the sample off, where one seems to stand at the end."""
+    joined = b"".join([one[-18:] for one in series])
+    if len(joined) < 18 * len(series):
+        joined = b"".join([one[-18:].rjust(18, b"\0") for one in series])
+    tails = np.frombuffer(joined, dtype=_TAIL)
+    zeros = np.frombuffer(joined, dtype=np.uint8).reshape(-1, 18)[:, 9:12]
+    valued = (tails["head"] == _WITH_VALUE).all(axis=1) & (tails["tag"] == 0x10)
+    cut = np.where(valued, 18, np.where((zeros == _WITHOUT).all(axis=1), 9, 0))
+    cut[~_six(tails["time"])] = 0
+    millis = ((tails["time"].astype(np.int64) & 0x7F) << np.arange(0, 42, 7)).sum(axis=1)
+    labels = [one[:-size] for one, size in zip(series, cut.tolist(), strict=True)]
+    return _Laid(labels, np.where(valued, tails["value"], 0.0), millis)
+
+
+def _split(ats: Sequence[bytes]) -> _Unread | None:
+    """The labels of series, all read in one; None where one of them holds anything else, or is written in more
+    bytes than need be."""
+    try:
+        raw = list(_LABELS.FromString(b"".join(ats)).labels)
+    except DecodeError:
+        return None
+    size = _sizes(raw)
+    end = np.concatenate([[0], np.cumsum(_headers(size) + size)])
+    edges = np.cumsum([0, *map(len, ats)])
+    at = np.searchsorted(end, edges)
+    if end[-1] != edges[-1] or (end[at] != edges).any():
+        return None
+    return _Unread(ats, raw, np.diff(at))
 
 
 def _six(time: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -292,51 +357,75 @@ def _six(time: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return whole
 
 
-_NONE = (np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.int64))
-
-
-def _of_first(series: Iterable[bytes], known: _Known, into: _Samples) -> _Unread:
-    """Series of 1.0, one by one."""
-    unread = _Unread()
-    for one in series:
+def _of_first(
+    series: Sequence[bytes], places: Iterable[int], known: _Known, refused: Counter[str]
+) -> Iterator[_Apart]:
+    """Those series of 1.0 that stand at `places`, one by one."""
+    for place in places:
         try:
-            whole = _SERIES.FromString(one)
+            whole = _SERIES.FromString(series[place])
         except DecodeError:
-            into.refused["broken series"] += 1
+            refused["broken series"] += 1
             continue
         raw = list(whole.labels)
-        at: object = _joined(raw)
+        at: object = series[place][: sum(map(len, raw)) + 2 * len(raw)]
+        if at not in known.number or max(map(len, raw)) >= 0x80:
+            at = _joined(raw)
         if whole.histograms:
             at = (_hinted(whole, 0), True, at)
-        if at not in known.number and at not in unread.labels:
-            said, native = (at[0], at[1]) if isinstance(at, tuple) else (0, False)
-            labels = _labels([known.pair(label) for label in raw], said, native)
-            if not _taken(labels, whole, into):
-                continue
-            unread.labels[at] = labels
-        unread.series.append((at, whole, [0] * (len(whole.histograms) or len(whole.samples))))
-    return unread
+        yield _Apart(place, at, whole, [0] * (len(whole.histograms) or len(whole.samples)))
 
 
-def _of_second(request: Any, known: _Known, into: _Samples) -> _Unread:
+def _of_second(request: Any) -> Iterator[_Apart]:
     """Series of 2.0: labels are numbers of texts, and each says its type."""
-    unread = _Unread()
     symbols = list(request.symbols)
-    for whole in request.timeseries:
+    for place, whole in enumerate(request.timeseries):
         try:
             texts = tuple([symbols[i] for i in whole.labels_refs])
         except IndexError:
             texts = (b"",)
-        at = (_hinted(whole, whole.metadata.type), bool(whole.histograms), texts)
-        if at not in known.number and at not in unread.labels:
-            labels = _read(at, known)
-            if not _taken(labels, whole, into):
-                continue
-            unread.labels[at] = labels
         created = whole.created_timestamp
         starts = [one.start_timestamp or created for one in whole.histograms or whole.samples]
-        unread.series.append((at, whole, starts))
-    return unread
+        yield _Apart(
+            place, (_hinted(whole, whole.metadata.type), bool(whole.histograms), texts), whole, starts
+        )
+
+
+def _rows(
+    apart: Iterable[_Apart], known: _Known, why: Mapping[object, str], refused: Counter[str]
+) -> tuple[_Columns, int]:
+    """The samples of series that were read one by one, and how many of them are native histograms."""
+    places: list[int] = []
+    numbers: list[int] = []
+    values: list[float] = []
+    times: list[int] = []
+    starts: list[int] = []
+    histograms = 0
+    for place, at, whole, began in apart:
+        number = known.number.get(at)
+        if number is None:
+            refused[why[at]] += max(len(whole.samples) + len(whole.histograms), 1)
+            continue
+        histograms += len(whole.histograms)
+        if whole.histograms:  # never both in one series; the sum of one says whether it is stale
+            values += [
+                one.sum if _is_stale(one.sum) else one.count_int or one.count_float
+                for one in whole.histograms
+            ]
+            times += [one.timestamp for one in whole.histograms]
+        else:
+            values += [one.value for one in whole.samples]
+            times += [one.timestamp for one in whole.samples]
+        places += [place] * len(began)
+        numbers += [number] * len(began)
+        starts += began
+    value = np.array(values, dtype=np.float64)
+    wholes = [np.array(column, dtype=np.int64) for column in (places, numbers, times, starts)]
+    return _Columns(wholes[0], wholes[1], value, wholes[2], wholes[3]), histograms
+
+
+def _is_stale(value: float) -> bool:
+    return value != value and bool(np.float64(value).view(np.int64) == STALE)
 
 
 def _hinted(whole: Any, said: int) -> int:
@@ -344,14 +433,6 @@ def _hinted(whole: Any, said: int) -> int:
     if whole.histograms and whole.histograms[0].reset_hint == _GAUGE_HISTOGRAM:
         return Type.GAUGE_HISTOGRAM
     return said
-
-
-def _taken(labels: _Labels | str, whole: Any, into: _Samples) -> TypeGuard[_Labels]:
-    """Could the labels be read; else their samples are refused."""
-    if isinstance(labels, str):
-        into.refused[labels] += max(len(whole.samples) + len(whole.histograms), 1)
-        return False
-    return True
 
 
 def _joined(labels: Iterable[bytes]) -> bytes:
@@ -363,62 +444,98 @@ def _varint(n: int) -> bytes:
     return bytes([n]) if n < 0x80 else bytes([n & 0x7F | 0x80]) + _varint(n >> 7)
 
 
-def _read(at: object, known: _Known) -> _Labels | str:
-    """The labels that stand in _Known.number, or why not."""
-    said, native, raw = at if isinstance(at, tuple) else (0, False, at)
-    if isinstance(raw, bytes):
-        return _labels([known.pair(label) for label in _LABELS.FromString(raw).labels], said, native)
-    if len(raw) % 2:
-        return "broken labels"
-    return _labels([_decoded(raw[i], raw[i + 1]) for i in range(0, len(raw), 2)], said, native)
+def _unread(ats: Iterable[object]) -> list[_Unread]:
+    """Labels as they stand in _Known, to be read; those written in bytes hold nothing but labels."""
+    like: dict[tuple[int, bool], list[object]] = {}
+    for at in ats:
+        like.setdefault(at[:2] if isinstance(at, tuple) else (0, False), []).append(at)
+    unread = []
+    for (said, native), some in like.items():
+        raw = [_raw(at) for at in some]
+        sizes = np.array(list(map(len, raw)), dtype=np.int64)
+        unread.append(_Unread(some, list(chain.from_iterable(raw)), sizes, said, native))
+    return unread
 
 
-def _labels(pairs: Sequence[tuple[str, str] | str], said: int, native: bool) -> _Labels | str:
-    named: dict[str, str] = {}
-    for pair in pairs:
-        if isinstance(pair, str):
-            return pair
-        named[pair[0]] = pair[1]
-    if len(named) > MOST_LABELS:
-        return "too long labels"
-    if not named.get(NAME):
-        return "no metric name"
-    return _Labels(named, said, native) if len(named) == len(pairs) else "broken labels"
+def _raw(at: Any) -> Sequence[bytes]:
+    """The labels that stand in _Known, each as 1.0 has it."""
+    texts = at[2] if isinstance(at, tuple) else at
+    if isinstance(texts, bytes):
+        return list(_LABELS.FromString(texts).labels)
+    if len(texts) % 2:
+        return [_BROKEN]
+    return [_field(1, texts[i]) + _field(2, texts[i + 1]) for i in range(0, len(texts), 2)]
 
 
-def _pair(raw: bytes) -> tuple[str, str] | str:
-    """A label of 1.0, or why not."""
+def _size(at: Any) -> int:
+    """How many bytes of labels stand in _Known."""
+    return len(at[2]) if isinstance(at[2], bytes) else sum(map(len, at[2]))
+
+
+def _field(number: int, text: bytes) -> bytes:
+    """A text of protobuf on the wire."""
+    return bytes([number << 3 | 2]) + _varint(len(text)) + text
+
+
+def _pairs(raw: Sequence[bytes]) -> list[tuple[str, str]]:
+    """Name and value of labels of 1.0; "" and why of what is none.
+
+    All names and all values are read in one. They are those of each label if each has a name first, then a value,
+    and nothing else; where that is not so, each is read by itself.
+    """
+    joined = b"".join(raw)
+    try:
+        read = _PAIRS.FromString(joined)
+    except DecodeError:
+        return list(map(_pair, raw))
+    names, values = list(read.names), list(read.values)
+    if len(names) != len(raw) or len(values) != len(raw) or BETWEEN_BYTES in joined:
+        return list(map(_pair, raw))
+    whole, of_name, of_value = (_sizes(column) for column in (raw, names, values))
+    then = _headers(of_name) + of_name  # where the value begins
+    if (
+        (whole != then + _headers(of_value) + of_value).any()
+        or of_value.max() > MOST_LABEL
+        or of_name.max() > MOST_LABEL
+        or {one[0] for one in raw} != {0x0A}
+        or {one[i] for one, i in zip(raw, then.tolist(), strict=True)} != {0x12}
+    ):
+        return list(map(_pair, raw))
+    try:
+        texts = {name: name.decode() for name in set(names)}
+        return list(zip(map(texts.__getitem__, names), map(bytes.decode, values), strict=True))
+    except UnicodeDecodeError:
+        return list(map(_pair, raw))
+
+
+def _pair(raw: bytes) -> tuple[str, str]:
+    """As _pairs, of one."""
     try:
         label = _LABEL.FromString(raw)
-    except DecodeError:
-        return "broken labels"
-    return _decoded(label.name, label.value)
+        name, value = label.name.decode(), label.value.decode()
+    except (DecodeError, UnicodeDecodeError):
+        return "", "broken labels"
+    if max(len(label.name), len(label.value)) > MOST_LABEL:
+        return "", "too long labels"
+    return (name, value) if name and BETWEEN not in name + value else ("", "broken labels")
 
 
-def _decoded(name: bytes, value: bytes) -> tuple[str, str] | str:
-    """A label, or why not."""
-    if max(len(name), len(value)) > MOST_LABEL:
-        return "too long labels"
-    try:
-        pair = name.decode(), value.decode()
-    except UnicodeDecodeError:
-        return "broken labels"
-    return pair if name and BETWEEN not in pair[0] and BETWEEN not in pair[1] else "broken labels"
+def _sizes(fields: Sequence[bytes]) -> NDArray[np.int64]:
+    return np.fromiter(map(len, fields), dtype=np.int64, count=len(fields))
 
 
-def _written(
-    known: _Known,
-    apart: _Samples,
-    number: NDArray[np.int64],
-    value: NDArray[np.float64],
-    time: NDArray[np.int64],
-) -> Written:
-    """What the samples say, those read at once and those read apart."""
-    number = np.concatenate([number, np.array(apart.numbers, dtype=np.int64)])
-    value = np.concatenate([value, np.array(apart.values, dtype=np.float64)])
-    time = np.concatenate([time, np.array(apart.times, dtype=np.int64)]).clip(0, _LATEST)
-    start = np.zeros(len(number), dtype=np.int64)
-    start[len(number) - len(apart.starts) :] = np.array(apart.starts, dtype=np.int64).clip(0, _LATEST)
+def _headers(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64[n]: in how many bytes number and size of a field are written that has so many bytes."""
+    header = np.full(len(sizes), 2, dtype=np.int64)
+    for bits in (7, 14, 21, 28):
+        header += sizes >= 1 << bits
+    return header
+
+
+def _written(known: _Known, rows: _Columns, histograms: int, refused: Mapping[str, int]) -> Written:
+    """What the samples say."""
+    number, value = rows.number, rows.value
+    time, start = rows.time.clip(0, _LATEST), rows.start.clip(0, _LATEST)
     role = known.roles[number]
     missing = np.isnan(value)
     stale = missing & (value.view(np.int64) == STALE)
@@ -428,33 +545,33 @@ def _written(
         "stale": int(np.count_nonzero(needed & stale)),
         "not a number": int(np.count_nonzero(needed & missing & ~stale)),
     }
-    meanings = known.meanings
+    told, stream_of = known.told, known.stream_of
     signs = [
-        Sign(meanings[number[i]].stream.instance, int(time[i]) * MILLIS, _began(role[i], float(value[i])))
+        Sign(told[stream_of[number[i]]][0].instance, int(time[i]) * MILLIS, _began(role[i], float(value[i])))
         for i in np.flatnonzero((role >= Role.UP) & (value > 0) & np.isfinite(value)).tolist()
     ]
     counts = np.flatnonzero((role == Role.COUNT) & ~missing)
     number = number[counts]
-    _, first, stream = np.unique(known.stream_of[number], return_index=True, return_inverse=True)
-    told = [meanings[i] for i in number[first].tolist()]
-    tellers = tuple([one.teller for one in told])
+    distinct, which = np.unique(stream_of[number], return_inverse=True)
+    streams = [told[i] for i in distinct.tolist()]
+    tellers = tuple([teller for _, teller in streams])
     keys = known.catalogue.keys
     readings = Readings(
         keys=tuple([keys[i] for i in number.tolist()]),
-        streams=tuple([one.stream for one in told]),
-        stream=stream.astype(np.int64).ravel(),
+        streams=tuple([stream for stream, _ in streams]),
+        stream=which.astype(np.int64).ravel(),
         start=start[counts] * MILLIS,
         time=time[counts] * MILLIS,
         value=value[counts],
         cumulative=np.ones(len(counts), dtype=np.bool_),
-        refused=dict(apart.refused),
+        refused=dict(refused),
         skipped={reason: n for reason, n in skipped.items() if n},
         signs=tuple(signs),
         tellers=tellers if any(tellers) else (),
         catalogue=known.catalogue,
         counter=number,
     )
-    return Written(readings, len(role) - apart.histograms, apart.histograms)
+    return Written(readings, len(role) - histograms, histograms)
 
 
 def _began(role: int, value: float) -> int:
@@ -478,6 +595,7 @@ def _schema() -> dict[str, Any]:
     }
     messages = {
         "Label": ["name bytes 1", "value bytes 2"],
+        "Pairs": ["names bytes* 1", "values bytes* 2"],
         "Labels": ["labels bytes* 1"],
         "Sample": ["value double 1", "timestamp int64 2", "start_timestamp int64 3"],
         "Histogram": [
@@ -523,4 +641,4 @@ def _schema() -> dict[str, Any]:
 
 _MESSAGES = _schema()
 _FIRST, _SECOND = _MESSAGES["First"], _MESSAGES["Second"]
-_SERIES, _LABELS, _LABEL = (_MESSAGES[name] for name in ("Series", "Labels", "Label"))
+_SERIES, _LABELS, _LABEL, _PAIRS = (_MESSAGES[name] for name in ("Series", "Labels", "Label", "Pairs"))

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
-
-from collector.bins import SeriesKey
-from collector.points import Stream
+from typing import Any
 
 NAME = "__name__"
 SERVICE = ("service_name", "service", "job")  # the first that is there names the service
 VERSION = ("service_version", "version")
-ENVIRONMENT = ("deployment_environment_name", "deployment_environment", "environment", "env")
+# What Prometheus 3 may send as it was named stands first.
+ENVIRONMENT = (
+    "deployment.environment.name",
+    "deployment_environment_name",
+    "deployment_environment",
+    "environment",
+    "env",
+)
 # One of a pair of equal Prometheus servers; both say the same. The names are those of the operator and of Mimir.
 TELLER = ("prometheus_replica", "__replica__")
 # Of the one process among many; it counts into the same series as the others.
@@ -43,7 +47,7 @@ UP, START = "up", "process_start_time_seconds"
 # prometheus/common's version collector has it.
 EXPORTER = "_exporter_build_info"
 EXPORTERS = ("kube_state_metrics_build_info", "cadvisor_version_info", "pushgateway_build_info")
-_ONE_OF_MANY, _SENDER = frozenset(ONE_OF_MANY), frozenset((NAME, *TELLER))
+SENDER = frozenset((NAME, *TELLER))
 Place = tuple[str, str]  # job, instance
 BETWEEN = "\0"
 SERVES = "exporter"
@@ -71,28 +75,20 @@ class Role(IntEnum):
     EXPORTER = 4
 
 
-class Meaning(NamedTuple):
-    """role, and of all but NOT_NEEDED: the series, who counts, and by which of two equal servers it is told."""
-
-    role: Role
-    key: SeriesKey
-    stream: Stream
-    teller: str
-
-
 class Lore:
     """What is known of metric names and targets beyond the labels at hand.
 
     types: of families, as metadata says. summed: families of which a sum or a bucket was seen, so that their
     `_count` is a count. targets: (job, instance) -> the labels of its `up`, one set for each such target, and the
-    name of its process: every series scraped there has them all. exporters: (job, instance) that serve what other
-    processes counted.
+    name of its process: every series scraped there has them all; of_targets: the names of all those labels.
+    exporters: (job, instance) that serve what other processes counted.
     """
 
     def __init__(self) -> None:
         self.types: dict[str, Type] = {}
         self.summed: dict[str, bool] = {}
         self.targets: dict[Place, list[tuple[dict[str, str], str]]] = {}
+        self.of_targets: dict[str, bool] = {}
         self.exporters: dict[Place, bool] = {}
 
     def type(self, family: str, said: int) -> bool:
@@ -114,10 +110,12 @@ class Lore:
     def _target(self, labels: dict[str, str]) -> bool:
         """Remember the labels of a target; True where they are news."""
         known = self.targets.setdefault(where(labels), [])
-        process = _text(sorted(labels.items()))
+        process = text_of(sorted(labels.items()))
         if any(process == name for _, name in known):
             return False
         known.append((labels, process))
+        self.of_targets |= dict.fromkeys(labels, True)
+        _bound(self.of_targets)
         del known[:-4]  # of as many Prometheus servers, each with external labels of its own
         _bound(self.targets)
         return True
@@ -133,26 +131,26 @@ class Lore:
                 return family
         place = where(labels)
         if name == UP:
-            if self._target({label: value for label, value in labels.items() if label not in _SENDER}):
+            if self._target({label: value for label, value in labels.items() if label not in SENDER}):
                 return place
-        elif _serves(name) and place not in self.exporters:
+        elif serves(name) and place not in self.exporters:
             self.exporters[place] = True
             _bound(self.exporters)
             return place
         return ""
 
-    def process(self, labels: Mapping[str, str]) -> str:
-        """The process that counts a series: its target, by the labels that its `up` has.
+    def process(self, labels: Mapping[str, str]) -> str | None:
+        """The process that counts a series: its target, by the labels that its `up` has, which are all in `labels`.
 
-        Where no `up` was seen, and at an exporter, whose counters began before it, each series stands for itself:
-        nothing can be said of it from others.
+        None where no `up` was seen, and at an exporter, whose counters began before it: there each series stands
+        for itself, and nothing can be said of it from others.
         """
         place = where(labels)
         if place not in self.exporters:
             for target, process in self.targets.get(place, ()):
                 if target.items() <= labels.items():
                     return process
-        return _text(sorted([pair for pair in labels.items() if pair[0] not in TELLER]))
+        return None
 
     def counts(self, name: str, said: int = 0) -> bool:
         """Is a series of this name a running total of events? said: its own type, where the sender says it.
@@ -173,56 +171,20 @@ class Lore:
             return (type_ or self.types.get(name.removesuffix("_total"), 0)) in (Type.UNKNOWN, Type.COUNTER)
         return type_ == Type.COUNTER
 
-
-def meaning(labels: Mapping[str, str], lore: Lore, said: int = 0, histogram: bool = False) -> Meaning:
-    """What a series is to us. said: its type, where the sender says it; histogram: it is a native one.
-
-    `service_name`, `service` or `job` names the service, `service_version` or `version` its version; what tells a
-    process from its like (target, pod, container, node) names the stream; all other labels are attributes. A native
-    histogram counts under its own name, a classic one under that of its `_count`.
-    """
-    name = labels[NAME]
-    if histogram:
-        role = Role.NOT_NEEDED if said == Type.GAUGE_HISTOGRAM else Role.COUNT
-    elif name in (UP, START):
-        role = Role.UP if name == UP else Role.START
-    elif _serves(name):
-        # Said of a process of that name, so that it is known after a restart of ours as well.
-        return Meaning(Role.EXPORTER, NOTHING.key, Stream(BETWEEN.join((SERVES, *where(labels))), ""), "")
-    elif "le" in labels or "quantile" in labels or not lore.counts(name, said):
-        role = Role.NOT_NEEDED
-    else:
-        role = Role.COUNT
-    if role == Role.NOT_NEEDED:
-        return NOTHING
-    service, version = _first(labels, SERVICE), _first(labels, VERSION)
-    environment = _first(labels, ENVIRONMENT)
-    attributes: list[tuple[str, str]] = []
-    told_apart: list[tuple[str, str]] = []
-    for pair in sorted(labels.items()):
-        label, value = pair
-        if label in _ONE_OF_MANY or label in (service, version):
-            told_apart.append(pair)
-        elif label == environment:
-            attributes.append(("deployment.environment.name", value))
-        elif value and label not in _SENDER:
-            attributes.append(pair)
-    if environment:
-        attributes.sort()
-    key = SeriesKey(labels.get(service, "unknown_service"), name, labels.get(version, ""), tuple(attributes))
-    stream = Stream(lore.process(labels), _text(told_apart))
-    return Meaning(role, key, stream, labels.get(_first(labels, TELLER), ""))
+    def role(self, name: str, said: int = 0, native: bool = False, graded: bool = False) -> Role:
+        """What a series of this name is to us. said: its type, where the sender says it; native: it is a native
+        histogram, which counts under its own name; graded: it counts up to a bound (`le`), or is a quantile."""
+        if native:
+            return Role.NOT_NEEDED if said == Type.GAUGE_HISTOGRAM else Role.COUNT
+        if name in (UP, START):
+            return Role.UP if name == UP else Role.START
+        if serves(name):
+            return Role.EXPORTER
+        return Role.COUNT if not graded and self.counts(name, said) else Role.NOT_NEEDED
 
 
-def _first(labels: Mapping[str, str], names: Iterable[str]) -> str:
-    """The first of these labels that says something, or ""."""
-    for name in names:
-        if labels.get(name):
-            return name
-    return ""
-
-
-def _serves(name: str) -> bool:
+def serves(name: str) -> bool:
+    """Does a series of this name say that its target serves what others counted?"""
     return name.endswith(EXPORTER) or name in EXPORTERS
 
 
@@ -231,7 +193,7 @@ def where(labels: Mapping[str, str]) -> Place:
     return labels.get("job", ""), labels.get("instance", "")
 
 
-def _text(pairs: Iterable[tuple[str, str]]) -> str:
+def text_of(pairs: Iterable[tuple[str, str]]) -> str:
     """Labels as one text; none of them holds what stands between them."""
     return BETWEEN.join([text for pair in pairs for text in pair])
 
@@ -240,6 +202,3 @@ def _bound(memory: dict[Any, Any]) -> None:
     """Forget the oldest rather than grow without end."""
     while len(memory) > MOST:
         del memory[next(iter(memory))]
-
-
-NOTHING = Meaning(Role.NOT_NEEDED, SeriesKey("", ""), Stream("", ""), "")
