@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from collector.bins import SeriesKey, series_key
-from collector.labels import Block, Head, Labels, Pair, Wholes, alike, distinct
+from collector.labels import Block, Head, Labels, Pair, Wholes, distinct
 from collector.points import Stream
 from collector.scraped import (
     BETWEEN,
@@ -147,16 +147,16 @@ def meanings(block: Block, labels: Labels, lore: Lore, said: int, native: bool) 
     """What the series of a block mean that are needed. said: their type, where the sender says it; native: they are
     native histograms."""
     layout = Layout.of(block.heads, lore.of_targets)
-    names = block.label[:, layout.name].tolist()
-    roles = {name: lore.role(labels.pairs[name][1], said, native, layout.graded) for name in set(names)}
-    role = np.array([roles[name] for name in names], dtype=np.int64)
-    for rows in alike(role) if len(set(roles.values())) > 1 else [np.arange(len(role))]:
-        its = Role(role[rows[0]])
-        if its == Role.NOT_NEEDED:
-            continue
+    names = block.label[:, layout.name]
+    roles = {
+        name: lore.role(labels.pairs[name][1], said, native, layout.graded) for name in set(names.tolist())
+    }
+    for role in sorted(set(roles.values()) - {Role.NOT_NEEDED}):
+        its = [name for name, one in roles.items() if one == role]
+        rows = np.flatnonzero(np.isin(names, its)) if len(its) < len(roles) else np.arange(len(names))
         label = block.label[rows]
-        who, tellers = _tellers(label, layout, labels, lore, its)
-        yield Meanings(its, block.place[rows], _keys(label, layout, labels), who, tellers)
+        who, tellers = _tellers(label, layout, labels, lore, role)
+        yield Meanings(role, block.place[rows], _keys(label, layout, labels), who, tellers)
 
 
 def _keys(label: Wholes, layout: Layout, labels: Labels) -> list[SeriesKey]:

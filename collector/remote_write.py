@@ -40,10 +40,19 @@ _GAUGE_HISTOGRAM = 3  # Histogram.reset_hint
 # The most that snappy's elements unpack to: a copy of 64 bytes takes 3.
 _MOST_TIMES = 22
 
-# A series whose one sample comes last: 12 10, 09 value, 10 time in six bytes; a value of 0 is left out.
-_TAIL = np.dtype([("head", "u1", 3), ("value", "<f8"), ("tag", "u1"), ("time", "u1", 6)])
-_ZERO_TAIL = np.dtype([("head", "u1", 3), ("time", "u1", 6)])
-_WITH_VALUE, _WITHOUT = (0x12, 0x10, 0x09), (0x12, 0x07, 0x10)
+# A series whose one sample comes last: 12 10, 09 value, 10 time in six bytes; a value of 0 is left out. By where it
+# begins in the last 18 bytes: the bytes before the value, or before the time, and the last eight with the time.
+_TAIL = np.dtype(
+    {
+        "names": ["head", "value", "late_head", "end"],
+        "formats": ["<u4", "<f8", "<u4", "<u8"],
+        "offsets": [0, 3, 9, 10],
+        "itemsize": 18,
+    }
+)
+_WITH_VALUE, _WITHOUT, _THREE = 0x091012, 0x100712, 0xFFFFFF
+_TAG, _OF_TAG = 0x10 << 8, 0xFF << 8
+_MORE, _OF_MORE = 0x0080_8080_8080 << 16, 0x8080_8080_8080 << 16  # of a whole number in six bytes
 
 
 class Written(NamedTuple):
@@ -325,13 +334,15 @@ def _laid(series: Sequence[bytes]) -> _Laid:
     if len(joined) < 18 * len(series):
         joined = b"".join([one[-18:].rjust(18, b"\0") for one in series])
     tails = np.frombuffer(joined, dtype=_TAIL)
-    zeros = np.frombuffer(joined, dtype=np.uint8).reshape(-1, 18)[:, 9:12]
-    valued = (tails["head"] == _WITH_VALUE).all(axis=1) & (tails["tag"] == 0x10)
-    cut = np.where(valued, 18, np.where((zeros == _WITHOUT).all(axis=1), 9, 0))
-    cut[~_six(tails["time"])] = 0
-    millis = ((tails["time"].astype(np.int64) & 0x7F) << np.arange(0, 42, 7)).sum(axis=1)
+    end = np.ascontiguousarray(tails["end"])
+    valued = (tails["head"] & _THREE == _WITH_VALUE) & (end & _OF_TAG == _TAG)
+    cut = np.where(valued, 18, np.where(tails["late_head"] & _THREE == _WITHOUT, 9, 0))
+    cut[end & _OF_MORE != _MORE] = 0
+    millis = np.zeros(len(series), dtype=np.uint64)
+    for i in range(6):
+        millis |= (end >> np.uint64(16 + 8 * i) & np.uint64(0x7F)) << np.uint64(7 * i)
     labels = [one[:-size] for one, size in zip(series, cut.tolist(), strict=True)]
-    return _Laid(labels, np.where(valued, tails["value"], 0.0), millis)
+    return _Laid(labels, np.where(valued, tails["value"], 0.0), millis.astype(np.int64))
 
 
 def _split(ats: Sequence[bytes]) -> _Unread | None:
@@ -348,13 +359,6 @@ def _split(ats: Sequence[bytes]) -> _Unread | None:
     if end[-1] != edges[-1] or (end[at] != edges).any():
         return None
     return _Unread(ats, raw, np.diff(at))
-
-
-def _six(time: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """bool[n]: is each a whole number in exactly six bytes."""
-    more = time >= 0x80
-    whole: NDArray[np.bool_] = more[:, :5].all(axis=1) & ~more[:, 5]
-    return whole
 
 
 def _of_first(
