@@ -6,7 +6,7 @@ Never: a clock, a file, a default of zero for what was not measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -55,6 +55,14 @@ class SeriesKey(NamedTuple):
 series_key: Callable[[tuple[str, str, str, tuple[tuple[str, str], ...]]], SeriesKey] = partial(
     tuple.__new__, SeriesKey
 )
+
+
+def not_aged(keys: Sequence[SeriesKey]) -> Sequence[SeriesKey]:
+    """Those keys that stand for events of all ages."""
+    attributes = chain.from_iterable([key.attributes for key in keys])
+    if ENTERED_AGO in chain.from_iterable(attributes):
+        return [key for key in keys if key.age < 0]
+    return keys  # as of nearly all senders
 
 
 class SeriesTable:

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.bins import SeriesTable
+from collector.bins import SeriesTable, not_aged
 from collector.doubts import Doubts, Owed
 from collector.lives import Lives, counter
 from collector.points import NANOS, Catalogue, Limits, Points, Readings, Sign, Stream, tally, why_not
@@ -238,7 +238,7 @@ class Counters:
     def _measure(self, table: SeriesTable) -> None:
         """Count the series that each service has by now: one for all ages."""
         if self._sized < len(table):
-            self._sizes.update([key.service for key in table.keys[self._sized :] if key.age < 0])
+            self._sizes.update(map(itemgetter(0), not_aged(table.keys[self._sized :])))
             self._sized = len(table)
 
     def _number(self, stream: Stream) -> int:

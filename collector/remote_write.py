@@ -496,13 +496,14 @@ def _pairs(raw: Sequence[bytes]) -> list[tuple[str, str]]:
     if len(names) != len(raw) or len(values) != len(raw) or BETWEEN_BYTES in joined:
         return list(map(_pair, raw))
     whole, of_name, of_value = (_sizes(column) for column in (raw, names, values))
-    then = _headers(of_name) + of_name  # where the value begins
+    begin = np.cumsum(whole) - whole
+    then = _headers(of_name) + of_name  # where in each the value begins
+    tags = np.frombuffer(joined, dtype=np.uint8)
     if (
         (whole != then + _headers(of_value) + of_value).any()
-        or of_value.max() > MOST_LABEL
-        or of_name.max() > MOST_LABEL
-        or {one[0] for one in raw} != {0x0A}
-        or {one[i] for one, i in zip(raw, then.tolist(), strict=True)} != {0x12}
+        or max(of_name.max(), of_value.max()) > MOST_LABEL
+        or (tags[begin] != 0x0A).any()
+        or (tags[begin + then] != 0x12).any()
     ):
         return list(map(_pair, raw))
     try:
