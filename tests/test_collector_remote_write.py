@@ -261,7 +261,7 @@ def test_what_is_wrong_with_one_series_leaves_the_others() -> None:
 
 
 def test_memory_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.remote_write.MOST_SERIES", 50)
+    monkeypatch.setattr("collector.known_series.MOST_SERIES", 50)
     monkeypatch.setattr("collector.scraped.MOST", 20)
     reader = Reader()
     for i in range(500):

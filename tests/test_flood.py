@@ -53,7 +53,7 @@ class Watch:
         limits = Limits(series=3 * KNOWN, per_service=2 * KNOWN, counters=4 * KNOWN)
         self.counters, self.binner = Counters(NOON, limits), Binner(WIDTH, 5, NOON, limits=limits)
         self.door, self.got, self.refused = door, 0.0, 0
-        monkeypatch.setattr("collector.remote_write.MOST_SERIES", 5_000)
+        monkeypatch.setattr("collector.known_series.MOST_SERIES", 5_000)
         self._otlp, self._prometheus = Decoder(most=5_000), Reader()
 
     def read(self, body: bytes) -> Readings:
