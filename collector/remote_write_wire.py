@@ -106,10 +106,10 @@ def pairs(raw: Sequence[bytes]) -> list[tuple[str, str]]:
     try:
         read = _PAIRS.FromString(joined)
     except DecodeError:
-        return list(map(_pair, raw))
+        return list(map(pair, raw))
     names, values = list(read.names), list(read.values)
     if len(names) != len(raw) or len(values) != len(raw) or BETWEEN_BYTES in joined:
-        return list(map(_pair, raw))
+        return list(map(pair, raw))
     whole, of_name, of_value = (_sizes(column) for column in (raw, names, values))
     begin = np.cumsum(whole) - whole
     then = _headers(of_name) + of_name  # where in each the value begins
@@ -120,16 +120,16 @@ def pairs(raw: Sequence[bytes]) -> list[tuple[str, str]]:
         or (tags[begin] != 0x0A).any()
         or (tags[begin + then] != 0x12).any()
     ):
-        return list(map(_pair, raw))
+        return list(map(pair, raw))
     try:
         texts = {name: name.decode() for name in set(names)}
         return list(zip(map(texts.__getitem__, names), map(bytes.decode, values), strict=True))
     except UnicodeDecodeError:
-        return list(map(_pair, raw))
+        return list(map(pair, raw))
 
 
-def _pair(raw: bytes) -> tuple[str, str]:
-    """As pairs, of one."""
+def pair(raw: bytes) -> tuple[str, str]:
+    """As `pairs`, of one."""
     try:
         label = _LABEL.FromString(raw)
         name, value = label.name.decode(), label.value.decode()

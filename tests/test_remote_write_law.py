@@ -29,6 +29,7 @@ from collector.bins import SeriesKey, SeriesTable
 from collector.counters import Counters
 from collector.points import Readings, Sign, Stream
 from collector.remote_write import Reader
+from collector.remote_write_wire import pair, pairs, split
 from collector.scraped import ONE_OF_MANY, Lore, Role
 
 NOON = 1_795_780_800
@@ -262,3 +263,40 @@ def test_many_at_a_time_count_what_they_count_one_by_one(
     one, other = our_bins.close(ends), their_bins.close(ends)
     np.testing.assert_array_equal(one.values, other.values)
     np.testing.assert_array_equal(one.late.count, other.late.count)
+
+
+texts = st.one_of(
+    st.text("aé\0", max_size=3).map(str.encode), st.sampled_from([b"\xff", b"x" * 130, b"y" * 2049])
+)
+a_label = st.builds(lambda name, value: part(1, name) + part(2, value), texts, texts)
+odd_labels = st.one_of(
+    a_label,
+    a_label.map(lambda raw: raw[:-1]),
+    st.builds(lambda name, value: part(2, value) + part(1, name), texts, texts),
+    st.lists(st.tuples(st.integers(1, 3), texts), max_size=3).map(
+        lambda fields: b"".join(part(at, text) for at, text in fields)
+    ),
+    st.binary(max_size=6),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(odd_labels, min_size=1, max_size=4), st.lists(a_label, max_size=3))
+def test_labels_that_are_read_in_one_are_what_each_is_by_itself(odd: list[bytes], good: list[bytes]) -> None:
+    for raw in (odd, good + odd, odd + good, good):
+        assert not raw or pairs(raw) == [pair(one) for one in raw]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(odd_labels, max_size=3), max_size=4), st.binary(max_size=4), st.integers(0, 4))
+def test_series_that_are_split_in_one_hold_nothing_but_their_labels(
+    world: list[list[bytes]], noise: bytes, at: int
+) -> None:
+    whole = [b"".join(part(1, raw) for raw in one) for one in world]
+    cut = split(whole)
+    assert cut is not None
+    assert cut[0] == [raw for one in world for raw in one]
+    assert cut[1].tolist() == [len(one) for one in world]
+    cut = split([*whole[:at], noise, *whole[at:]])
+    if cut is not None:
+        assert b"".join(part(1, raw) for raw in cut[0]) == b"".join([*whole[:at], noise, *whole[at:]])
