@@ -19,7 +19,7 @@ import numpy as np
 from detectors.almanac import SUNDAY, year_before
 from detectors.demand import KNOWN
 from detectors.judge import OTHER_DAY
-from detectors.memory import DAYS_LIKE, MARGIN, QUARTERS, WEEK, Columns
+from detectors.memory import DAYS_LIKE, MARGIN, QUARTERS, WEEK, Columns, fields
 from detectors.plan import Plan
 
 ORDINARY = DAYS_LIKE - 1  # the place of the ordinary day among the other days that a holiday may be like
@@ -28,7 +28,7 @@ APART = 0.6  # standard deviation (log) of a holiday around what is expected of 
 
 def lay_days(columns: Columns, plan: Plan, today: int) -> None:
     """Lay out local day number `today` and its neighbours, holidays in their places; `columns` change in place."""
-    seasons = columns.seasons
+    seasons = fields(columns.seasons)
     near = [day for day in (today - 1, today, today + 1) if day in plan.holidays]
     laid = 8 * today + sum(1 << (day - today + 1) for day in near)
     if (seasons.laid == laid).all():
@@ -51,7 +51,7 @@ def lay_days(columns: Columns, plan: Plan, today: int) -> None:
     if today - 1 not in plan.holidays:
         seasons.top[:] = seasons.slow
     mine = np.flatnonzero(plan.season >= 0)
-    charts, own = columns.charts, plan.season[mine]
+    charts, own = fields(columns.charts), plan.season[mine]
     charts.ab[mine, ORDINARY], charts.unlike[mine, ORDINARY] = 0.0, 0.0
     is_odd = (seasons.unsure[own] > 0.0) | (seasons.again[own] != 0.0)
     charts.like[mine, ORDINARY] = np.where(is_odd, OTHER_DAY, 0.0)

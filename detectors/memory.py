@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,6 +219,13 @@ def shape_of(units: NDArray[np.int16]) -> Floats:
 def in_units(logs: Floats) -> NDArray[np.int16]:
     """Logs as they are remembered, in memory.UNITs; what is beyond them (a factor of nine million) is the most."""
     return np.clip(np.rint(logs / UNIT), -32767, 32767).astype(np.int16)
+
+
+def fields(records: Any) -> SimpleNamespace:
+    """The columns of `records` by name, to be read and written to: records look up a name for longer than most
+    of what is done with a column takes."""
+    plain = records.view(np.ndarray)
+    return SimpleNamespace(**{name: plain[name] for name in plain.dtype.names})
 
 
 def places(record: np.dtype[Any], *names: str) -> tuple[int, ...]:

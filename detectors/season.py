@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.almanac import remember_day, take_holiday
-from detectors.memory import QUARTERS, STEP, WEEK, Floats, in_units, shape_of
+from detectors.memory import QUARTERS, STEP, WEEK, Floats, fields, in_units, shape_of
 
 QUARTER = 900  # seconds
 AT_ONCE = 4096  # profiles: so many are worked on together, lest their copies fill the memory
@@ -63,8 +63,11 @@ def local_days(times: NDArray[np.int64], timezone: str) -> NDArray[np.int64]:
 
 
 def shapes_at(seasons: Any, position: float) -> Floats:
-    """float64[seasons]: the log shape in the quarter of `position`, as laid out around today (holidays.py)."""
-    whole, rows = math.floor(position), np.arange(len(seasons))
+    """float64[seasons]: the log shape in the quarter of `position`, as laid out around today (holidays.py).
+
+    seasons: memory.fields of them, here and below.
+    """
+    whole, rows = math.floor(position), np.arange(len(seasons.begins))
     at = (whole - seasons.begins) % WEEK
     is_near = at < seasons.near.shape[1]
     near = seasons.near[rows, np.where(is_near, at, 0)]
@@ -72,12 +75,12 @@ def shapes_at(seasons: Any, position: float) -> Floats:
 
 
 def end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
-    """Take the local day number `day`, now over, into the profiles: `seasons` (memory.SEASON) change in place.
+    """Take the local day number `day`, now over, into the profiles; `seasons` (memory.SEASON) change in place.
 
     flows: bool[seasons], those whose day_n is what was expected, not how many intervals were measured.
     """
     for at in range(0, len(seasons), AT_ONCE):
-        _end_day(seasons[at : at + AT_ONCE], flows[at : at + AT_ONCE], day)
+        _end_day(fields(seasons[at : at + AT_ONCE]), flows[at : at + AT_ONCE], day)
 
 
 def _end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
@@ -135,7 +138,7 @@ def _take_day(
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
     known, days = seasons.taught[rows, weekday], seasons.days[rows]
     shape = shape_of(seasons.usual[rows, at])
-    level = np.nanmedian(log_mean - shape, axis=1)
+    level = _medians(log_mean - shape)
     trend = seasons.trend[rows]
     trend = np.where(days == 0, level, trend + np.where(known > 0.0, 0.2 * (level - trend), 0.0))
     # Of a weekday that was never seen, other days have taught the shape.
@@ -152,6 +155,14 @@ def _take_day(
     seasons.days[rows] = days + 1
 
 
+def _medians(days: Floats) -> Floats:
+    """float64[n]: the median of each of float64[n, QUARTERS], of what is measured of it."""
+    found, gaps = np.median(days, axis=1), np.isnan(days).any(axis=1)
+    if gaps.any():  # which takes ten times as long
+        found[gaps] = np.nanmedian(days[gaps], axis=1)
+    return found
+
+
 def _without_bursts(off: Floats, known: Floats, counts: Floats) -> Floats:
     """float64[n, QUARTERS]: a campaign of an hour is not to be expected at that hour of every week.
 
@@ -164,9 +175,15 @@ def _without_bursts(off: Floats, known: Floats, counts: Floats) -> Floats:
     long = (1, BURST_LONG)
     chance = 3.0 / np.sqrt(grey_opening(counts, long, mode="wrap") + 0.5)
     up = off > grey_opening(off, long, mode="wrap") + BURST_UP + chance
+    some = up.any(axis=1)  # of most days nothing is one
+    if not some.any():
+        return off
+    up, known, day = up[some], known[some], off[some]
     up = binary_dilation(np.pad(up, ((0, 0), (1, 1)), mode="wrap"), [[True, True, True]])[:, 1:-1]
-    came = filled(np.where(up, np.nan, known + off)) - known
-    return np.minimum(off, np.maximum(filled(np.where(up, np.nan, off)), came) + BURST_UP)
+    came = filled(np.where(up, np.nan, known + day)) - known
+    without = off.copy()
+    without[some] = np.minimum(day, np.maximum(filled(np.where(up, np.nan, day)), came) + BURST_UP)
+    return without
 
 
 def filled(days: Floats) -> Floats:
@@ -204,12 +221,20 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
 
     has_steps: bool[seasons], whose steps are kept.
     """
-    patterns, which = np.unique(np.minimum(seasons.taught[changed], SETTLED), axis=0, return_inverse=True)
-    for i, taught in enumerate(patterns):
-        rows = changed[which == i]
-        known = tuple(taught.tolist())
+    taught = np.minimum(seasons.taught[changed], SETTLED)
+    young = taught.min(axis=1) < SETTLED
+    old = changed[~young]
+    if len(old):
+        cells = shape_of(seasons.cells[old])
+        smooth = _smoothed(cells)
+        seasons.usual[old] = in_units(smooth + has_steps[old, None] * _steps(cells, smooth))
+    if not young.any():  # as in all weeks but the first
+        return
+    patterns, which = np.unique(taught[young], axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        rows, known = changed[young][which == i], tuple(pattern.tolist())
         cells = shape_of(seasons.cells[rows])
-        smooth = cells @ _smoother() if min(known) >= SETTLED else _fitted(known, cells)
+        smooth = _fitted(known, cells)
         steps = has_steps[rows, None] * _of_like_days(_steps(cells, smooth), known)
         seasons.usual[rows] = in_units(smooth + steps)
 
@@ -223,13 +248,27 @@ def _threads() -> Any:
     return ThreadpoolController()
 
 
-@lru_cache(maxsize=1)
-def _smoother() -> Floats:
-    """float64[WEEK, WEEK]: cells @ this is the smooth shape once all days are known well.
+def _smoothed(cells: Floats) -> Floats:
+    """float64[n, WEEK]: the smooth shape of n profiles once all days are known well.
 
-    The fit is linear in the cells, so that one fit to every single cell serves for ever.
+    The fit is linear in the cells, so that one fit to every single cell serves for ever. Of a day it knows no more
+    than how much of each spline is in it: what is between is made of those, at an eighth of the work.
     """
-    return _fitted((SETTLED,) * 7, np.eye(WEEK))
+    splines, parts, mixed = _smoother()
+    of_days = cells.reshape(-1, QUARTERS) @ parts
+    return np.asarray((of_days.reshape(len(cells), -1) @ mixed).reshape(-1, KNOTS) @ splines).reshape(
+        -1, WEEK
+    )
+
+
+@lru_cache(maxsize=1)
+def _smoother() -> tuple[Floats, Floats, Floats]:
+    """float64[KNOTS, QUARTERS], the splines of a day; float64[QUARTERS, KNOTS], how much of each is in a day; and
+    float64[7 KNOTS, 7 KNOTS], by how much is in the days of the cells, how much is in those of the smooth week."""
+    splines = _design()[:QUARTERS, :KNOTS].T
+    parts, days = np.asarray(np.linalg.pinv(splines), dtype=np.float64), np.eye(7)
+    fit, week = _fitted((SETTLED,) * 7, np.eye(WEEK)), np.kron(days, parts)
+    return np.ascontiguousarray(splines), parts, np.asarray(np.kron(days, splines) @ fit @ week)
 
 
 def _fitted(taught: tuple[float, ...], cells: Floats) -> Floats:

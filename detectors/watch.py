@@ -46,6 +46,7 @@ from detectors.memory import (
     Floats,
     Memory,
     Wholes,
+    fields,
     forget_scatter,
     places,
     start_level,
@@ -187,11 +188,11 @@ def laid_out(plan: Plan) -> Laid:
 
 def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: float) -> None:
     """Learn the day that is over; levels are moved so that what is expected does not jump with the shape."""
-    charts, seasons = columns.charts, columns.seasons
-    if not len(seasons):
+    if not len(columns.seasons):
         return
+    charts, seasons = fields(columns.charts), fields(columns.seasons)
     before, days, unsure = shapes_at(seasons, position), seasons.days.copy(), seasons.unsure.copy()
-    end_day(seasons, plan.kind[plan.season >= 0] == FLOW, day)
+    end_day(columns.seasons, plan.kind[plan.season >= 0] == FLOW, day)
     lay_days(columns, plan, next_day)
     jump = shapes_at(seasons, position) - before
     # Into a holiday and out of it, the level may change.
@@ -210,7 +211,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
     seasons.hs[own[on]] -= jump[own[on], None]
     seasons.top[own[on]] -= jump[own[on]]
     for c in mine[~on]:  # the first day; also if raised: what was held knew nothing of nights
-        chart, season = charts[c], seasons[plan.season[c]]
+        chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         start_level(chart, math.exp(season.trend))
         chart.ra, chart.rb = chart.ja[0], chart.jb[0]
         demand.place(season, season.trend, FIRST_DAY)
@@ -218,7 +219,7 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
     seasons.slow[over] = seasons.top[over]
     seasons.hs[over] = seasons.top[over, None]
     for c in mine[new & ((learned == 1) | (learned == 7))]:
-        chart, season = charts[c], seasons[plan.season[c]]
+        chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         if plan.kind[c] == THROUGHPUT:
             scatter.doubt(season)
             season.ps, season.pc = FIRST_DAY, 0.0
