@@ -42,12 +42,12 @@ class Slow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """waits: int64[signals], intervals. services: (name, wait) -> its number. row_service: int64[columns], such a
+    """waits: int64[signals], intervals. services: wait -> name -> its number. row_service: int64[columns], such a
     number. by_wait: the columns by metric, as a signal of this wait sees them."""
 
     slow: Slow
     waits: NDArray[np.int64]
-    services: Mapping[tuple[str, int], int]
+    services: Mapping[int, Mapping[str, int]]
     row_service: NDArray[np.int64]
     versions: Versions
     by_wait: Mapping[int, ByMetric]
@@ -64,11 +64,12 @@ def places(
     own = np.zeros(len(table), dtype=np.int64)
     for row, source in table.sources.items():
         own[row] = waits.get(source, 0)
-    named = {term.service for s in signals for term in _terms(s)}
-    names = sorted({key.service for key in table.keys} | named)
-    number = {name: i for i, name in enumerate(names)}
-    row_service = np.array([number[key.service] for key in table.keys], dtype=np.int64)
-    services = {(name, 0): i for name, i in number.items()}
+    of_row = [key[0] for key in table.keys]
+    names = dict.fromkeys(of_row)
+    names |= dict.fromkeys([term.service for s in signals for side in (s.counted, s.out_of) for term in side])
+    number = dict(zip(names, range(len(names)), strict=True))
+    row_service = np.array([number[name] for name in of_row], dtype=np.int64)
+    services: dict[int, Mapping[str, int]] = {0: number}
     laid, whole, yes = versions(table.keys), np.int64, np.bool_
     if not own.any():
         none = np.zeros(0, dtype=whole)
@@ -89,12 +90,9 @@ def places(
             if (row, wait) in column:
                 seen[key[:2]].append((column[row, wait], key))
         by_wait[wait] = dict(seen)
-        for name in names:
-            services[name, wait] = len(services)
-    for wait in sorted(set(of_versions) - set(by_wait)):
-        for name in names:
-            services[name, wait] = len(services)
-    behind = [services[table.keys[row].service, wait] for row, wait in ordered]
+    for wait in sorted({*of_signal, *of_versions} - {0}):
+        services[wait] = {name: i + len(services) * len(names) for name, i in number.items()}
+    behind = [services[wait][table.keys[row].service] for row, wait in ordered]
     counted = laid.row.copy()
     for s, wait in enumerate(of_versions):
         if wait:

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 from alerts.incidents import Event
 from alerts.messages import Message
 from alerts.packed import pack, unpack
-from collector.bins import Bins, SeriesKey, SeriesTable
+from collector.bins import Bins, SeriesTable, series_key
 from collector.deployments import Deployment
 from collector.words import Word
 from stillwatch import tables
@@ -253,7 +253,7 @@ class Store:
             found = c.execute(asked).all()
             told_by = _told_by(c)
         keys = (
-            SeriesKey(service, metric, version, _attributes(attributes))
+            series_key((service, metric, version, _attributes(attributes)))
             for service, metric, version, attributes in found
         )
         return SeriesTable(keys, told_by)

@@ -6,6 +6,9 @@ Never: a question asked or a fact kept (see store.py and mailbox.py), a database
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -37,9 +40,13 @@ class Outside(TypeDecorator[str]):
             return value
         return value.replace("\\", "\\\\").replace("\0", "\\0")
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None] | None:
+        """What turns it back; nothing where it is kept as it is, since of many series each call counts."""
+        return super().result_processor(dialect, coltype) if dialect.name == "postgresql" else None
+
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """As it was."""
-        if value is None or dialect.name != "postgresql" or "\\" not in value:
+        if value is None or "\\" not in value:
             return value
         return "\\".join(part.replace("\\0", "\0") for part in value.split("\\\\"))
 
