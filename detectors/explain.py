@@ -24,7 +24,7 @@ from detectors.plan import COHORT, ERROR, FLOW, ROLLOUT, ROLLOUT_FLOW, TALLY, TH
 from detectors.prior import EASED, EASED_JOINING
 from detectors.tell import Z95
 from detectors.throughput import TOO_NEAR
-from detectors.watch import Laid, enough_for, is_explained, laid_out, sizes_of
+from detectors.watch import LEAST_EXCESS, Laid, enough_for, is_explained, laid_out, sizes_of
 
 NEARLY = 3.0  # nats
 DAYS = ("a Sunday", "an hour earlier", "an hour later", "an ordinary day")
@@ -99,7 +99,7 @@ def explain(
                 low=max(float(mean - Z95 * sd), 0.0),
                 high=float(mean + Z95 * sd),
                 out_of=float(one.ring_n[slot]) if plan.kind[c] in (ERROR, ROLLOUT, COHORT) else np.nan,
-                evidence=float(one.strength if one.raised else stretched(one, columns.fleet[laid.pool[c]])),
+                evidence=float(one.strength if one.raised else _counts(columns, laid, c)),
                 enough=float(enough[laid.pool[c]]),
                 eased=eased,
                 size=size,
@@ -108,6 +108,12 @@ def explain(
             )
         )
     return found
+
+
+def _counts(columns: Columns, laid: Laid, c: int) -> float:
+    """The evidence of chart c as it counts: see judge.stretched."""
+    pool = laid.pool[c]
+    return float(stretched(columns.charts[c], columns.fleet[pool], LEAST_EXCESS[pool]))
 
 
 def _eased(columns: Columns, release: Wholes, c: int) -> float:
@@ -157,7 +163,7 @@ def _reasons(
     i = plan.cohort[c] if kind == FLOW else -1
     if i >= 0 and covers(columns.charts[c + 1], columns.cohorts[i]):
         found.append("it is judged by what entered together")
-    counts = stretched(one, columns.fleet[laid.pool[c]])
+    counts = _counts(columns, laid, c)
     if counts < one.total - 0.05:
         found.append(f"its evidence often peaks for nothing: {one.total:.1f} nats count as {counts:.1f}")
     found += _limits(columns, plan, laid, c)

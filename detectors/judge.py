@@ -50,7 +50,6 @@ RECOVERED, LATE, EXPIRED = 1, 2, 3
 PEAK = 6.0  # nats: evidence above it is a peak; below, single rare events make peaks of their own
 MOST_CLUMP = 9.0
 PEAKS_BEFORE = 5.0  # peaks as frequent as theory allows at most, that every kind starts with
-SPARE = 2.0  # half of the budget is aimed at: what was counted is uncertain, and traffic changes
 LEAST_ENOUGH = 7.0
 MOST_EXCESS = 8.0  # of one peak: a fault is not to deafen its chart
 
@@ -380,28 +379,28 @@ def other_day(chart: Record, shared: int, alone: bool, new: bool) -> tuple[bool,
 
 
 @compiled_in_place
-def stretched(chart: Record, fleet: Record) -> float:
+def stretched(chart: Record, fleet: Record, least: float) -> float:
     """The evidence, brought to nats by the chart's own peaks while all was well, and those of its kind.
 
     If the model holds, peaks exceed any level by 1 nat on average. What exceeds by b nats is worth 1/b as much.
-    fleet: row of Columns.fleet.
+    fleet: row of Columns.fleet. least: nats that b is taken to be at least (watch.LEAST_EXCESS).
     """
     if chart.total <= PEAK:
         return chart.total
     of_kind = (PEAKS_OF_KIND + fleet.excess) / (PEAKS_OF_KIND + fleet.peaks)
     mean = (PEAKS_PRIOR * of_kind + chart.excess) / (PEAKS_PRIOR + chart.peaks)
-    return PEAK + (chart.total - PEAK) / max(mean, 1.0)
+    return PEAK + (chart.total - PEAK) / max(mean, least)
 
 
 @compiled_in_place
-def enough_of(fleet: Record, time: float) -> float:
-    """The evidence (nats) that charts of one kind exceed once in SPARE times `time` judged intervals.
+def enough_of(fleet: Record, time: float, spare: float) -> float:
+    """The evidence (nats) that charts of one kind exceed once in `spare` times `time` judged intervals.
 
     By theory a chart is above PEAK in exp(-PEAK) of its intervals at most (Lorden 1971); mixtures of CUSUMs with
     levels of their own are so much more rarely, as counted for all charts of the kind together.
     """
     rarity = (PEAKS_BEFORE + fleet.peaks) / (PEAKS_BEFORE * math.exp(PEAK) + fleet.judged)
-    return max(PEAK + math.log(max(time * rarity * SPARE, 1.0)), LEAST_ENOUGH)
+    return max(PEAK + math.log(max(time * rarity * spare, 1.0)), LEAST_ENOUGH)
 
 
 @compiled_in_place
