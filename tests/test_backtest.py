@@ -79,6 +79,7 @@ def lines(events: tuple[Event, ...]) -> list[str]:
     return [jsonl.line(event) for event in events]
 
 
+@pytest.mark.slow
 def test_the_fault_is_found_with_the_right_release_and_nothing_else_is() -> None:
     told = backtest.summary(world(), SETTINGS, replayed(), [], ())
     (one,) = told["labels"]

@@ -92,6 +92,7 @@ def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Company
     it.store.close()
 
 
+@pytest.mark.slow
 def test_a_source_that_fails_for_long_is_one_message_and_so_is_its_return(company: Company) -> None:
     company.minutes(60)
     assert company.said == []

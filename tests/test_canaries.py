@@ -254,6 +254,7 @@ MEANT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [True, False])
 def test_the_password_of_the_database_is_nowhere(tmp_path: Path, answers: bool) -> None:
     """Whether nobody is there, or somebody who is no database."""

@@ -190,6 +190,7 @@ def told(events: list[Event]) -> list[str]:
     return [jsonl.line(event) for event in events]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_blocks_and_restarts_change_no_event(seed: int) -> None:
     world = lossy(7, 200, 0.05, door=False, minutes=30)
@@ -262,6 +263,7 @@ def export(metric: str, points: dict[int, int], start: int, end: int, cumulative
     return request.SerializeToString()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cumulative", [False, True])
 def test_a_loss_of_one_percent_is_told_through_the_door(tmp_path: Path, cumulative: bool) -> None:
     """Exports of 20 seconds that do not fit the minutes; a restart of ours in between."""

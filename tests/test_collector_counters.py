@@ -303,6 +303,7 @@ def namesakes(draw: st.DrawFn) -> tuple[list[Export], float]:
     return sorted(exports, key=lambda export: export.arrives), truth
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(namesakes(), st.integers(0, 40), st.integers(0, 2**32))
 def test_several_processes_with_one_name_that_go_on_are_told_apart_by_their_starts(
@@ -343,6 +344,7 @@ def wobbling(draw: st.DrawFn) -> tuple[list[Export], float]:
     return exports, truth
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(wobbling(), st.integers(0, 40), st.integers(0, 2**32))
 def test_counts_add_up_of_senders_whose_start_is_another_in_each_export(
@@ -394,6 +396,7 @@ exported = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(exported, max_size=8), st.integers(1, 4), st.sampled_from([1, 70, 500, 2000]))
 def test_numbers_of_a_catalogue_are_a_short_cut_and_nothing_else(

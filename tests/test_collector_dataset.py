@@ -407,6 +407,7 @@ def told(table: SeriesTable, bins: Bins) -> object:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=150, deadline=None)
 @given(recordings(), st.lists(deployments, max_size=3, unique_by=lambda d: (d.id, d.service)))
 def test_what_is_written_reads_the_same(

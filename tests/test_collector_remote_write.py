@@ -308,6 +308,7 @@ def told(written: Written) -> tuple[object, ...]:
     return sorted(rows, key=repr), sorted(of.signs), of.refused, of.skipped, written.samples
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(worlds(), st.lists(st.integers(0, 11), max_size=12))
 def test_known_series_new_ones_and_any_layout_read_the_same(

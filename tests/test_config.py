@@ -190,6 +190,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
         config.load(Path("/nowhere/x.yaml"), {})
 
 
+@pytest.mark.slow
 def test_aliases_that_grow_without_bound_are_refused() -> None:
     text = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 30)}]\n" for i in range(1, 6))
     with pytest.raises(BadInput, match="more than 1000000 values"):

@@ -300,6 +300,7 @@ def test_a_connection_is_kept_from_one_export_to_the_next(daemon: Daemon) -> Non
             time.sleep(pause)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_within_five_seconds_with_status_0_and_says_where_it_listened(
     daemon: Daemon, how: signal.Signals
@@ -315,6 +316,7 @@ def test_it_stops_within_five_seconds_with_status_0_and_says_where_it_listened(
     assert "let-me-in" not in said
 
 
+@pytest.mark.slow
 def test_it_cannot_start_twice_on_one_database_or_one_port_and_says_why_in_a_line(
     daemon: Daemon, tmp_path: Path, make: Callable[..., Daemon]
 ) -> None:

@@ -201,6 +201,7 @@ def test_three_quiet_worlds_open_next_to_nothing() -> None:
     assert opened <= 2
 
 
+@pytest.mark.slow
 @given(
     mean=st.floats(0.01, 1e5),
     size=st.one_of(st.floats(0.005, 0.99), st.floats(1.01, 300.0)),

@@ -41,6 +41,7 @@ def ask(recorded: Dataset, service: str, minute: int) -> list[str]:
     return explained.lines(told)
 
 
+@pytest.mark.slow
 def test_a_quiet_minute_says_what_was_expected_and_that_nothing_speaks_for_a_fault(recorded: Dataset) -> None:
     said = ask(recorded, "parser", FAULT)
     assert said[1] == "  kept: quiet"

@@ -49,6 +49,7 @@ def heard(wall: Wall, channel: str) -> list[str]:
     return [one.text for one in wall.messages if one.channel == channel]
 
 
+@pytest.mark.slow
 def test_a_channel_that_is_gone_is_told_of_elsewhere_from_beginning_to_end(store: Store) -> None:
     wall, hand = Wall(), Hand()
     wall.failures["#a"] = [SendFailed("is_archived", "permanent") for _ in range(99)]

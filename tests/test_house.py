@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,16 @@ TIMED = {  # outside of the clock's file, who may name a clock or chance, and wh
 }
 
 
+@cache
+def read(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
 def imported(file: Path) -> set[str]:
     """Every module that a file names in an import, wherever it stands."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(read(file)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -97,7 +104,7 @@ def test_an_outside_library_has_one_room(library: str) -> None:
 
 def is_pure(file: Path) -> bool:
     """All of detectors, and whatever else says so of itself at its top."""
-    said = ast.get_docstring(ast.parse(file.read_text())) or ""
+    said = ast.get_docstring(read(file)) or ""
     return file.relative_to(ROOT).parts[0] == "detectors" or "Pure." in said.split("\n\n")[0]
 
 
@@ -106,7 +113,7 @@ def test_what_is_pure_asks_for_neither_the_time_nor_chance() -> None:
     assert {"engine.py", "incidents.py", "suspects.py", "watch.py"} <= {f.name for f in pure}
     for file in pure:
         assert not {n.split(".")[0] for n in imported(file)} & {*CLOCKS, "logging", "http"}, file.name
-        named = {n.attr for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Attribute)}
+        named = {n.attr for n in ast.walk(read(file)) if isinstance(n, ast.Attribute)}
         assert not named & READINGS, file.name
 
 

@@ -396,6 +396,7 @@ def test_another_grace_goes_on_where_the_last_interval_ended(world: World) -> No
     assert [b.closed.tolist() for b in world.judge.seen] == [[T0 + 150], [T0 + 210]]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_whatever_is_done_when_every_acknowledged_count_is_kept_once(

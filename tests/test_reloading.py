@@ -253,6 +253,7 @@ class Watch:
         self.live.tick(self.now + GRACE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [Watch.reload, Watch.restart])
 def test_to_reload_is_to_stop_and_start_and_keeps_what_others_have_learnt(
     how: Callable[[Watch, Settings], None], tmp_path: Path

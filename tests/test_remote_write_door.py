@@ -52,10 +52,10 @@ def orders(value: float = 3, at: int | None = None, **more: str) -> bytes:
     return series(ORDERS | more, [(value, ms() if at is None else at)])
 
 
-def about(began: float = 20) -> list[bytes]:
-    """What a scrape says beside: the target was reached, and its process began so many seconds ago."""
-    said = [("up", 1.0), ("process_start_time_seconds", time.time() - began)]
-    return [series(TARGET | {"__name__": name}, [(value, ms())]) for name, value in said]
+def about(at: int) -> list[bytes]:
+    """What a scrape says beside, of the same moment: its target was reached, whose process began 20 s before."""
+    said = [("up", 1.0), ("process_start_time_seconds", at / 1000 - 20)]
+    return [series(TARGET | {"__name__": name}, [(value, at)]) for name, value in said]
 
 
 @pytest.fixture
@@ -79,10 +79,11 @@ def post(at: str, body: bytes, headers: dict[str, str] = WRITE) -> httpx2.Respon
 
 
 def test_what_a_young_process_counted_is_counted_from_its_first_scrape_on(at: str, behind: Behind) -> None:
-    first_one = post(at, snappy(first([orders(5, region="eu"), *about()])))
+    first_one = post(at, snappy(first([orders(5, now := ms(), region="eu"), *about(now)])))
     assert (first_one.status_code, first_one.content) == (204, b"")
     time.sleep(0.01)
-    assert post(at, snappy(first([orders(8, region="eu"), *about()]))).status_code == 204
+    again = post(at, snappy(first([orders(8, now := ms(), region="eu"), *about(now)])))
+    assert again.status_code == 204
     assert behind.counted() == {SeriesKey("shop", "orders_total", "", (("region", "eu"),)): 8}
 
 
@@ -122,7 +123,9 @@ def test_values_that_are_no_counts_are_left_out_without_a_word_to_who_cannot_men
     at: str, behind: Behind
 ) -> None:
     odd = [-1.0, float("inf"), float("-inf"), PLAIN_NAN, STALE]
-    body = first([orders(value, odd=str(i)) for i, value in enumerate(odd)] + [orders(6), *about()])
+    body = first(
+        [orders(value, odd=str(i)) for i, value in enumerate(odd)] + [orders(6, now := ms()), *about(now)]
+    )
     assert post(at, snappy(body)).status_code == 204
     assert list(behind.counted().values()) == [6]
     assert {reason: n for reason, n in behind.binner.refused.items() if reason != "late"} == {
@@ -133,7 +136,7 @@ def test_values_that_are_no_counts_are_left_out_without_a_word_to_who_cannot_men
 
 def test_only_who_brings_the_token_comes_in(door: Door, behind: Behind) -> None:
     with serving(replace(door, tokens=of_one("s3cret"))) as at:
-        body = snappy(first([orders(), *about()]))
+        body = snappy(first([orders(at=(now := ms())), *about(now)]))
         assert post(at, body).status_code == 401
         assert post(at, body, WRITE | {"authorization": "Bearer s3cret"}).status_code == 204
 
@@ -193,7 +196,7 @@ def wrong_series() -> dict[str, bytes]:
         "of the day before yesterday": orders(1, ms(2 * 86400), far="g"),
         "without a time": series(ORDERS | {"far": "h"}, [(1, 0)]),
     }
-    return {name: first([orders(6, good=name), one, *about()]) for name, one in wrong.items()}
+    return {name: first([orders(6, now := ms(), good=name), one, *about(now)]) for name, one in wrong.items()}
 
 
 def test_what_is_wrong_with_one_series_is_told_and_the_good_part_is_kept(at: str, behind: Behind) -> None:
@@ -206,7 +209,9 @@ def test_what_is_wrong_with_one_series_is_told_and_the_good_part_is_kept(at: str
 
 
 def wrong_bodies() -> dict[str, tuple[int, bytes, dict[str, str]]]:
-    good = first([orders(), *about(), series(TARGET | {"__name__": "took"}, [], [native(3, ms())])])
+    good = first(
+        [orders(at=(now := ms())), *about(now), series(TARGET | {"__name__": "took"}, [], [native(3, ms())])]
+    )
     bomb = varint(2**31) + b"\xfe\x01\x00" * 1000
     wrong: dict[str, tuple[int, bytes, dict[str, str]]] = {
         "nothing": (400, b"", WRITE),
@@ -257,6 +262,7 @@ def wrong_bodies() -> dict[str, tuple[int, bytes, dict[str, str]]]:
     return wrong
 
 
+@pytest.mark.slow
 def test_strangers_are_told_what_is_wrong_and_the_door_goes_on(at: str, behind: Behind) -> None:
     wrong = wrong_bodies()
     assert len(wrong) + len(wrong_series()) > 300
@@ -275,7 +281,7 @@ def test_strangers_are_told_what_is_wrong_and_the_door_goes_on(at: str, behind: 
         grown = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         assert grown < 3_000_000  # nothing is kept of what was refused
-        good = first([orders(6, good="yes"), *about()], [metadata("orders", 1)])
+        good = first([orders(6, now := ms(), good="yes"), *about(now)], [metadata("orders", 1)])
         assert client.post("/api/v1/write", content=snappy(good), headers=WRITE).status_code == 204
     assert {204, 400, 413, 415} <= seen
     assert [n for key, n in behind.counted().items() if key.attributes == (("good", "yes"),)] == [6]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus import (
@@ -232,6 +233,7 @@ def rows(readings: Readings) -> list[tuple[object, ...]]:
     return list(zip(readings.keys, of, by, readings.time.tolist(), readings.value.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(requests, max_size=8))
 def test_many_at_a_time_count_what_they_count_one_by_one(

@@ -234,6 +234,7 @@ def test_nothing_is_fetched_and_nothing_runs() -> None:
     assert 'name="viewport"' in html
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(HOSTILE, HOSTILE)
 def test_whatever_comes_from_outside_is_text(one: str, other: str) -> None:

@@ -160,6 +160,7 @@ def replayed(
     return [pack(event) for event in events]
 
 
+@pytest.mark.slow
 def test_what_was_recorded_gives_the_same_news_in_blocks_of_any_size(tmp_path: Path) -> None:
     store, _ = live(tmp_path / "s.db", restart_at=set())
     told = store.lines()
@@ -174,6 +175,7 @@ def test_what_was_recorded_gives_the_same_news_in_blocks_of_any_size(tmp_path: P
     store.close()
 
 
+@pytest.mark.slow
 def test_crashes_in_the_middle_change_no_news(tmp_path: Path) -> None:
     store, _ = live(tmp_path / "s.db", restart_at=set())
     crashed, found = live(tmp_path / "c.db", restart_at={0, 50, 239, 241, 244, 250, 269, 272})
@@ -183,6 +185,7 @@ def test_crashes_in_the_middle_change_no_news(tmp_path: Path) -> None:
     crashed.close()
 
 
+@pytest.mark.slow
 def test_what_was_exported_and_read_again_gives_the_same_news(tmp_path: Path) -> None:
     store, _ = live(tmp_path / "s.db", restart_at={120})
     table, bins, deployments = store.export()
@@ -199,6 +202,7 @@ RATIO = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("down", [(3725, 3745), (3725, 3905), (3725, 4500)], ids=["20 s", "3 min", "13 min"])
 def test_a_stop_in_the_middle_of_a_fault_forgets_no_count_and_replays_the_same(
     tmp_path: Path, down: tuple[int, int]

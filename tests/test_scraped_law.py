@@ -146,6 +146,7 @@ def _scraped(draw: st.DrawFn, story: Story, target: Target, at: int, whole: bool
             story.lines.append(f"{moment} of {at} {target.labels['instance']}: {said}")
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stories(), st.sets(st.integers(0, 60), max_size=3), st.integers(0, 2**32 - 1))
 def test_counts_are_what_the_services_counted(story: Story, restarts: set[int], closes: int) -> None:
@@ -172,6 +173,7 @@ def whole(counts: Counter[tuple[SeriesKey, int]]) -> Counter[SeriesKey]:
     return total
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 30), min_size=30, max_size=30),

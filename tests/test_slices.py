@@ -201,6 +201,7 @@ def test_a_fault_that_is_everywhere_names_nothing(kind: SignalKind) -> None:
     assert [f.slice for e in events for f in e.incident.findings if f.slice] == []
 
 
+@pytest.mark.slow
 def test_a_version_that_holds_the_failures_is_named_without_being_asked_for() -> None:
     made = World(2 * DAY, 4)
     new = np.arange(made.length) >= FAULT

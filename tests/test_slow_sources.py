@@ -337,6 +337,7 @@ def replayed(read: dataset.Dataset) -> list[str]:
     return [pack(event) for event in done.events]
 
 
+@pytest.mark.slow
 def test_a_cloud_gives_the_same_news_live_with_crashes_and_replayed(tmp_path: Path) -> None:
     store = lived(tmp_path / "s.db", set())
     told = store.lines()

@@ -401,6 +401,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_after_kill_9_every_commit_that_was_confirmed_is_whole(where: str) -> None:
     confirmed = -60
     for kill_after in (3, 17, 30):
