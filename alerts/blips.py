@@ -108,12 +108,12 @@ def habit(blips: Blips, finding: Finding, deployments: Iterable[Deployment], wid
         return None
     own = [d for d in deployments if d.service == service and d.kind in RESTARTS]
     now = max(
-        (d for d in own if _follows(finding.onset, d.time, width)), key=lambda d: (d.time, d.id), default=None
+        (d for d in own if _may_follow(finding, d.time, width)), key=lambda d: (d.time, d.id), default=None
     )
     if now is None:
         return None
     times = {*blips.deployed.get(service, ()), *(d.time for d in own)}
-    times = {t for t in times if t < now.time and not _follows(finding.onset, t, width)}
+    times = {t for t in times if t < now.time and not _may_follow(finding, t, width)}
     last = sorted(times)[-KEPT:]
     brought = [next((b for b in same if _follows(b.onset, t, width)), None) for t in last]
     found = list(dict.fromkeys(b for b in brought if b is not None))
@@ -136,10 +136,11 @@ def pause_before(blips: Blips, finding: Finding) -> int:
     return max(pause, 1) if pause < AGAIN else 0
 
 
-def lasted(finding: Finding) -> int:
-    """Seconds for which it has failed: up to the last interval in which that was seen."""
+def lasted(finding: Finding, since: int = 0) -> int:
+    """Seconds for which it has failed: from its onset on, or `since` if that is later, up to the last interval in
+    which that was seen."""
     end = finding.recovered if finding.phase == "cleared" else finding.seen
-    return max(0, end - finding.onset)
+    return max(0, end - max(finding.onset, since))
 
 
 def share_of(finding: Finding) -> float:
@@ -149,7 +150,7 @@ def share_of(finding: Finding) -> float:
 
 def is_usual(finding: Finding, at_deployments: Habit) -> bool:
     """Is this, so far, no more than what the service shows at its deployments?"""
-    within = lasted(finding) <= at_deployments.usual.within
+    within = lasted(finding, at_deployments.deployment.time) <= at_deployments.usual.within
     return within and share_of(finding) <= MORE * at_deployments.share
 
 
@@ -196,3 +197,10 @@ def _of(blip: Blip) -> tuple[str, str]:
 
 def _follows(onset: int, deployed: int, width: int) -> bool:
     return -2 * width <= onset - deployed <= SOON  # an onset is an estimate
+
+
+def _may_follow(finding: Finding, deployed: int, width: int) -> bool:
+    """Of few errors the likeliest onset is often some minutes too early: the latest that can be counts as well."""
+    return _follows(finding.onset, deployed, width) or (
+        finding.onset < deployed <= finding.onset_high + 2 * width
+    )

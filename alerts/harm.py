@@ -78,8 +78,9 @@ def weighed(
     if usual is not None:
         if is_usual(finding, usual):
             return "info", None
-        if lasted(finding) > usual.usual.within:
-            why = _lasting(finding, usual.usual.within, usual.usual.ended, usual.usual.of, deployed=True)
+        began, known_by = usual.deployment.time, usual.usual
+        if lasted(finding, began) > known_by.within:
+            why = _lasting(finding, known_by.within, known_by.ended, known_by.of, began)
     if plain == "critical" or finding.phase == "cleared" or not _is_worth_it(finding):
         return plain, why
     known = usual_of(blips, finding.signal.service, finding.onset)
@@ -91,11 +92,9 @@ def weighed(
     )
 
 
-def _lasting(
-    finding: Finding, within: int = 0, ended: int = 0, of: int = 0, deployed: bool = False
-) -> Lasting:
-    signal = finding.signal
-    return Lasting(signal.service, signal.name, finding.kind, lasted(finding), within, ended, of, deployed)
+def _lasting(finding: Finding, within: int = 0, ended: int = 0, of: int = 0, deployed: int = 0) -> Lasting:
+    signal, after = finding.signal, lasted(finding, deployed)
+    return Lasting(signal.service, signal.name, finding.kind, after, within, ended, of, deployed > 0)
 
 
 def _is_worth_it(finding: Finding) -> bool:
