@@ -383,6 +383,13 @@ def test_cdevents_of_a_service(name: str, kind: str, version: str) -> None:
     assert structured(packed) == [one]
 
 
+@pytest.mark.parametrize("left_out", [{}, {"data": None}])
+def test_an_event_without_data_is_answered_with_what_is_missing(left_out: dict[str, None]) -> None:
+    bare = {name: value for name, value in event("deployed").items() if name != "data"} | left_out
+    with pytest.raises(BadRequest, match="data: missing; expected the event with its context and subject"):
+        structured(bare)
+
+
 def test_a_batch_of_events_tells_those_of_services() -> None:
     other = event("deployed") | {"type": "dev.cdevents.build.finished.0.2.0"}
     assert [d.kind for d in structured(event("deployed"), other, event("rolledback"))] == [

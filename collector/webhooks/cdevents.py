@@ -99,6 +99,8 @@ def _event(name: str, data: bytes) -> list[Told]:
     parts = name.split(".")
     if parts[:3] != ["dev", "cdevents", "service"] or len(parts) < 4 or parts[3] not in _KINDS:
         return []
+    if data in (b"", b"null"):
+        raise BadRequest("data: missing; expected the event with its context and subject")
     event = read_body(data, _Event)
     of, content = event.subject.id, event.subject.content
     version = "(removed)" if parts[3] == "removed" else _version(content.artifactId)
