@@ -317,7 +317,12 @@ def count_lags(flow: Record) -> None:
 
 @compiled
 def _set_reach(flow: Record, reach: int) -> None:
-    """Another reach was asked for: what lies beyond it is no longer known of the curve."""
+    """Another reach was asked for: what lies beyond it is no longer known of the curve. Of what lies beyond the one
+    before nothing is known, however much of it is still there: all blocks of a curve that are learned at once take
+    chance for what comes late."""
+    depth = len(flow.went_ring)
+    for lag in range(flow.reach + 2, min(reach + 2, depth)):
+        flow.went_ring[(flow.at - lag) % depth] = 0.0
     flow.reach = reach
     for b in range(blocks_of(reach), LAGS - 1):
         flow.curve[b] = flow.usual[b] = flow.lags[b] = flow.moment[b] = 0.0

@@ -41,6 +41,7 @@ EDGE_VARIANCE = 0.1  # of the squared edge of a burst (flow.py), before that is 
 EDGE_WEIGHT = 500.0  # and the weight of that: five large edges
 WANDER = 0.16  # a share of errors may wander by a quarter, before it is known how much it does
 SLOW_FLOW = COHORT + 1  # their own row of Columns.fleet: campaigns differ by more than chance
+LEAST_DEPTH = 64  # intervals
 QUICK = 600  # seconds: a flow that reaches no further passes on what it gets; it does not convert it
 # How many peaks of evidence, as those of its kind, everybody is credited with, and how many of a model that holds
 # every kind (judge.py).
@@ -299,8 +300,12 @@ def empty(plan: Plan) -> Memory:
 
 
 def _depth(plan: Plan) -> int:
-    """For how many intervals the past of its flows is kept."""
-    return int(plan.reach.max()) + 2 if len(plan.reach) else 2
+    """For how many intervals the past of its flows is kept: a power of four, since the step is compiled anew for
+    each depth that there is."""
+    needed, depth = int(plan.reach.max(initial=0)) + 2, LEAST_DEPTH
+    while depth < needed:
+        depth *= 4
+    return depth
 
 
 def nothing() -> Memory:
