@@ -372,6 +372,7 @@ def test_what_the_sdk_was_told_was_taken_survives_kill_9(daemon: Daemon) -> None
     store.close()
 
 
+@pytest.mark.slow
 def test_a_deployment_is_told_once_and_a_wrong_address_token_or_field_says_what_to_check(
     daemon: Daemon,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from detectors import season
 from detectors.memory import QUARTERS, WEEK, in_units, shape_of
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.floats(0.01, 2.0))
 def test_a_settled_week_is_smoothed_as_by_the_whole_fit(seed: int, count: int, size: float) -> None:
     random = np.random.default_rng(seed)

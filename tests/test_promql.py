@@ -371,6 +371,7 @@ JUNK = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(list(_nodes(GOOD))), junk=JUNK)
 def test_whatever_stands_in_an_answer_it_is_readings_or_one_line(path: tuple[Any, ...], junk: Any) -> None:

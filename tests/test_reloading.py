@@ -279,6 +279,7 @@ def test_to_reload_is_to_stop_and_start_and_keeps_what_others_have_learnt(
     ]
 
 
+@pytest.mark.slow
 def test_reload_and_restart_tell_the_very_same(tmp_path: Path) -> None:
     old, new = signals(opens="done", clicks="done"), signals(opens="done", clicks="other", imports="done")
     told = []
