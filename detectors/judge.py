@@ -387,9 +387,15 @@ def stretched(chart: Record, fleet: Record, least: float) -> float:
     """
     if chart.total <= PEAK:
         return chart.total
-    of_kind = (PEAKS_OF_KIND + fleet.excess) / (PEAKS_OF_KIND + fleet.peaks)
+    of_kind = excess_of_kind(fleet)
     mean = (PEAKS_PRIOR * of_kind + chart.excess) / (PEAKS_PRIOR + chart.peaks)
     return PEAK + (chart.total - PEAK) / max(mean, least)
+
+
+@inlined
+def excess_of_kind(fleet: Record) -> float:
+    """Nats by which peaks of charts of one kind exceed PEAK on average."""
+    return (PEAKS_OF_KIND + fleet.excess) / (PEAKS_OF_KIND + fleet.peaks)
 
 
 @compiled_in_place
@@ -414,8 +420,9 @@ def learn_peaks(chart: Record, fleet: Record) -> None:
         excess = min(chart.peak - PEAK, MOST_EXCESS)
         chart.excess += excess
         chart.peaks += 1.0
+        # Most alarms are faults, which are not to deafen others of their kind; the chart itself can be wrong again.
+        fleet.excess += excess_of_kind(fleet) if chart.raised == 1 else excess
         fleet.peaks += 1.0
-        fleet.excess += excess
         chart.peak = 0.0
 
 

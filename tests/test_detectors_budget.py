@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import World, requests
+from world import DAY, World, arrivals, requests
 
 from detectors import judge, memory
 from detectors.memory import Columns
-from detectors.watch import LEAST_EXCESS, SPARE
+from detectors.watch import LEAST_EXCESS, SPARE, watch
 
 
 def columns_of() -> Columns:
@@ -66,3 +66,38 @@ def test_the_budget_is_kept_and_spent_whatever_peaks_are_like(mean: float, rarit
         )
     spent = rarity * per_alert * math.exp(-(most - judge.PEAK) / mean)
     assert 0.75 / SPARE[0] <= spent <= 1.25 / SPARE[0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.0, 5.0), max_size=20), st.lists(st.floats(0.0, 500.0), min_size=1, max_size=20))
+def test_what_is_told_of_one_stretches_the_evidence_of_no_other(
+    quiet: list[float], told: list[float]
+) -> None:
+    columns = columns_of()
+    chart, fleet = columns.charts[0], columns.fleet[0]
+    for above in quiet:
+        chart.total = judge.PEAK + above
+        judge.learn_peaks(chart, fleet)
+        chart.total = 0.0
+        judge.learn_peaks(chart, fleet)
+    before, own = judge.excess_of_kind(fleet), float(chart.excess)
+    for above in told:
+        chart.total, chart.raised, chart.phase = judge.PEAK + above, 1, 1
+        judge.learn_peaks(chart, fleet)
+    assert judge.excess_of_kind(fleet) == pytest.approx(before)
+    assert chart.excess == pytest.approx(own + sum(min(above, judge.MOST_EXCESS) for above in told))
+
+
+def test_the_fault_of_the_last_service_is_told_as_soon_as_that_of_the_first() -> None:
+    """Eight services lose a third of what comes, one after the other, two hours each."""
+    world, first = World(16 * DAY, 4), 15 * DAY + 120
+    for i in range(8):
+        arrivals(world, f"service-{i}", 5000, 0.33, first + 150 * i, 120)
+    bins, plan = world.bins(), world.plan()
+    after = {}
+    for index, findings in watch(memory.fit(memory.nothing(), plan), bins, plan, []):
+        for one in findings:
+            i = int(one.signal.service.rpartition("-")[2])
+            if one.phase == "raised" and index >= first + 150 * i:
+                after.setdefault(i, index + 1 - first - 150 * i)
+    assert [after.get(i) for i in range(8)] == [1] * 8
