@@ -190,6 +190,7 @@ def test_a_daemon_whose_clock_jumps_says_so_and_goes_on_by_the_time_that_senders
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     daemon.start()
+    time.sleep(3)  # nothing is counted of before it listened
     try:
         for number, by in enumerate((hours, -hours), 1):
             jump(by)
