@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -155,29 +155,27 @@ def returns() -> Iterator[tuple[Event, Message]]:
             yield one, message
 
 
+def rang(place: Any, alerts: Mapping[str, Any]) -> list[int]:
+    """After how many returns there was one more alert. alerts: those that the pager has."""
+    stands, found = None, list[int]()
+    for event, message in returns():
+        before = len(alerts)
+        stands = place.send(message, edits=stands)
+        found += [event.incident.returns] * (len(alerts) - before)
+    return found
+
+
 def test_pagerduty_rings_again_for_what_came_back_and_for_nothing_else() -> None:
     ours = OurPagerDuty()
     with WebServer(ours) as server:
-        place, stands = pagerduty(server.url), None
-        rang = list[int]()
-        for event, message in returns():
-            before = len(ours.alerts)
-            stands = place.send(message, edits=stands)
-            rang += [event.incident.returns] * (len(ours.alerts) - before)
-    assert rang == [0, 1, 2]
+        assert rang(pagerduty(server.url), ours.alerts) == [0, 1, 2]
     assert [said[-1] for said in ours.alerts.values()] == ["resolve"] * 3, "none goes on ringing"
 
 
 def test_opsgenie_rings_again_for_what_came_back_and_for_nothing_else() -> None:
     ours = OurOpsgenie()
     with WebServer(ours) as server:
-        place, stands = opsgenie(server.url), None
-        rang = list[int]()
-        for event, message in returns():
-            before = len(ours.alerts)
-            stands = place.send(message, edits=stands)
-            rang += [event.incident.returns] * (len(ours.alerts) - before)
-    assert rang == [0, 1, 2]
+        assert rang(opsgenie(server.url), ours.alerts) == [0, 1, 2]
     assert all(alert["close"] for alert in ours.alerts.values())
 
 
