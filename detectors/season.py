@@ -24,8 +24,9 @@ from detectors.memory import QUARTERS, STEP, WEEK, Floats, fields, in_units, sha
 
 QUARTER = 900  # seconds
 AT_ONCE = 4096  # profiles: so many are worked on together, lest their copies fill the memory
-KNOTS = 24
+HOURS = 24
 SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
+UNSEEN = 0.5  # the same of one that was never seen, and is taken to be like others
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
 LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
 STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
@@ -88,11 +89,14 @@ def _end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     least = LEAST_MEASURED * np.maximum(measured.max(axis=1, keepdims=True), 1.0)
     least[flows] = LEAST_EXPECTED
     enough = measured >= least
-    # A day with a large gap has no shape of its own; a flow may rest for hours, and a desk is closed by night.
-    quarters, usually = enough.sum(axis=1), np.where(seasons.open > 0.0, seasons.open, QUARTERS)
-    whole = quarters >= np.where(flows, 0.5 * QUARTERS, 0.8 * usually)
-    seasons.open[:] = np.where(quarters > 0, 0.5 * (usually + quarters), usually)
     weekday = (day + 3) % 7
+    agreed = _agreed(seasons, weekday, enough)
+    # A day with a large gap has no shape of its own; a flow may rest for hours, and a desk is closed by night. Once
+    # two weeks agree, a quarter of it will do: most of the rest was told as a loss, since so much was expected.
+    quarters, usually = enough.sum(axis=1), np.where(seasons.open > 0.0, seasons.open, QUARTERS)
+    least_quarters = np.where(flows, 0.5 * QUARTERS, 0.8 * usually)
+    whole = quarters >= np.where(agreed.any(axis=1), 0.25 * QUARTERS, least_quarters)
+    seasons.open[:] = np.where(quarters > 0, 0.5 * (usually + quarters), usually)
     with np.errstate(invalid="ignore", divide="ignore"):
         # Half an event more in each quarter, the less the more such days were seen: what never comes is not to be
         # expected.
@@ -103,7 +107,6 @@ def _end_day(seasons: Any, flows: NDArray[np.bool_], day: int) -> None:
     holiday = whole & (seasons.unsure > 0.0)
     if holiday.any():
         take_holiday(seasons, holiday, filled(log_mean[holiday]))
-    agreed = _agreed(seasons, weekday, enough)
     taught = np.flatnonzero(whole & (seasons.unsure == 0.0))
     if len(taught):
         _take_day(seasons, taught, weekday, log_mean[taught], flows[taught], agreed[taught])
@@ -138,14 +141,18 @@ def _take_day(
     at = slice(weekday * QUARTERS, (weekday + 1) * QUARTERS)
     known, days = seasons.taught[rows, weekday], seasons.days[rows]
     shape = shape_of(seasons.usual[rows, at])
-    level = _medians(log_mean - shape)
+    # What two weeks agree on says how wrong the shape is, and not how much such a day brings.
+    rest = np.where(agreed, np.nan, log_mean)
+    level = _medians(np.where(np.isnan(rest).all(axis=1, keepdims=True), log_mean, rest) - shape)
     trend = seasons.trend[rows]
     trend = np.where(days == 0, level, trend + np.where(known > 0.0, 0.2 * (level - trend), 0.0))
     # Of a weekday that was never seen, other days have taught the shape.
     cells = np.where(known[:, None] > 0.0, shape_of(seasons.cells[rows, at]), shape)
     off = filled(log_mean - trend[:, None] - cells)
     sent = ~flows  # a flow brings what was sent, whenever that was
-    off[sent] = _without_bursts(off[sent], cells[sent], seasons.day_x[rows[sent]])
+    week = np.roll(shape_of(seasons.usual[rows[sent]]), -weekday * QUARTERS, axis=1)  # from this day on
+    around = week[:, -BURST_LONG:], week[:, QUARTERS : QUARTERS + BURST_LONG]
+    off[sent] = _without_bursts(off[sent], cells[sent], seasons.day_x[rows[sent]], around)
     bounded = (known[:, None] > 0.0) & ~agreed
     off = np.where(bounded, np.clip(off, -MOST_DOWN, MOST_UP), off)
     weight = np.where(agreed, 1.0, np.maximum(1.0 / (known + 1.0), 0.25)[:, None])
@@ -163,14 +170,16 @@ def _medians(days: Floats) -> Floats:
     return found
 
 
-def _without_bursts(off: Floats, known: Floats, counts: Floats) -> Floats:
+def _without_bursts(off: Floats, known: Floats, counts: Floats, around: tuple[Floats, Floats]) -> Floats:
     """float64[n, QUARTERS]: a campaign of an hour is not to be expected at that hour of every week.
 
     off: by how much a day was off what is known of it. A burst may pull its quarters up by BURST_UP over a
     straight line from before it to after it, be it of what came or of what it was off by. It is what an opening (in
-    the sense of morphology) takes away: what rises for less than BURST_LONG; slopes and steps stay.
+    the sense of morphology) takes away: what rises for less than BURST_LONG; slopes and steps stay. around:
+    float64[n, k] each, what is known of the end of the day before and of the beginning of the day after, which a
+    rise around midnight may lead to.
     """
-    from scipy.ndimage import binary_dilation, grey_opening  # here, not above: see _design
+    from scipy.ndimage import binary_dilation, grey_opening  # here, not above: it takes a while to import
 
     long = (1, BURST_LONG)
     chance = 3.0 / np.sqrt(grey_opening(counts, long, mode="wrap") + 0.5)
@@ -178,41 +187,48 @@ def _without_bursts(off: Floats, known: Floats, counts: Floats) -> Floats:
     some = up.any(axis=1)  # of most days nothing is one
     if not some.any():
         return off
-    up, known, day = up[some], known[some], off[some]
+    up, known, day, before = up[some], known[some], off[some], around[0].shape[1]
     up = binary_dilation(np.pad(up, ((0, 0), (1, 1)), mode="wrap"), [[True, True, True]])[:, 1:-1]
-    came = filled(np.where(up, np.nan, known + day)) - known
+    whole = np.hstack([around[0][some], np.where(up, np.nan, known + day), around[1][some]])
+    came = filled(whole)[:, before : before + QUARTERS] - known
     without = off.copy()
     without[some] = np.minimum(day, np.maximum(filled(np.where(up, np.nan, day)), came) + BURST_UP)
     return without
 
 
 def filled(days: Floats) -> Floats:
-    """float64[n, QUARTERS] with their gaps bridged by straight lines, across midnight too."""
-    out, quarter = days.copy(), np.arange(QUARTERS)
+    """float64[n, quarters] with their gaps bridged by straight lines, from the end to the beginning too."""
+    out, quarter = days.copy(), np.arange(days.shape[1])
     for row in np.flatnonzero(np.isnan(days).any(axis=1)):
         known = np.flatnonzero(~np.isnan(days[row]))
-        out[row] = np.interp(quarter, known, days[row, known], period=QUARTERS)
+        out[row] = np.interp(quarter, known, days[row, known], period=days.shape[1])
     return out
 
 
 @lru_cache(maxsize=1)
-def _design() -> Floats:
-    """float64[WEEK, columns]: daily splines for all, for weekends and for each weekday, and weekday levels."""
-    from sklearn.preprocessing import SplineTransformer  # here, not above: it takes a second to import
+def _splines() -> Floats:
+    """float64[WEEK, 7, HOURS]: a cubic spline around the middle of each hour of the week, and across midnight."""
+    from scipy.interpolate import BSpline  # here, not above: it takes a while to import
 
-    quarter = np.arange(WEEK) % QUARTERS
-    day = np.arange(WEEK) // QUARTERS
-    splines = SplineTransformer(
-        n_knots=KNOTS + 1,
-        degree=3,
-        knots=np.linspace(0, QUARTERS, KNOTS + 1).reshape(-1, 1),
-        extrapolation="periodic",
-        include_bias=True,
-    ).fit_transform(quarter.reshape(-1, 1).astype(np.float64))
-    weekend = (day >= 5).astype(np.float64)[:, None]
-    days = [(day == d).astype(np.float64)[:, None] for d in range(7)]
-    parts = [splines, 0.7 * splines * weekend, 0.5 * weekend]
-    parts += [0.3 * splines * d for d in days] + [0.5 * d for d in days]
+    hours = 7 * HOURS
+    off = (np.arange(WEEK)[:, None] + 0.5) * hours / WEEK - (np.arange(hours) + 0.5)
+    humps = BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)(
+        (off + hours / 2) % hours - hours / 2
+    )
+    return np.nan_to_num(humps).reshape(WEEK, 7, HOURS)
+
+
+@lru_cache(maxsize=1)
+def _design() -> Floats:
+    """float64[WEEK, columns]: splines of a day for all, for weekends and for each weekday, and weekday levels.
+
+    One day goes over into the next within some hours, as traffic does: a level of its own that began at midnight
+    would bring a step that is none.
+    """
+    splines = _splines()
+    weekend, days = splines[:, 5:].sum(axis=1), [splines[:, day] for day in range(7)]
+    parts = [splines.sum(axis=1), 0.7 * weekend, 0.5 * weekend.sum(axis=1, keepdims=True)]
+    parts += [0.3 * day for day in days] + [0.5 * day.sum(axis=1, keepdims=True) for day in days]
     return np.hstack(parts)
 
 
@@ -232,17 +248,16 @@ def _smooth(seasons: Any, changed: NDArray[np.int64], has_steps: NDArray[np.bool
         return
     patterns, which = np.unique(taught[young], axis=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
-        rows, known = changed[young][which == i], tuple(pattern.tolist())
-        cells = shape_of(seasons.cells[rows])
-        smooth = _fitted(known, cells)
-        steps = has_steps[rows, None] * _of_like_days(_steps(cells, smooth), known)
-        seasons.usual[rows] = in_units(smooth + steps)
+        rows = changed[young][which == i]
+        cells = _with_unseen(shape_of(seasons.cells[rows]), pattern)
+        smooth = _fitted(tuple(np.maximum(pattern, UNSEEN).tolist()), cells)
+        seasons.usual[rows] = in_units(smooth + has_steps[rows, None] * _steps(cells, smooth))
 
 
 @lru_cache(maxsize=1)
 def _threads() -> Any:
     """How many threads linear algebra may use, once all that does some is loaded."""
-    import sklearn.linear_model  # noqa: F401  here, not above: see _design
+    import sklearn.linear_model  # noqa: F401  here, not above: it takes a second to import
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
@@ -251,24 +266,22 @@ def _threads() -> Any:
 def _smoothed(cells: Floats) -> Floats:
     """float64[n, WEEK]: the smooth shape of n profiles once all days are known well.
 
-    The fit is linear in the cells, so that one fit to every single cell serves for ever. Of a day it knows no more
-    than how much of each spline is in it: what is between is made of those, at an eighth of the work.
+    The fit is linear in the cells, so that one fit to every single cell serves for ever. Of the cells it knows no
+    more than their sums under each spline, and what it says is made of splines, which are 0 nearly everywhere.
     """
-    splines, parts, mixed = _smoother()
-    of_days = cells.reshape(-1, QUARTERS) @ parts
-    return np.asarray((of_days.reshape(len(cells), -1) @ mixed).reshape(-1, KNOTS) @ splines).reshape(
-        -1, WEEK
-    )
+    splines, fit = _smoother()
+    return np.ascontiguousarray((splines @ (fit @ (splines.T @ cells.T))).T)
 
 
 @lru_cache(maxsize=1)
-def _smoother() -> tuple[Floats, Floats, Floats]:
-    """float64[KNOTS, QUARTERS], the splines of a day; float64[QUARTERS, KNOTS], how much of each is in a day; and
-    float64[7 KNOTS, 7 KNOTS], by how much is in the days of the cells, how much is in those of the smooth week."""
-    splines = _design()[:QUARTERS, :KNOTS].T
-    parts, days = np.asarray(np.linalg.pinv(splines), dtype=np.float64), np.eye(7)
-    fit, week = _fitted((SETTLED,) * 7, np.eye(WEEK)), np.kron(days, parts)
-    return np.ascontiguousarray(splines), parts, np.asarray(np.kron(days, splines) @ fit @ week)
+def _smoother() -> tuple[Any, Floats]:
+    """The splines, sparse [WEEK, 7 HOURS]; and float64[7 HOURS, 7 HOURS], from sums of the cells under each of them
+    to how much of each is in the smooth week."""
+    from scipy.sparse import csr_array  # here, not above: it takes a while to import
+
+    splines = _splines().reshape(WEEK, -1)
+    within = np.linalg.pinv(splines)
+    return csr_array(splines), np.asarray(within @ _fitted((SETTLED,) * 7, np.eye(WEEK)).T @ within.T)
 
 
 def _fitted(taught: tuple[float, ...], cells: Floats) -> Floats:
@@ -280,15 +293,15 @@ def _fitted(taught: tuple[float, ...], cells: Floats) -> Floats:
     return np.asarray(fitted.predict(design)).T.reshape(len(cells), WEEK)
 
 
-def _of_like_days(steps: Floats, taught: tuple[float, ...]) -> Floats:
-    """float64[n, WEEK]: days never seen have the steps of another working day, or of the weekend's other day."""
-    days = steps.reshape(len(steps), 7, QUARTERS).copy()
-    for half in (range(5), range(5, 7)):
-        seen = [day for day in half if taught[day] > 0.0]
-        for day in half:
-            if taught[day] <= 0.0:
-                days[:, day] = days[:, seen[-1]] if seen else 0.0
-    return days.reshape(len(steps), WEEK)
+def _with_unseen(cells: Floats, taught: Floats) -> Floats:
+    """float64[n, WEEK]: days never seen are taken to be like another working day, or the weekend's other day; where
+    there is none, like the mean of all that were seen."""
+    days = cells.reshape(len(cells), 7, QUARTERS).copy()
+    seen = np.flatnonzero(taught > 0.0)
+    for day in np.flatnonzero(taught <= 0.0):
+        like = seen[(seen >= 5) == (day >= 5)]
+        days[:, day] = days[:, like[-1]] if len(like) else days[:, seen].mean(axis=1)
+    return days.reshape(len(cells), WEEK)
 
 
 def _steps(cells: Floats, smooth: Floats) -> Floats:

@@ -126,7 +126,10 @@ def expect(
     chart.ring_n[now % RING] = season.fast
     if season.days >= 2:
         days = DAYS_LIKE if season.unsure > 0.0 or season.again != 0.0 else DAYS_LIKE - 1
-        for i in range(days):
+        is_sunday = position + 0.5 >= 6.0 * QUARTERS and season.unsure == 0.0
+        if is_sunday:  # which is not like another day for being like a Sunday
+            chart.like[0], chart.unlike[0] = 0.0, 0.0
+        for i in range(1 if is_sunday else 0, days):
             differs = _of_other_day(season, i, position, log_shape) - log_shape
             compare_day(chart, i, x, mean, exposure, differs, scatter, cap, OTHER_DAYS)
 

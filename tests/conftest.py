@@ -12,9 +12,25 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("here")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that take long come first: else all wait for the last of them in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several workers each begins with its share of those that take long, the longest first: else all wait for
+    the last of them in the end. A worker is given a run of consecutive tests (xdist's worksteal)."""
+    slow = sorted((one for one in items if one.get_closest_marker("slow")), key=_seconds, reverse=True)
+    quick = [one for one in items if not one.get_closest_marker("slow")]
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    left, ordered = len(items), list[pytest.Item]()
+    for i in range(workers):
+        mine, share = slow[i::workers], left // (workers - i)
+        left -= share
+        more = max(share - len(mine), 0)
+        ordered += mine + quick[:more]
+        del quick[:more]
+    items[:] = ordered + quick
+
+
+def _seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("slow")
+    return float(marker.kwargs.get("seconds", 0)) if marker else 0.0
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The weekly profile's shortcuts: what they save is work, and no digit that is kept."""
+"""The weekly profile: shortcuts that save work and no digit that is kept; how one day goes over into the next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import season
-from detectors.memory import QUARTERS, WEEK, in_units, shape_of
+from detectors.memory import QUARTERS, SEASON, WEEK, in_units, shape_of
 
 
 @pytest.mark.slow
@@ -38,7 +38,36 @@ def test_a_day_without_a_burst_is_taken_as_it_is_beside_one_that_has_one(seed: i
     off, known, counts = quiet.copy(), np.zeros((2, QUARTERS)), np.full((2, QUARTERS), 2000.0)
     at = int(random.integers(0, QUARTERS - 3))
     off[1, at : at + 3] += 1.5
-    found = season._without_bursts(off, known, counts)
+    usual = np.zeros((2, 7)), np.zeros((2, 7))
+    found = season._without_bursts(off, known, counts, usual)
     assert (found[0] == off[0]).all()
     assert found[1, at : at + 3].max() < off[1, at : at + 3].min()
-    assert (season._without_bursts(off[1:], known[1:], counts[1:])[0] == found[1]).all()
+    one = usual[0][1:], usual[1][1:]
+    assert (season._without_bursts(off[1:], known[1:], counts[1:], one)[0] == found[1]).all()
+
+
+def test_what_rises_up_to_midnight_towards_the_next_day_is_no_burst() -> None:
+    off, known, counts = np.zeros((2, QUARTERS)), np.zeros((2, QUARTERS)), np.full((2, QUARTERS), 1e4)
+    off[:, -2:] = 0.2, 0.35
+    usual = np.zeros((2, 7)), np.array([[0.5] * 7, [0.0] * 7])  # of one of the two the next day brings more
+    found = season._without_bursts(off, known, counts, usual)
+    assert (found[0] == off[0]).all()
+    assert found[1].max() < 0.2
+
+
+def test_a_busier_day_after_a_calm_one_begins_without_a_step() -> None:
+    """Calm weekends, which go over into working days from half past eleven to half past twelve."""
+    minute = np.arange(17 * 1440)
+    calm = np.convolve((minute // 1440 % 7 >= 5).astype(np.float64), np.ones(61) / 61, mode="same")
+    shape = np.log((1.0 - 0.4 * calm) * np.exp(np.sin(2 * np.pi * (minute / 1440 - 0.3))))
+    quarters = np.exp(shape).reshape(-1, 15).sum(axis=1)
+    seasons = np.zeros(1, dtype=SEASON).view(np.recarray)
+    for day in range(17):
+        seasons.day_x[:], seasons.day_n[:] = 1000.0 * quarters[day * QUARTERS : (day + 1) * QUARTERS], 15.0
+        season.end_day(
+            seasons, np.zeros(1, dtype=np.bool_), day + 4
+        )  # the fourth after 1 January 1970 was a Monday
+    usual = shape_of(seasons.usual)[0]
+    truth = np.log(quarters[7 * QUARTERS : 14 * QUARTERS])
+    steps = np.diff(np.append(usual, usual[0])) - np.diff(np.append(truth, truth[0]))
+    assert np.abs(steps[QUARTERS - 1 :: QUARTERS]).max() < 0.04

@@ -228,7 +228,7 @@ def test_quiet_worlds_stay_silent() -> None:
     assert opened <= 3  # twenty days at one a week
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=50)
 def test_a_simulated_year_of_quiet_weeks_stays_within_the_budget() -> None:
     """Thirteen worlds of four weeks, from the first minute on, twenty signals each; one false alert a week is
     allowed. A watcher that meets it says more than that in one year of twenty (Poisson)."""

@@ -170,7 +170,7 @@ def sleep_into(width: int, second: float) -> int:
     return start
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_counts_are_those_of_the_service_over_births_restarts_and_outages(
     prometheus: Prometheus, service: Service
 ) -> None:

@@ -279,7 +279,7 @@ def until(interval_part: float) -> None:
     time.sleep((interval_part - time.time()) % WIDTH)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 @pytest.mark.parametrize(("shards", "batch"), [(1, 500), (4, 20)], ids=["one request", "split and shuffled"])
 def test_counts_of_each_interval_are_what_the_service_counted(
     running: Running, shards: int, batch: int
@@ -316,7 +316,7 @@ def test_counts_of_each_interval_are_what_the_service_counted(
         assert trouble not in running.said("daemon") + running.said("prometheus")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_what_is_written_to_one_and_asked_for_by_another_is_what_the_service_counted(
     running: Running,
 ) -> None:

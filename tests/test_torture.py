@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=170)
 @pytest.mark.parametrize(("trials", "faults"), [(5, ["slack", "snapshot"]), (2, ["clock", "leader"])])
 def test_nothing_is_lost_and_nothing_said_twice_whatever_is_done(trials: int, faults: list[str]) -> None:
     done = subprocess.run(

@@ -19,7 +19,7 @@ from test_daemon import Daemon, eventually, record_a_bad_release
 from stillwatch.lease import lasts
 from stillwatch.store import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=60)
 WIDTH = 10  # seconds of an interval
 LASTS = lasts(WIDTH)
 
