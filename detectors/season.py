@@ -30,6 +30,9 @@ UNSEEN = 0.5  # the same of one that was never seen, and is taken to be like oth
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
 LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
 STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
+MIDNIGHTS = slice(QUARTERS - 1, None, QUARTERS)  # from the last quarter of a day to the next one
+LEAST_BEND = 0.06  # in logs, by which the cells bend at midnight where there is a step at least,
+BEND_OFF = 3.5  # and times what they bend by around it
 BLURS = 4  # quarters on either side of a step that the smooth shape blurs;
 HIGH, FAR_BLURS = 2.0, 12  # in logs, a step (from open to closed) that it blurs so far
 BURST_UP, BURST_LONG = (
@@ -306,18 +309,31 @@ def _with_unseen(cells: Floats, taught: Floats) -> Floats:
 
 def _steps(cells: Floats, smooth: Floats) -> Floats:
     """float64[seasons, WEEK]: what the smooth shape is off by around quarters that jump (a job that starts by the
-    clock, opening hours); elsewhere 0."""
+    clock, opening hours); elsewhere 0. At midnight less is one, if nothing around bends as much: a day may
+    be another one by the clock."""
     off, steps = cells - smooth, np.zeros_like(cells)
-    height = np.abs(np.roll(cells, -1, axis=1) - cells)
-    some = np.flatnonzero((height > min(STEP, HIGH)).any(axis=1))  # most have none
-    if not len(some):
+    height, bend = _to_next(cells), _to_next(off)
+    some = (height > min(STEP, HIGH)).any(axis=1) | (bend[:, MIDNIGHTS] > LEAST_BEND).any(axis=1)
+    if not some.any():  # as mostly
         return steps
-    off, height = off[some], height[some]
-    wide = np.cumsum(np.pad(np.abs(off), ((0, 0), (HOURS_AROUND + 1, HOURS_AROUND)), mode="wrap"), axis=1)
-    scatter = (wide[:, 2 * HOURS_AROUND + 1 :] - wide[:, : -2 * HOURS_AROUND - 1]) / (2 * HOURS_AROUND + 1)
-    jumps = height > np.maximum(STEP, STEP_OFF * scatter)
+    off, height, bend = off[some], height[some], bend[some]
+    jumps = height > np.maximum(STEP, STEP_OFF * _around(np.abs(off)))
+    jumps[:, MIDNIGHTS] |= (bend > np.maximum(LEAST_BEND, BEND_OFF * _around(bend)))[:, MIDNIGHTS]
     near = np.zeros_like(jumps)
     for k in range(-FAR_BLURS + 1, FAR_BLURS + 1):
         near |= np.roll(jumps if -BLURS < k <= BLURS else height > HIGH, k, axis=1)
     steps[some] = np.where(near, off, 0.0)
     return steps
+
+
+def _to_next(week: Floats) -> Floats:
+    """float64[n, WEEK]: how far each quarter is from the next one."""
+    return np.abs(np.roll(week, -1, axis=1) - week)
+
+
+def _around(week: Floats) -> Floats:
+    """float64[n, WEEK]: the mean over HOURS_AROUND quarters on either side."""
+    wide = np.cumsum(np.pad(week, ((0, 0), (HOURS_AROUND + 1, HOURS_AROUND)), mode="wrap"), axis=1)
+    return np.asarray(
+        (wide[:, 2 * HOURS_AROUND + 1 :] - wide[:, : -2 * HOURS_AROUND - 1]) / (2 * HOURS_AROUND + 1)
+    )

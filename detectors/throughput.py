@@ -40,12 +40,14 @@ CAP = 6.0
 # Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
 # from that. TOO_NEAR times this (in logs) leaves the last of SIZES alone.
 SD_NO_WEEK, TOO_NEAR = 1.6, 2.0
+LULLS = (0.5, 0.2, 0.1)  # what it may bring of the usual
 LEAST_NEW = 0.12  # in logs, by which a profile of single days is off
 SD_LIKE = 0.25  # of a weekday after another weekday, or a Sunday after a Saturday
 BURST_SD = 2.4  # above the expected by more than that is a burst
 BURST_LASTS = 24.0  # quarters of an hour after which a burst is the new usual
 SUNKEN, AGAIN = 0.5, 3  # part of the usual, from which it takes so many intervals to come back to it
 OTHER_DAYS = 2.0 ** (-1 / 60)  # what an interval leaves of the levels under other days
+SLOPE = 0.5  # part of a step by which what is around one is less steep
 STEP_SD = 3.0  # what the profile falls by in a quarter of an hour, to be a step
 LASTING = 10.0  # intervals in which it must show whether it is as before
 LEAST_COMES = 1.0  # events in a quarter of an hour: where less is expected, it may as well be nothing
@@ -66,15 +68,25 @@ def log_shape_at(season: Record, position: float, has_steps: bool) -> float:
     i = _in_week(whole - season.begins)
     if i + 1 >= len(season.near):
         return usual_at(season, position, has_steps)
-    return _between(season.near[i] * UNIT, season.near[i + 1] * UNIT, position - whole, has_steps)
+    a, b = season.near[i] * UNIT, season.near[i + 1] * UNIT
+    if has_steps and abs(b - a) > STEP:
+        before, after = (
+            season.near[max(i - 1, 0)] * UNIT,
+            season.near[min(i + 2, len(season.near) - 1)] * UNIT,
+        )
+        return _stepping(before, a, b, after, position - whole)
+    return a + (b - a) * (position - whole)
 
 
 @inlined
 def usual_at(season: Record, position: float, has_steps: bool) -> float:
     """The log of the profile, whatever the calendar says."""
     whole = math.floor(position)
-    a, b = season.usual[_in_week(whole)], season.usual[_in_week(whole + 1)]
-    return _between(a * UNIT, b * UNIT, position - whole, has_steps)
+    a, b = season.usual[_in_week(whole)] * UNIT, season.usual[_in_week(whole + 1)] * UNIT
+    if has_steps and abs(b - a) > STEP:
+        before, after = season.usual[_in_week(whole - 1)] * UNIT, season.usual[_in_week(whole + 2)] * UNIT
+        return _stepping(before, a, b, after, position - whole)
+    return a + (b - a) * (position - whole)
 
 
 @inlined
@@ -84,8 +96,10 @@ def _in_week(quarter: int) -> int:
 
 
 @inlined
-def _between(a: float, b: float, part: float, has_steps: bool) -> float:
-    if has_steps and abs(b - a) > STEP:
+def _stepping(before: float, a: float, b: float, after: float, part: float) -> float:
+    """From the middle of one quarter of an hour (a) to that of the next (b): a step between them, unless what comes
+    before or after rises or falls half as much. Then it is a slope, like any morning."""
+    if max(abs(a - before), abs(after - b)) < SLOPE * abs(b - a):
         return a if part < 0.5 else b
     return a + (b - a) * part
 
@@ -189,6 +203,8 @@ def judge(
             is_other, unlike = other_day(chart, shared, alone, not knows_week)
             if is_other:  # of which only the outline is known: what lasts is no evidence
                 alike, season.other = ALIKE, 1
+        if season.days >= 1 and not knows_week and not _knows_like(season, position):
+            unlike = max(unlike, _of_another_kind(x, mean, scatter))
         # Of what is no evidence for the smallest size nobody asks how harmless it is.
         if season.days >= 1 and (chart.alive == 1 or not says_nothing(x, mean, mean * SIZES[0], scatter)):
             unlike = max(unlike, _came_early(season, x, mean, position, scatter))
@@ -222,6 +238,16 @@ def _knows_like(season: Record, position: float) -> bool:
     for day in range(5, 7) if weekend else range(5):
         seen += season.taught[day]
     return seen > 0.0
+
+
+@inlined
+def _of_another_kind(x: float, mean: float, scatter: float) -> float:
+    """Evidence (nats, at least 0) that this is the first day of another kind, which brings less."""
+    most = 0.0
+    if x < mean:
+        for part in LULLS:
+            most = max(most, evidence(x, mean, mean * part, scatter))
+    return most
 
 
 @inlined

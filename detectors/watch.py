@@ -49,6 +49,7 @@ from detectors.memory import (
     fields,
     forget_scatter,
     places,
+    shape_of,
     start_level,
 )
 from detectors.plan import (
@@ -192,14 +193,21 @@ def laid_out(plan: Plan) -> Laid:
 
 
 def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: float) -> None:
-    """Learn the day that is over; levels are moved so that what is expected does not jump with the shape."""
+    """Learn the day that is over; levels are moved so that what is expected does not jump with the shape.
+
+    By how much the shape has moved in half a day before midnight and half a day after it is what the level was off
+    by all along; what has moved more at midnight itself is given back to what returns within minutes.
+    """
     if not len(columns.seasons):
         return
     charts, seasons = fields(columns.charts), fields(columns.seasons)
     before, days, unsure = shapes_at(seasons, position), seasons.days.copy(), seasons.unsure.copy()
+    around = (math.floor(position) + 1 - QUARTERS // 2 + np.arange(QUARTERS)) % WEEK
+    was = seasons.usual[:, around]
     end_day(columns.seasons, plan.kind[plan.season >= 0] == FLOW, day)
     lay_days(columns, plan, next_day)
-    jump = shapes_at(seasons, position) - before
+    jump = np.median(shape_of(seasons.usual[:, around]) - shape_of(was), axis=1)
+    more = shapes_at(seasons, position) - before - jump
     # Into a holiday and out of it, the level may change.
     seasons.ps += np.maximum(unsure, seasons.unsure) ** 2
     known = plan.season[(plan.kind == THROUGHPUT) & (plan.season >= 0)]
@@ -215,6 +223,8 @@ def _end_day(columns: Columns, plan: Plan, day: int, next_day: int, position: fl
     seasons.slow[own[on]] -= jump[own[on]]
     seasons.hs[own[on]] -= jump[own[on], None]
     seasons.top[own[on]] -= jump[own[on]]
+    seasons.fast[own[on]] -= more[own[on]]
+    seasons.hf[own[on]] -= more[own[on], None]
     for c in mine[~on]:  # the first day; also if raised: what was held knew nothing of nights
         chart, season = columns.charts[c], columns.seasons[plan.season[c]]
         start_level(chart, math.exp(season.trend))
