@@ -244,7 +244,8 @@ def _learn_curve(chart: Record, flow: Record, blocks: int, x: float, ready: bool
     for b in range(blocks):
         flow.usual[b] += (flow.lags[b] - flow.usual[b]) * rate
     flow.usual[LAGS - 1] += (flow.lags[LAGS - 1] - flow.usual[LAGS - 1]) * rate
-    teach(flow, x, spread_of(chart, chart.best))
+    mean = mean_of(chart, flow.due) if ready else x
+    teach(flow, x, mean, spread_of(chart, chart.best))
     if not _is_fitted_now(flow.fits):
         return
     before = _usually(flow)
@@ -367,9 +368,13 @@ def _usually(flow: Record) -> float:
 
 
 @compiled
-def teach(flow: Record, x: float, scatter: float) -> None:
-    """Let one interval teach the least-squares sums: x came out of flow.lags."""
-    mean = max(x, 1.0)
+def teach(flow: Record, x: float, mean: float, scatter: float) -> None:
+    """Let one interval teach the least-squares sums: x came out of flow.lags.
+
+    mean: what was expected, by which it is weighed. By what came, intervals with little would weigh more, and the
+    curve would bring too little: by one event in each interval.
+    """
+    mean = max(mean, 1.0)
     weight = flow.grown / (mean + scatter * mean * mean)
     for i in range(LAGS):
         part = weight * flow.lags[i]

@@ -49,7 +49,7 @@ def taught(intervals: int, blocks: int) -> tuple[Any, NDArray[np.float64], NDArr
     for _ in range(intervals):
         one.lags[:blocks] = random.poisson(random.exponential(60.0, blocks))
         x = float(random.poisson(0.3 * one.lags.sum()))
-        flow.teach(one, x, 0.01)
+        flow.teach(one, x, x, 0.01)
         weight = 1.0 / (max(x, 1.0) + 0.01 * max(x, 1.0) ** 2)
         gram = (gram + weight * np.outer(one.lags, one.lags)) * flow.MEMORY
         moment = (moment + weight * one.lags * x) * flow.MEMORY
