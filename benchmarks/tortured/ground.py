@@ -65,8 +65,9 @@ class Ground:
         _until(lambda: any(one.leads() and one.is_well() for one in self.watches), seconds, self._said)
         return time.monotonic() - began
 
-    def until_done(self, seconds: float = 300) -> None:
-        """Nothing is wrong any more, and all of it has been told. Raises TimeoutError."""
+    def until_done(self, seconds: float = 1500) -> None:
+        """Nothing is wrong any more, and all of it has been told. What came and went for long has to stay away for a
+        while, before it is over. Raises TimeoutError."""
 
         def done() -> bool:
             said = self.watch.asked("/status")
