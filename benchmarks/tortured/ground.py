@@ -66,8 +66,8 @@ class Ground:
         return time.monotonic() - began
 
     def until_done(self, seconds: float = 1500) -> None:
-        """Nothing is wrong any more, and all of it has been told. What came and went for long has to stay away for a
-        while, before it is over. Raises TimeoutError."""
+        """Nothing is wrong any more, and all of it has been told. What came and went has to stay away for as
+        long before it is over. Raises TimeoutError."""
 
         def done() -> bool:
             said = self.watch.asked("/status")
