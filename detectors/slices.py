@@ -36,6 +36,7 @@ CHANCE = (
 UNEVEN = (
     0.15  # standard deviation, relative, of what a slice gets of a fault, or of traffic, that is everywhere
 )
+SAME = 1e-9  # nats
 LEAST = 3.0  # extra failures; fewer are no share of anything
 
 
@@ -76,7 +77,7 @@ def search(names: Names, cells: Counts) -> Slice | None:
     singles = [(name,) for name in attributes]
     values, tried = _candidates(singles, codes, cells)
     likely = [(gain, s) for s in values if (gain := _gain(cells, s, None)) >= math.log(tried / CHANCE)]
-    best = max(likely, key=lambda one: one[0], default=None)
+    best = _strongest(likely)
     pairs, tried = _candidates(list(combinations(attributes, 2)), codes, cells)
     enough = math.log(max(tried, 1) / CHANCE)
     better = [
@@ -85,8 +86,8 @@ def search(names: Names, cells: Counts) -> Slice | None:
         if (gain := _gain(cells, pair, None)) >= enough
         and all(_says_more(cells, pair, codes, name) for name in pair.attributes)
     ]
-    best = max(better, key=lambda one: one[0], default=best)
-    return None if best is None else _named(names, cells, best[1])
+    best = _strongest(better) or best
+    return None if best is None else _named(names, cells, best)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,15 @@ class _Candidate:
 
     attributes: tuple[str, ...]
     members: NDArray[np.bool_]
+
+
+def _strongest(found: Sequence[tuple[float, _Candidate]]) -> _Candidate | None:
+    """The slice with the most evidence; none where two that share nothing have as much: neither explains it."""
+    if not found:
+        return None
+    gain, best = max(found, key=lambda one: one[0])
+    rivals = [other for g, other in found if g > gain - SAME and not (other.members & best.members).any()]
+    return None if rivals else best
 
 
 def _to_scale(cells: Counts) -> Counts:

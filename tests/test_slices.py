@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import binom
 from sliced import Where, fault
@@ -110,6 +110,11 @@ def test_what_holds_nothing_of_an_attribute_is_never_named_by_it() -> None:
     assert search(names, counts({("editor", r): 20.0 for r in REGIONS})) is None
 
 
+@example(
+    [0, 0, 5, 0, 0, 0, 0, 0, 0, 5, 0, 0],
+    [18, 1, 5, 1, 1, 1, 1, 1, 1, 5, 1, 3721],
+    [9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 10, 11],
+)
 @given(
     st.lists(st.integers(0, 30), min_size=12, max_size=12),
     st.lists(st.integers(1, 5000), min_size=12, max_size=12),
