@@ -516,8 +516,6 @@ def _decide(columns: Columns, laid: Laid, release: Wholes, now: int, begun: floa
             if evidence >= least and not is_explained(columns, laid, c):
                 if laid.kind[c] == FLOW and _is_covered(columns, laid, c):
                     continue
-                if laid.kind[c] == THROUGHPUT:
-                    chart.astray = 0.0  # that was of the last fault, in the end
                 raise_alarm(chart, now, laid.kind[c] not in (THROUGHPUT, FLOW))
                 if laid.kind[c] == COHORT and chart.raised == 1:
                     cohort.place_onset(chart, columns.cohorts[laid.cohort[c]], now)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from world import DAY, START, World, demand
+from world import DAY, World, demand
 
 from detectors import flow, memory
 from detectors.memory import LAGS, flow_record
@@ -79,21 +79,3 @@ def test_quiet_hours_do_not_bend_the_curve_of_a_flow() -> None:
         flow.teach(one, float(out[number]), mean, 0.0)
     flow._fit(one)
     assert one.curve[: LAGS - 1].sum() == pytest.approx(0.998, abs=0.0015)
-
-
-def test_a_fault_of_long_ago_does_not_doubt_a_new_one() -> None:
-    """A service that rests at night and on weekends: its first weekend is told, for a day, and forgotten."""
-    world = World(17 * DAY, 4)
-    minute = np.arange(world.length)
-    hour, weekday = minute % DAY / 60, minute // DAY % 7
-    usual = np.where(
-        (hour >= 9) & (hour < 17) & (weekday < 5), demand(world, 1500, season=0.0, weekend=1.0), 0.0
-    )
-    usual[15 * DAY + 12 * 60 : 15 * DAY + 15 * 60] *= 0.5
-    world.add("desk", "calls", world.random.poisson(usual))
-    world.signals.append(Signal("desk", "arriving", "throughput", (Term("desk", "calls"),)))
-    plan = world.plan()
-    found = watch(memory.fit(memory.nothing(), plan), world.bins(), plan)
-    onsets = [(one.onset - START) // 60 for _, news in found for one in news if one.phase == "raised"]
-    assert any(5 * DAY <= onset < 7 * DAY for onset in onsets)
-    assert any(15 * DAY + 715 <= onset < 15 * DAY + 735 for onset in onsets)
