@@ -29,7 +29,10 @@ SETTLED = 4.0  # times that a weekday was seen, from which on it weighs no more
 UNSEEN = 0.5  # the same of one that was never seen, and is taken to be like others
 LEAST_MEASURED = 0.5  # of a quarter's intervals, for it to teach
 LEAST_EXPECTED = 20.0  # events out of a flow in a quarter, for it to teach
-STEP_OFF, HOURS_AROUND = 8.0, 24  # times what is not smooth within so many quarters, that a step is more than
+STEP_OFF, QUARTERS_AROUND = (
+    8.0,
+    24,
+)  # times what is not smooth within so many quarters, that a step is more than
 MIDNIGHTS = slice(QUARTERS - 1, None, QUARTERS)  # from the last quarter of a day to the next one
 LEAST_BEND = 0.06  # in logs, by which the cells bend at midnight where there is a step at least,
 BEND_OFF = 3.5  # and times what they bend by around it
@@ -332,8 +335,8 @@ def _to_next(week: Floats) -> Floats:
 
 
 def _around(week: Floats) -> Floats:
-    """float64[n, WEEK]: the mean over HOURS_AROUND quarters on either side."""
-    wide = np.cumsum(np.pad(week, ((0, 0), (HOURS_AROUND + 1, HOURS_AROUND)), mode="wrap"), axis=1)
+    """float64[n, WEEK]: the mean over QUARTERS_AROUND quarters on either side."""
+    wide = np.cumsum(np.pad(week, ((0, 0), (QUARTERS_AROUND + 1, QUARTERS_AROUND)), mode="wrap"), axis=1)
     return np.asarray(
-        (wide[:, 2 * HOURS_AROUND + 1 :] - wide[:, : -2 * HOURS_AROUND - 1]) / (2 * HOURS_AROUND + 1)
+        (wide[:, 2 * QUARTERS_AROUND + 1 :] - wide[:, : -2 * QUARTERS_AROUND - 1]) / (2 * QUARTERS_AROUND + 1)
     )

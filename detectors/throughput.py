@@ -37,10 +37,10 @@ from detectors.memory import DAYS_LIKE, QUARTERS, RING, STEP, UNIT, WEEK, Record
 SIZES = np.array([0.95, 0.9, 0.8, 0.65, 0.45, 0.2, 0.05, 0.005])
 PART = 0.5  # of a loss: while it goes on, the loss is not over; demand strays by less
 CAP = 6.0
-# Before a week is known, the next day may be of another kind, with a fifth of the usual: only a stop can be told
-# from that. TOO_NEAR times this (in logs) leaves the last of SIZES alone.
+# Before a week is known, the next day may be of another kind and bring a part of the usual (LULLS): only a stop can
+# be told from that. TOO_NEAR times SD_NO_WEEK (in logs) leaves the last of SIZES alone.
 SD_NO_WEEK, TOO_NEAR = 1.6, 2.0
-LULLS = (0.5, 0.2, 0.1)  # what it may bring of the usual
+LULLS = (0.5, 0.2, 0.1)
 LEAST_NEW = 0.12  # in logs, by which a profile of single days is off
 SD_LIKE = 0.25  # of a weekday after another weekday, or a Sunday after a Saturday
 BURST_SD = 2.4  # above the expected by more than that is a burst
@@ -203,11 +203,11 @@ def judge(
             is_other, unlike = other_day(chart, shared, alone, not knows_week)
             if is_other:  # of which only the outline is known: what lasts is no evidence
                 alike, season.other = ALIKE, 1
-        if season.days >= 1 and not knows_week and not _knows_like(season, position):
-            unlike = max(unlike, _of_another_kind(x, mean, scatter))
         # Of what is no evidence for the smallest size nobody asks how harmless it is.
         if season.days >= 1 and (chart.alive == 1 or not says_nothing(x, mean, mean * SIZES[0], scatter)):
             unlike = max(unlike, _came_early(season, x, mean, position, scatter))
+            if not knows_week and not _knows_like(season, position):
+                unlike = max(unlike, _of_another_kind(x, mean, scatter))
         if knows_week:
             fleet.judged += 1.0  # near stops alone are rare, and say nothing of how rare peaks will be
         weigh(chart, fleet, now, x, exposure, np.nan, mean, scatter, SIZES, least, cap, unlike, alike)

@@ -65,9 +65,8 @@ class Ground:
         _until(lambda: any(one.leads() and one.is_well() for one in self.watches), seconds, self._said)
         return time.monotonic() - began
 
-    def until_done(self, seconds: float = 1500) -> None:
-        """Nothing is wrong any more, and all of it has been told. What came and went has to stay away for as
-        long before it is over. Raises TimeoutError."""
+    def until_done(self, seconds: float = 300) -> None:
+        """Nothing is wrong any more, and all of it has been told. Raises TimeoutError."""
 
         def done() -> bool:
             said = self.watch.asked("/status")

@@ -20,6 +20,9 @@ from tortured.senders import Senders
 from tortured.watch import GRACE, WIDTH
 
 APART = 4.0  # seconds at most between a recovery and the next fault
+# Seconds for each trial to wait for the end, if there are many: what came and went is over once it stays away for
+# twice as long as it ever did before, and among many trials one pause is long.
+LONG = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def trials(
         here.slack.forget_faults()
         here.all_up()
         senders.calm = True
-        here.until_done()
+        here.until_done(max(300.0, LONG * count))
         senders.stop()
         time.sleep(2 * WIDTH + GRACE)  # the last counts are judged
         here.until_well()
